@@ -1,0 +1,73 @@
+# Everything a contributor or a CI job runs. `make` lists the targets.
+SHELL := bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.tree
+
+SUITE ?= trixie
+NAME ?= lifecycle
+VM := tests/testbed/vm
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Create or refresh .venv (newest Python of the machine, pinned packages) and .tree
+	@tools/toolchain
+
+.PHONY: format
+format: setup ## Format the Python sources and fix what ruff can fix
+	@ruff check --fix --quiet . ; ruff format .
+
+.PHONY: lint
+lint: setup ## Run all linters, or those named: make lint ONLY="ruff mypy"
+	@.venv/bin/python tools/lint.py $(ONLY)
+
+.PHONY: unit
+unit: setup ## Run the unit tests, options in ARGS: make unit ARGS="-k manifest -x"
+	@PYTHONPATH=.tree .venv/bin/python -m pytest tests/unit $(ARGS)
+
+.PHONY: sanity
+sanity: setup ## Run ansible-test sanity with every Python of the machine, options in ARGS
+	@.venv/bin/python tools/sanity.py $(ARGS)
+
+.PHONY: vm
+vm: setup ## Boot a development VM with four disks and say how to reach it
+	@$(VM) start dev --disk d0=1G --disk d1=1G --disk d2=1G --disk d3=1G
+
+.PHONY: conformance
+conformance: setup ## Check our statements about OpenZFS against the real one: SUITE=bookworm|trixie|...
+	@tests/conformance/run --suite $(SUITE) $(ARGS)
+
+.PHONY: scenario
+scenario: setup ## Run Molecule scenarios on real VMs: NAME="lifecycle rotate"
+	@tools/scenario $(NAME)
+
+.PHONY: demo
+demo: setup ## Encrypt, lock and unlock a pool in a throw-away VM
+	@tests/demo/run
+
+.PHONY: test
+test: ## The gate: set-up, linters, sanity, unit, conformance, scenarios
+	@tools/test
+
+.PHONY: full
+full: ## Run one part that is too long for the gate: PART=target
+	@$(if $(PART),$(MAKE) $(PART),echo "make full PART=target: say which" >&2; exit 2)
+
+.PHONY: lock
+lock: ## Resolve requirements/dev.in anew for every Python (needs uv)
+	@tools/lock
+
+.PHONY: clean
+clean: ## Stop all VMs and remove what tests left in the checkout
+	@if [ -x $(VM) ]; then $(VM) stop --all; fi
+	rm -rf .ansible .tree tests/output *.tar.gz
+
+.PHONY: distclean
+distclean: clean ## Also remove .venv, VM images and caches
+	rm -rf .venv .testbed .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
