@@ -15,9 +15,10 @@ from pathlib import Path
 from snapshot import ROOT, project_files, snapshot
 
 COLLECTION = "ansible_collections.zfsfleet.encryption"
-# Packages of the collection, imported by their full name, against scripts that stand alone.
-TYPED_PACKAGES = ("plugins", "tests/unit", "tests/fake", "tests/conformance", "tests/faults", "tests/benchmark")
-TYPED_SCRIPTS = ("tools", "tests/testbed", "tests/demo")
+# Imported by their name within the collection, like the plugins they test.
+COLLECTION_PACKAGES = ("plugins", "tests/unit", "tests/fake", "tests/conformance", "tests/faults", "tests/benchmark")
+# Programs of their own, imported from `tests`.
+PROGRAMS = ("testbed", "demo")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,15 @@ def below(directory: str, files: list[Path]) -> list[Path]:
     return [file for file in files if file.is_relative_to(directory)]
 
 
+def has_modules(directory: str, files: list[Path]) -> bool:
+    return any(file.suffix for file in below(directory, files))
+
+
+def mypy(subject: str, *arguments: str) -> Linter:
+    # A cache each, since two of them may run at once.
+    return Linter(f"mypy {subject}", ("mypy", f"--cache-dir=.mypy_cache/{subject}", *arguments))
+
+
 def linters(copy: Path) -> t.Iterator[Linter]:
     files = project_files()
     python = python_sources(files)
@@ -57,13 +67,16 @@ def linters(copy: Path) -> t.Iterator[Linter]:
     yield Linter("ruff format", ("ruff", "format", "--check", *names))
     yield Linter("ruff check", ("ruff", "check", *names))
 
-    packages = [directory for directory in TYPED_PACKAGES if below(directory, python)]
+    packages = [directory for directory in COLLECTION_PACKAGES if has_modules(directory, python)]
     if packages:
-        named = [option for directory in packages for option in ("-p", f"{COLLECTION}.{directory.replace('/', '.')}")]
-        yield Linter("mypy collection", ("mypy", "--strict", *named))
-    extensionless = [file for directory in packages for file in below(directory, python) if not file.suffix]
-    scripts = [file for directory in TYPED_SCRIPTS for file in below(directory, python)] + extensionless
-    yield Linter("mypy scripts", ("mypy", "--strict", *map(str, scripts)))
+        yield mypy("collection", *(f"--package={COLLECTION}.{name.replace('/', '.')}" for name in packages))
+    programs = [program for program in PROGRAMS if has_modules(f"tests/{program}", python)]
+    if programs:
+        yield mypy("programs", *(f"--package={program}" for program in programs))
+    yield mypy("tools", *(str(file) for file in below("tools", python) if file.suffix))
+    # Several scripts may have the same name: each is a program of its own.
+    for script in (file for file in python if not file.suffix):
+        yield mypy(str(script), str(script))
 
     yield Linter("yamllint", ("yamllint", "--strict", "."))
     yield Linter("ansible-lint", ("ansible-lint", "--profile", "production", "--offline", "--strict"))
