@@ -1,0 +1,89 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Argument specs that modules share; their documentation is in the fragments of the same concept.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+Arguments = dict[str, t.Any]
+
+CIPHERS = (
+    "on",
+    "off",
+    "aes-128-ccm",
+    "aes-192-ccm",
+    "aes-256-ccm",
+    "aes-128-gcm",
+    "aes-192-gcm",
+    "aes-256-gcm",
+)
+
+
+def one_secret() -> Arguments:
+    """A key in one of its three forms."""
+    return {
+        "key": {"type": "str", "no_log": True},
+        "passphrase": {"type": "str", "no_log": True},
+        "key_file": {"type": "path", "no_log": False},
+    }
+
+
+ONE_SECRET_RULES: Arguments = {
+    "mutually_exclusive": [("key", "passphrase", "key_file")],
+    "required_one_of": [("key", "passphrase", "key_file")],
+}
+
+
+def choice() -> Arguments:
+    """Which datasets, apart from which keys."""
+    return {
+        "name": {"type": "str"},
+        "names": {"type": "list", "elements": "str"},
+        "recursive": {"type": "bool", "default": False},
+    }
+
+
+def offers() -> Arguments:
+    """Keys that are offered, apart from which datasets."""
+    return {
+        "secrets": {
+            "type": "list",
+            "elements": "dict",
+            "no_log": False,
+            "options": {
+                "name": {"type": "str", "required": True},
+                **one_secret(),
+                "share_with_children": {"type": "bool", "default": False},
+            },
+            **ONE_SECRET_RULES,
+        },
+        "manifest": {"type": "path"},
+        "manifest_content": {"type": "dict", "no_log": True},
+        "remote_src": {"type": "bool", "default": False},
+    }
+
+
+def dataset() -> Arguments:
+    """One dataset as it should be; no defaults, so that an entry can be told from the task's top level."""
+    return {
+        "state": {"type": "str", "choices": ["present", "inherited", "absent"]},
+        "type": {"type": "str", "choices": ["filesystem", "volume"]},
+        **one_secret(),
+        "generate_key": {"type": "bool", "no_log": False},
+        "current": {"type": "dict", "options": one_secret(), **ONE_SECRET_RULES},
+        "update_key": {"type": "str", "choices": ["on_create", "always"], "no_log": False},
+        "encryption": {"type": "str", "choices": list(CIPHERS)},
+        "keyformat": {"type": "str", "choices": ["hex", "raw", "passphrase"], "no_log": False},
+        "keylocation": {"type": "str", "no_log": False},
+        "pbkdf2iters": {"type": "int"},
+        "volsize": {"type": "str"},
+        "sparse": {"type": "bool"},
+        "properties": {"type": "dict"},
+        "hierarchy": {"type": "str", "choices": ["truenas", "openzfs"]},
+        "force_destroy": {"type": "bool"},
+    }

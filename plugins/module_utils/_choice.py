@@ -1,0 +1,72 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Choosing encryption roots by name, apart from the keys that are offered for them.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ._errors import Refused
+from ._model import Dataset, Pool, Tree, depth_of, pool_of
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Datasets that a task names, with all below them or not."""
+
+    names: tuple[str, ...]
+    recursive: bool = False
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        return tuple(sorted({pool_of(name) for name in self.names}))
+
+    def missing(self, pools: t.Mapping[str, Pool]) -> tuple[str, ...]:
+        """Return a sentence for each pool that is not imported."""
+        return tuple(
+            f"There is no pool {pool} on this host. Import or create it first."
+            for pool in self.pools
+            if pool not in pools
+        )
+
+    def roots(self, tree: Tree, pools: t.Mapping[str, Pool]) -> tuple[Dataset, ...]:
+        """Return the chosen encryption roots, parents first; names in pools that are missing are passed over.
+
+        Raises:
+            Refused: a name is unknown, plain, or inherits its key.
+        """
+        found: dict[str, Dataset] = {}
+        for name in self.names:
+            if pool_of(name) in pools:
+                found.update((root.name, root) for root in self._roots_of(name, tree))
+        return tuple(sorted(found.values(), key=lambda root: (depth_of(root.name), root.name)))
+
+    def _roots_of(self, name: str, tree: Tree) -> tuple[Dataset, ...]:
+        dataset = tree.get(name)
+        if dataset is None:
+            raise Refused(f"There is no dataset {name}. Correct the name, or create it first.")
+        if dataset.is_encrypted and not dataset.is_encryption_root:
+            root = dataset.encryption_root
+            raise Refused(
+                f"{name} is no encryption root: it inherits the key of {root}. "
+                f"Name {root}, which opens and locks it as well."
+            )
+        if self.recursive:
+            return tree.roots_at_or_below(name)
+        if not dataset.is_encrypted:
+            raise Refused(
+                f"{name} is not encrypted, there is nothing to unlock or lock. "
+                "Name an encryption root, or set recursive: true for all roots below it."
+            )
+        return (dataset,)
+
+
+def choice_from(params: t.Mapping[str, t.Any]) -> Choice:
+    """Read ``name``, ``names`` and ``recursive``."""
+    names = [params["name"]] if params.get("name") else list(params.get("names") or ())
+    return Choice(tuple(dict.fromkeys(names)), bool(params.get("recursive")))

@@ -1,0 +1,215 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a task of ``zfs_dataset_key`` asks for, one entry a dataset, judged as far as the request alone tells.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from . import _keys, _properties
+from ._errors import Refused
+from ._keys import Key
+from ._model import depth_of, parent_of, pool_of
+from ._offers import KeyFile, Secret, secret_from
+
+KEY_OPTIONS = ("key", "passphrase", "key_file")
+
+
+State = t.Literal["present", "inherited", "absent"]
+
+
+@dataclass(frozen=True)
+class DatasetWanted:
+    """One dataset as it should be. What is None was not asked for and is not compared.
+
+    Args:
+        secret: the key its root should have: a key, a passphrase, or a file on the host.
+        generate: make a key into that file where neither the file nor the root is there yet.
+        current: the key that a root has now, to be replaced.
+        change: whether an existing root may get another key.
+        keeps_truenas_hierarchy: whether TrueNAS's rules on what may lie below what hold.
+    """
+
+    name: str
+    state: State = "present"
+    secret: Secret | None = None
+    generate: bool = False
+    keyformat: str | None = None
+    keylocation: str | None = None
+    pbkdf2iters: int | None = None
+    encryption: str | None = None
+    current: Secret | None = None
+    change: bool = False
+    volume_size: str | None = None
+    sparse: bool = False
+    is_volume: bool | None = None
+    properties: t.Mapping[str, str] = field(default_factory=dict)
+    force_destroy: bool = False
+    keeps_truenas_hierarchy: bool = True
+
+    @property
+    def is_plain(self) -> bool:
+        return self.encryption == "off"
+
+    @property
+    def key_file(self) -> str | None:
+        return self.secret.path if isinstance(self.secret, KeyFile) else None
+
+    @property
+    def new_keyformat(self) -> str:
+        """The format that a new key gets: as asked, else ``passphrase`` or ``hex`` as the secret is."""
+        if self.keyformat is not None:
+            return self.keyformat
+        is_passphrase = isinstance(self.secret, Key) and self.secret.kind == "passphrase"
+        return "passphrase" if is_passphrase else "hex"
+
+    @property
+    def new_iterations(self) -> int:
+        if self.new_keyformat != "passphrase":
+            return 0
+        return self.pbkdf2iters or _keys.DEFAULT_ITERATIONS
+
+
+@dataclass(frozen=True)
+class BatchWanted:
+    """All entries of a task: removals first, deepest first, then the rest, parents first."""
+
+    entries: tuple[DatasetWanted, ...]
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        return tuple(sorted({pool_of(entry.name) for entry in self.entries}))
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """Names of all properties that any entry sets, to be read with the rest."""
+        names = {name for entry in self.entries for name in entry.properties}
+        return (*sorted(names), "volblocksize")
+
+
+def batch_wanted(params: t.Mapping[str, t.Any]) -> BatchWanted:
+    """Read ``name`` or ``datasets``; the top level gives every entry its defaults.
+
+    Raises:
+        Refused: an entry contradicts itself or another one, or a key is malformed.
+    """
+    entries = params.get("datasets")
+    merged = [_merged(params, entry) for entry in entries] if entries else [dict(params)]
+    wanted = [_entry(options) for options in merged]
+    _refuse_contradictions(wanted)
+    removals = sorted((e for e in wanted if e.state == "absent"), key=lambda e: (-depth_of(e.name), e.name))
+    others = sorted((e for e in wanted if e.state != "absent"), key=lambda e: (depth_of(e.name), e.name))
+    return BatchWanted((*removals, *others))
+
+
+def _merged(top: t.Mapping[str, t.Any], entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Fill an entry with the top level's options; a key of its own, of any kind, replaces the top level's."""
+    given = {name: value for name, value in entry.items() if value is not None}
+    defaults = dict(top)
+    if any(name in given for name in KEY_OPTIONS):
+        defaults.update(dict.fromkeys(KEY_OPTIONS))
+    if "generate_key" not in given and any(name in given for name in ("key", "passphrase")):
+        defaults["generate_key"] = None
+    properties = {**(top.get("properties") or {}), **(given.get("properties") or {})}
+    return {**defaults, **given, "properties": properties}
+
+
+def _entry(options: t.Mapping[str, t.Any]) -> DatasetWanted:
+    name = options["name"]
+    state: State = options.get("state") or "present"
+    properties = {key: _properties.text(value) for key, value in (options.get("properties") or {}).items()}
+    secret = secret_from(options, whose=name) if any(options.get(key) is not None for key in KEY_OPTIONS) else None
+    current = options.get("current")
+    kind = options.get("type")
+    entry = DatasetWanted(
+        name=name,
+        state=state,
+        secret=secret,
+        generate=bool(options.get("generate_key")),
+        keyformat=options.get("keyformat"),
+        keylocation=_keylocation(options, name),
+        pbkdf2iters=options.get("pbkdf2iters"),
+        encryption=options.get("encryption"),
+        current=secret_from(current, whose=f"{name} (current)") if current else None,
+        change=options.get("update_key") == "always",
+        volume_size=options.get("volsize"),
+        sparse=bool(options.get("sparse")),
+        is_volume=None if kind is None and options.get("volsize") is None else (kind or "volume") == "volume",
+        properties=properties,
+        force_destroy=bool(options.get("force_destroy")),
+        keeps_truenas_hierarchy=(options.get("hierarchy") or "truenas") == "truenas",
+    )
+    _refuse_nonsense(entry, options)
+    return entry
+
+
+def _keylocation(options: t.Mapping[str, t.Any], name: str) -> str | None:
+    location = options.get("keylocation")
+    key_file = options.get("key_file")
+    if location is None:
+        return None if key_file is None else f"file://{key_file}"
+    if location != "prompt" and not str(location).startswith(("file:///", "https://", "http://")):
+        raise Refused(
+            f"keylocation {location!r} of {name} is none. Use prompt, file:///absolute/path or an https:// address."
+        )
+    return str(location)
+
+
+def _refuse_nonsense(entry: DatasetWanted, options: t.Mapping[str, t.Any]) -> None:
+    """Refuse what no host could make sense of."""
+    name = entry.name
+    clash = sorted(set(entry.properties) & _properties.HAVE_OPTIONS)
+    if clash:
+        raise Refused(f"properties of {name} hold {', '.join(clash)}; use the option of that name.")
+    if entry.volume_size is not None and entry.is_volume is False:
+        raise Refused(f"{name} is to be a filesystem and has a volsize. Set type: volume, or leave volsize out.")
+    if entry.pbkdf2iters is not None:
+        _keys.refuse_unsettable_iterations(entry.pbkdf2iters, whose=name)
+    for secret in (entry.secret, entry.current):
+        if isinstance(secret, KeyFile) and not secret.path.startswith("/"):
+            raise Refused(f"The key file {secret.path} of {name} is no absolute path on the host.")
+    _refuse_misplaced_key(entry, [option for option in KEY_OPTIONS if options.get(option) is not None])
+    if entry.generate:
+        _refuse_bad_generation(entry)
+
+
+def _refuse_misplaced_key(entry: DatasetWanted, given: t.Sequence[str]) -> None:
+    name = entry.name
+    has_key = bool(given) or entry.generate
+    if len(given) > 1:
+        raise Refused(f"{name} was given {' and '.join(given)}. A root has one key: give one of them.")
+    if entry.state != "present" and has_key:
+        raise Refused(f"{name} has state {entry.state}, which takes no key. Leave the key out, or use state present.")
+    if entry.is_plain and has_key:
+        raise Refused(f"{name} was given encryption: off and a key. Leave one of them out.")
+    if isinstance(entry.secret, Key) and not entry.secret.fits(entry.new_keyformat):
+        kind = "a passphrase" if entry.secret.kind == "passphrase" else "a key of 32 bytes"
+        raise Refused(f"{name} was given {kind} and keyformat {entry.new_keyformat}, which do not go together.")
+
+
+def _refuse_bad_generation(entry: DatasetWanted) -> None:
+    if entry.key_file is None:
+        raise Refused(f"generate_key for {entry.name} needs key_file, the place where the new key is kept.")
+    if entry.new_keyformat == "passphrase":
+        raise Refused(
+            f"generate_key for {entry.name} makes a hex or raw key, not a passphrase. Set keyformat accordingly."
+        )
+
+
+def _refuse_contradictions(wanted: t.Sequence[DatasetWanted]) -> None:
+    states: dict[str, str] = {}
+    for entry in wanted:
+        if entry.name in states:
+            raise Refused(f"{entry.name} stands twice in datasets. Keep one entry.")
+        states[entry.name] = entry.state
+    for entry in wanted:
+        above = parent_of(entry.name)
+        while above is not None:
+            if entry.state != "absent" and states.get(above) == "absent":
+                raise Refused(f"{above} is to be absent and {entry.name} below it is not. Decide for one of them.")
+            above = parent_of(above)

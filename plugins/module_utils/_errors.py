@@ -1,0 +1,51 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can go wrong, in words for the person on call.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+Reason = t.Literal[
+    "wrong_key",
+    "no_key",
+    "busy",
+    "mount_failed",
+    "mountpoint_occupied",
+    "locked_ancestor",
+    "unknown",
+]
+
+
+class EncryptionError(Exception):
+    """Root of everything this collection raises on purpose; its text never holds a key."""
+
+
+class Refused(EncryptionError):
+    """A request that was turned down before anything changed.
+
+    The text names the dataset, the rule and the way out.
+    """
+
+
+class CallFailed(EncryptionError):
+    """OpenZFS or the system answered with an error to a call about one dataset.
+
+    Args:
+        msg: what failed and what can be done.
+        reason: one of the documented reasons of a failure.
+        errno: the number that the kernel gave, where there was one.
+    """
+
+    def __init__(self, msg: str, *, reason: Reason = "unknown", errno: int | None = None) -> None:
+        super().__init__(msg)
+        self.reason: Reason = reason
+        self.errno = errno
+
+
+class KeyInDoubt(CallFailed):
+    """After a key change the new key did not verify: nothing may be unloaded or taken back until a person looked."""

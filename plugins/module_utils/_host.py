@@ -1,0 +1,139 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the planners and steps may ask of a host: one protocol, kept by OpenZFS itself and by the tests' fake.
+
+Both are held to it by one conformance suite. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ._keys import Key
+from ._model import Dataset, Pool, Tree
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the kernel said about one key and one encryption root, asked without loading the key.
+
+    Only EACCES means ``wrong``; every other error leaves open whether the key would do.
+    """
+
+    outcome: t.Literal["opens", "wrong", "unknown"]
+    errno: int | None = None
+    detail: str = ""
+
+
+OPENS = Verdict("opens")
+WRONG = Verdict("wrong")
+
+
+@dataclass(frozen=True)
+class Creation:
+    """A dataset to make.
+
+    Args:
+        name: the dataset; its parent exists.
+        volume_size: the size of a volume in bytes or as OpenZFS writes it; None makes a filesystem.
+        sparse: make a volume without reservation.
+        properties: everything to set at creation, ``encryption`` and ``keyformat`` included.
+        key: the wrapping key or passphrase of a new encryption root; None inherits or is plain.
+        keylocation: where OpenZFS shall look for the key later.
+    """
+
+    name: str
+    properties: t.Mapping[str, str]
+    volume_size: str | None = None
+    sparse: bool = False
+    key: Key | None = None
+    keylocation: str = "prompt"
+
+
+@dataclass(frozen=True)
+class KeyChange:
+    """A new wrapping key for a dataset, which becomes or stays an encryption root.
+
+    Args:
+        name: the dataset, unlocked, no clone.
+        keyformat: the format the key will have.
+        key: the new key.
+        keylocation: set in the same transaction as the key.
+        iterations: PBKDF2 rounds, for a passphrase only.
+    """
+
+    name: str
+    keyformat: str
+    key: Key = field(repr=False)
+    keylocation: str
+    iterations: int = 0
+
+
+@dataclass(frozen=True)
+class Binding:
+    """How a host reaches OpenZFS: ``pyzfs`` or ``cli``, on which Python, in which version."""
+
+    name: str
+    interpreter: str
+    python: str
+    openzfs: str
+
+
+class Host(t.Protocol):
+    """A machine with OpenZFS. Calls about a dataset raise CallFailed; none of them ever asks a question."""
+
+    def binding(self) -> Binding:
+        """Say which path key operations take, and the versions involved."""
+
+    def pools(self) -> t.Mapping[str, Pool]:
+        """Return the imported pools by name; none where OpenZFS is not installed."""
+
+    def datasets(self, pools: t.Iterable[str], properties: t.Iterable[str] = ()) -> Tree:
+        """Read all filesystems and volumes of these pools, with the given properties besides the usual ones."""
+
+    def dataset(self, name: str) -> Dataset | None:
+        """Read one dataset anew, None if it is not there."""
+
+    def verify(self, root: Dataset, key: Key) -> Verdict:
+        """Ask whether a key opens an encryption root, locked or not, without loading it."""
+
+    def load_key(self, root: Dataset, key: Key) -> None:
+        """Load a root's key; a root whose key is loaded already stays as it is if the key is right."""
+
+    def unload_key(self, name: str) -> None:
+        """Unload a root's key; ``busy`` while anything below is in use."""
+
+    def change_key(self, change: KeyChange) -> None:
+        """Wrap a dataset's master key, and those that inherit from it, with another key, on disk at return."""
+
+    def inherit_key(self, name: str) -> None:
+        """Make a root inherit its parent's wrapping key; both keys are loaded."""
+
+    def create(self, creation: Creation) -> None:
+        """Create a dataset, not mounted; a failure leaves nothing behind."""
+
+    def destroy(self, name: str) -> None:
+        """Destroy one dataset, never what lies below it."""
+
+    def set_properties(self, name: str, properties: t.Mapping[str, str]) -> None:
+        """Set properties of a dataset in one go."""
+
+    def mount(self, name: str) -> None:
+        """Mount a filesystem where its mountpoint says; refuses an occupied place."""
+
+    def unmount(self, name: str) -> None:
+        """Unmount a filesystem; ``busy`` while it is in use."""
+
+    def prove_readable(self, dataset: Dataset) -> None:
+        """Prove that an unlocked, unmounted dataset can really be read: keystatus alone does not."""
+
+    def occupant(self, path: str) -> str | None:
+        """Say what stands in the way of mounting at a path, None if nothing does."""
+
+    def read_key_file(self, path: str) -> bytes | None:
+        """Return a key file's content, None if there is no such file."""
+
+    def write_key_file(self, path: str, content: bytes) -> None:
+        """Write a new key file durably, readable by its owner only; never over an existing one."""

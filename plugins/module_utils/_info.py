@@ -1,0 +1,137 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that is known about the encryption of a host, and TrueNAS's dry run for offered keys.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from . import _manifest
+from ._choice import Choice, choice_from
+from ._host import Host
+from ._model import Dataset, Pool, Tree, is_below, pool_of
+from ._observe import find_occupants, key_files_of, observe_tree, read_key_files, try_keys
+from ._offers import Offers, offers_from
+from ._plan import Observed
+
+USER_PROPERTIES = ("key_id", "rotated_at", "pool_guid")
+
+
+def report(params: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
+    """Return what ``zfs_encryption_info`` documents.
+
+    Raises:
+        Refused: a name is unknown or a manifest is none.
+    """
+    pools = host.pools()
+    chosen = choice_from(params)
+    choice = chosen if chosen.names else Choice(tuple(sorted(pools)), recursive=True)
+    offers = offers_from(params.get("secrets") or (), _manifest.given(params))
+    observed, roots = _observe(choice, offers, host, pools)
+    binding = host.binding()
+    ignored = offers.foreign_names(pools)
+    return {
+        "openzfs": {
+            "version": binding.openzfs,
+            "binding": binding.name,
+            "interpreter": binding.interpreter,
+            "python": binding.python,
+        },
+        "pools": {name: _pool(pools[name], observed.tree) for name in choice.pools if name in pools},
+        "roots": [_root(root, observed.tree, pools) for root in roots],
+        "summary": [_forecast(root, roots, offers, observed) for root in roots],
+        "ignored": list(ignored),
+        "warnings": list(choice.missing(pools)),
+    }
+
+
+def _observe(
+    choice: Choice, offers: Offers, host: Host, pools: t.Mapping[str, Pool]
+) -> tuple[Observed, tuple[Dataset, ...]]:
+    tree = observe_tree(host, pools, choice.pools)
+    offers.refuse_unknown_names(tree, pools)
+    roots = choice.roots(tree, pools)
+    key_files = read_key_files(host, offers.key_file_paths() | key_files_of(roots))
+    verdicts = try_keys(host, {root.name: (root, offers.for_root(root, key_files).keys) for root in roots})
+    members = [member for root in roots if not root.is_key_loaded for member in tree.members(root.name)]
+    occupied = find_occupants(host, (member for member in members if member.is_mounted_by_default))
+    return Observed(pools, tree, key_files, verdicts, occupied), roots
+
+
+def _pool(pool: Pool, tree: Tree) -> dict[str, t.Any]:
+    datasets = list(tree.at_or_below(pool.name))
+    return {
+        "guid": pool.guid,
+        "health": pool.health,
+        "readonly": pool.readonly,
+        "roots": sum(dataset.is_encryption_root for dataset in datasets),
+        "encrypted": sum(dataset.is_encrypted for dataset in datasets),
+        "plain": sorted(dataset.name for dataset in datasets if not dataset.is_encrypted),
+    }
+
+
+def _root(root: Dataset, tree: Tree, pools: t.Mapping[str, Pool]) -> dict[str, t.Any]:
+    members = tree.members(root.name)
+    return {
+        "name": root.name,
+        "type": root.value("type"),
+        "encryption": root.value("encryption"),
+        "keyformat": root.keyformat,
+        "keylocation": root.value("keylocation"),
+        "pbkdf2iters": root.number("pbkdf2iters"),
+        "keyguid": root.value("keyguid"),
+        "locked": not root.is_key_loaded,
+        "inheriting": [member.name for member in members if member.name != root.name],
+        "mounted": [member.name for member in members if member.is_mounted],
+        **_own_marks(root, pools[pool_of(root.name)]),
+    }
+
+
+def _own_marks(root: Dataset, pool: Pool) -> dict[str, str]:
+    """Return the key's id and time as this collection noted them; replicas carry their source's, which say nothing."""
+    properties = {name: root.properties.get(f"zfsfleet.encryption:{name}") for name in USER_PROPERTIES}
+    believed = all(prop is not None and prop.is_local for prop in properties.values())
+    if not believed or root.value("zfsfleet.encryption:pool_guid") != pool.guid:
+        return {}
+    return {name: root.value(f"zfsfleet.encryption:{name}") for name in ("key_id", "rotated_at")}
+
+
+def _forecast(root: Dataset, roots: t.Sequence[Dataset], offers: Offers, observed: Observed) -> dict[str, t.Any]:
+    """Say what unlocking would do, as TrueNAS's encryption summary does, with shared secrets taken into account."""
+    candidates = offers.for_root(root, observed.key_files)
+    outcomes = [observed.verdict(root.name, key).outcome for key in candidates.keys]
+    error = None if root.is_key_loaded else _unlock_error(root, roots, offers, observed)
+    return {
+        "name": root.name,
+        "keyformat": root.keyformat,
+        "key_given": bool(candidates.keys),
+        "valid_key": "opens" in outcomes,
+        "locked": not root.is_key_loaded,
+        "unlock_error": error,
+        "unlock_successful": error is None,
+    }
+
+
+def _unlock_error(root: Dataset, roots: t.Sequence[Dataset], offers: Offers, observed: Observed) -> str | None:
+    for above in roots:
+        if is_below(root.name, above.name) and not above.is_key_loaded and not _opens(above, offers, observed):
+            return f"{above.name} above it stays locked."
+    candidates = offers.for_root(root, observed.key_files)
+    if not candidates.keys:
+        return " ".join(("No key was given.", *candidates.remarks))
+    if not _opens(root, offers, observed):
+        return " ".join(("None of the keys given opens it.", *candidates.remarks))
+    for member in observed.tree.members(root.name):
+        path = member.value("mountpoint")
+        if member.is_mounted_by_default and path in observed.occupied:
+            return f"{member.name} would be mounted on {path}, which {observed.occupied[path]}"
+    return None
+
+
+def _opens(root: Dataset, offers: Offers, observed: Observed) -> bool:
+    keys = offers.for_root(root, observed.key_files).keys
+    return any(observed.verdict(root.name, key).outcome == "opens" for key in keys)

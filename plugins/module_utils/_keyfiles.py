@@ -1,0 +1,82 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Key files on the managed host: read with suspicion, written to last.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ._errors import CallFailed, Refused
+
+_LIMIT = 4096  # more than any key; a larger file is a mistake
+
+
+def read(path: str) -> bytes | None:
+    """Return the content of a key file, None if there is none.
+
+    Raises:
+        Refused: it cannot be read, or cannot be a key file.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_LIMIT + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Refused(f"The key file {path} cannot be read: {error.strerror}.") from None
+    if len(content) > _LIMIT:
+        raise Refused(f"The key file {path} is larger than {_LIMIT} bytes; that is no key. Check the path.")
+    return content
+
+
+def write(path: str, content: bytes) -> None:
+    """Write a new key file, mode 0400, on stable storage at return, and read it back.
+
+    Raises:
+        CallFailed: it exists, its directory is missing, or what was read back differs.
+    """
+    directory = os.path.dirname(path) or "."
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o400)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_directory(directory)
+        with open(path, "rb") as file:
+            written = file.read()
+    except FileExistsError:
+        raise CallFailed(f"The key file {path} appeared meanwhile and was left alone. Run the task again.") from None
+    except OSError as error:
+        raise CallFailed(
+            f"The key file {path} cannot be written: {error.strerror}. Nothing uses it yet.", errno=error.errno
+        ) from None
+    if written != content:
+        raise CallFailed(f"The key file {path} does not hold what was written to it. Check the file system below it.")
+
+
+def _sync_directory(path: str) -> None:
+    """Make a new directory entry durable: without this a power cut may lose the file that was fsynced."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def in_use(key_file: str, keylocation_path: str | None) -> str:
+    """Return the file that really serves a root: the named one, or the version that a rotation put beside it.
+
+    A rotation writes ``NAME.VERSION.key`` next to ``NAME.key`` and points ``keylocation`` there in the same
+    transaction as the key; provisioning takes that for the file it named.
+    """
+    if keylocation_path is None or os.path.dirname(keylocation_path) != os.path.dirname(key_file):
+        return key_file
+    stem = os.path.basename(key_file).removesuffix(".key")
+    versioned = re.fullmatch(re.escape(stem) + r"\.[^/.]+\.key", os.path.basename(keylocation_path))
+    return keylocation_path if versioned else key_file

@@ -1,0 +1,52 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One change to a pool's keys at a time: an advisory lock for the length of one module execution.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+import typing as t
+
+from ._errors import Refused
+from ._model import Pool
+
+DIRECTORY = "/run/lock"
+PATIENCE = 60.0  # seconds
+
+
+@contextlib.contextmanager
+def hold(pools: t.Iterable[Pool], *, directory: str = DIRECTORY, patience: float = PATIENCE) -> t.Iterator[None]:
+    """Hold the locks of these pools, always taken in the order of their GUIDs.
+
+    Raises:
+        Refused: another run held one of them all the time.
+    """
+    deadline = time.monotonic() + patience
+    with contextlib.ExitStack() as held:
+        for pool in sorted(pools, key=lambda pool: pool.guid):
+            path = os.path.join(directory, f"zfsfleet-{pool.guid}.lock")
+            descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            held.callback(os.close, descriptor)
+            _wait(descriptor, pool, path, deadline)
+        yield
+
+
+def _wait(descriptor: int, pool: Pool, path: str, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise Refused(
+                    f"Another run is changing keys of pool {pool.name} and did not end in time. "
+                    f"Wait for it; 'fuser {path}' shows who it is."
+                ) from None
+        time.sleep(0.1)

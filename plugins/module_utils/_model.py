@@ -1,0 +1,216 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was observed on a host: pools, datasets and the tree that they form.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import typing as t
+from dataclasses import dataclass, field, replace
+
+# Always read; a run adds the properties that its task sets. Hidden ones answer when named (pbkdf2salt, keyguid).
+OBSERVED_PROPERTIES = (
+    "type",
+    "guid",
+    "origin",
+    "encryption",
+    "encryptionroot",
+    "keyformat",
+    "keylocation",
+    "keystatus",
+    "pbkdf2iters",
+    "pbkdf2salt",
+    "keyguid",
+    "mounted",
+    "mountpoint",
+    "canmount",
+    "readonly",
+    "receive_resume_token",
+    "volsize",
+    "volmode",
+    "zfsfleet.encryption:key_id",
+    "zfsfleet.encryption:rotated_at",
+    "zfsfleet.encryption:pool_guid",
+)
+
+
+@dataclass(frozen=True)
+class Property:
+    """One property of one dataset, as ``zfs get -Hp`` prints it; ``-`` and ``none`` are kept as they are."""
+
+    value: str
+    source: str = "-"
+
+    @property
+    def is_local(self) -> bool:
+        return self.source == "local"
+
+
+_ABSENT = Property("-", "-")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """An imported pool. ``guid`` is its decimal text: it names the lock file and copies of the data."""
+
+    name: str
+    guid: str
+    health: str = "ONLINE"
+    readonly: bool = False
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A filesystem or a volume."""
+
+    name: str
+    properties: t.Mapping[str, Property] = field(repr=False)
+
+    def value(self, name: str) -> str:
+        """Return a property's text, ``-`` where the dataset has no such property."""
+        return self.properties.get(name, _ABSENT).value
+
+    def number(self, name: str) -> int:
+        """Return a property as an integer, 0 where it has none."""
+        text = self.value(name)
+        return int(text) if text.isdigit() else 0
+
+    @property
+    def is_volume(self) -> bool:
+        return self.value("type") == "volume"
+
+    @property
+    def is_encrypted(self) -> bool:
+        return self.value("encryption") not in ("off", "-")
+
+    @property
+    def encryption_root(self) -> str | None:
+        """Name of the dataset whose wrapping key protects this one; None where it is plain."""
+        root = self.value("encryptionroot")
+        return None if root in ("-", "") else root
+
+    @property
+    def is_encryption_root(self) -> bool:
+        return self.encryption_root == self.name
+
+    @property
+    def is_key_loaded(self) -> bool:
+        return self.value("keystatus") == "available"
+
+    @property
+    def is_clone(self) -> bool:
+        return self.value("origin") not in ("-", "")
+
+    @property
+    def keyformat(self) -> str:
+        return self.value("keyformat")
+
+    @property
+    def is_mounted(self) -> bool:
+        return self.value("mounted") == "yes"
+
+    @property
+    def is_mounted_by_default(self) -> bool:
+        """Tell whether ``zfs mount -a`` would mount it once its key is loaded (zfsprops(7), ``canmount``)."""
+        return not self.is_volume and self.value("canmount") == "on" and self.value("mountpoint").startswith("/")
+
+    @property
+    def key_file(self) -> str | None:
+        """Path of the key file that ``keylocation`` names, None for a prompt or a URL."""
+        location = self.value("keylocation")
+        return location[len("file://") :] if location.startswith("file://") else None
+
+    def with_values(self, values: t.Mapping[str, str]) -> Dataset:
+        """Return the dataset as it would be with these properties set locally."""
+        changed = {name: Property(value, "local") for name, value in values.items()}
+        return replace(self, properties={**self.properties, **changed})
+
+
+def parent_of(name: str) -> str | None:
+    """Return the name of the dataset above, None for a pool's root dataset."""
+    head, slash, _last = name.rpartition("/")
+    return head if slash else None
+
+
+def pool_of(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def depth_of(name: str) -> int:
+    return name.count("/")
+
+
+def is_below(name: str, ancestor: str) -> bool:
+    """Tell whether ``name`` lies strictly below ``ancestor``."""
+    return name.startswith(ancestor + "/")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """All datasets that were read, by name. Looking below a dataset costs what it finds, not the whole tree."""
+
+    datasets: t.Mapping[str, Dataset]
+
+    @functools.cached_property
+    def _index(self) -> list[str]:
+        return sorted(name + "/" for name in self.datasets)
+
+    @functools.cached_property
+    def _members(self) -> t.Mapping[str, tuple[Dataset, ...]]:
+        members: dict[str, list[Dataset]] = {}
+        for index_key in self._index:
+            dataset = self.datasets[index_key[:-1]]
+            if dataset.encryption_root is not None:
+                members.setdefault(dataset.encryption_root, []).append(dataset)
+        return {root: tuple(found) for root, found in members.items()}
+
+    def get(self, name: str) -> Dataset | None:
+        return self.datasets.get(name)
+
+    def parent(self, name: str) -> Dataset | None:
+        above = parent_of(name)
+        return None if above is None else self.datasets.get(above)
+
+    def ancestors(self, name: str) -> t.Iterator[Dataset]:
+        """Yield the datasets above, nearest first."""
+        above = parent_of(name)
+        while above is not None:
+            if above in self.datasets:
+                yield self.datasets[above]
+            above = parent_of(above)
+
+    def at_or_below(self, name: str) -> t.Iterator[Dataset]:
+        """Yield the dataset, if there, and its descendants, every parent before its children."""
+        prefix = name + "/"
+        for position in range(bisect.bisect_left(self._index, prefix), len(self._index)):
+            if not self._index[position].startswith(prefix):
+                return
+            yield self.datasets[self._index[position][:-1]]
+
+    def below(self, name: str) -> t.Iterator[Dataset]:
+        """Yield the descendants, every parent before its children."""
+        return (dataset for dataset in self.at_or_below(name) if dataset.name != name)
+
+    def roots_at_or_below(self, name: str) -> tuple[Dataset, ...]:
+        return tuple(dataset for dataset in self.at_or_below(name) if dataset.is_encryption_root)
+
+    def members(self, root: str) -> tuple[Dataset, ...]:
+        """Return the root and all that inherit its key, clones in other places included, parents first."""
+        return self._members.get(root, ())
+
+    @property
+    def roots(self) -> tuple[Dataset, ...]:
+        """Return every encryption root, parents first."""
+        return tuple(self.datasets[key[:-1]] for key in self._index if self.datasets[key[:-1]].is_encryption_root)
+
+    def with_dataset(self, dataset: Dataset) -> Tree:
+        """Return the tree as it would be with this dataset added or replaced."""
+        return Tree({**self.datasets, dataset.name: dataset})
+
+    def without(self, name: str) -> Tree:
+        return Tree({key: dataset for key, dataset in self.datasets.items() if key != name})

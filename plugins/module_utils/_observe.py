@@ -1,0 +1,87 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Observing: one property read for all pools that a task touches, then key files, verdicts and mountpoints.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+from ._host import Host, Verdict
+from ._keys import Key
+from ._model import Dataset, Pool, Tree
+from ._plan import Observed
+
+# Calls wait for the disk and release the interpreter; derivations of passphrases use the cores.
+THREADS = max(4, 2 * (os.cpu_count() or 1))
+
+T = t.TypeVar("T")
+R = t.TypeVar("R")
+
+
+def observe_tree(
+    host: Host, pools: t.Mapping[str, Pool], names: t.Iterable[str], properties: t.Iterable[str] = ()
+) -> Tree:
+    """Read the datasets of those of the named pools that are imported."""
+    return host.datasets([name for name in names if name in pools], properties)
+
+
+def read_key_files(host: Host, paths: t.Iterable[str]) -> dict[str, bytes | None]:
+    return {path: host.read_key_file(path) for path in sorted(set(paths))}
+
+
+def try_keys(host: Host, candidates: t.Mapping[str, tuple[Dataset, t.Sequence[Key]]]) -> dict[tuple[str, Key], Verdict]:
+    """Try each root's candidates in their order until one opens; roots side by side.
+
+    Args:
+        host: where to try.
+        candidates: by root name, the root and the keys to try.
+    """
+
+    def judge(entry: tuple[Dataset, t.Sequence[Key]]) -> list[tuple[tuple[str, Key], Verdict]]:
+        root, keys = entry
+        found = []
+        for key in keys:
+            verdict = host.verify(root, key)
+            found.append(((root.name, key), verdict))
+            if verdict.outcome == "opens":
+                break
+        return found
+
+    return dict(pair for found in side_by_side(judge, list(candidates.values())) for pair in found)
+
+
+def side_by_side(function: t.Callable[[T], R], items: t.Sequence[T]) -> list[R]:
+    """Call a function for every item in threads, results in the order of the items."""
+    if len(items) < 2:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
+        return list(pool.map(function, items))
+
+
+def find_occupants(host: Host, datasets: t.Iterable[Dataset]) -> dict[str, str]:
+    """Look at the places where these filesystems would be mounted; return what stands in the way, by path."""
+    paths = {dataset.value("mountpoint") for dataset in datasets}
+    looks = ((path, host.occupant(path)) for path in sorted(paths))
+    return {path: occupant for path, occupant in looks if occupant is not None}
+
+
+def key_files_of(roots: t.Iterable[Dataset]) -> set[str]:
+    """Return the key files that roots name in their ``keylocation``."""
+    return {root.key_file for root in roots if root.key_file is not None}
+
+
+__all__ = [
+    "Observed",
+    "find_occupants",
+    "key_files_of",
+    "observe_tree",
+    "read_key_files",
+    "side_by_side",
+    "try_keys",
+]

@@ -1,0 +1,138 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keys that a task offers, and which of them are worth trying on a root, in which order.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from . import _keys
+from ._errors import Refused
+from ._keys import Key
+from ._model import Dataset, Tree, is_below, pool_of
+
+KeyFiles = t.Mapping[str, "bytes | None"]
+
+
+@dataclass(frozen=True)
+class KeyFile:
+    """A secret that lies in a file on the host."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class ManifestText:
+    """A manifest's value: hex digits or a passphrase, as the root's keyformat decides."""
+
+    text: str = field(repr=False)
+
+
+Secret = t.Union[Key, KeyFile, ManifestText]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One secret for one dataset, and for the roots below it if ``shared``."""
+
+    dataset: str
+    secret: Secret
+    shared: bool = False
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Keys to try on a root, best first, and what could not even be tried, in words."""
+
+    keys: tuple[Key, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Offers:
+    """All that a task offers.
+
+    Args:
+        secrets: entries of the task; a later one for the same dataset follows an earlier one.
+        manifest: values by dataset name.
+    """
+
+    secrets: tuple[Offer, ...] = ()
+    manifest: t.Mapping[str, ManifestText] = field(default_factory=dict, repr=False)
+
+    def key_file_paths(self) -> set[str]:
+        return {offer.secret.path for offer in self.secrets if isinstance(offer.secret, KeyFile)}
+
+    def for_root(self, root: Dataset, key_files: KeyFiles) -> Candidates:
+        """Return what to try on a root: its own entry, the manifest, the nearest ancestor that shares, its key file."""
+        keys: list[Key] = []
+        remarks: list[str] = []
+        for secret in self._in_order(root):
+            try:
+                key = _resolve(secret, root, key_files)
+            except Refused as refusal:
+                remarks.append(str(refusal))
+                continue
+            if key is not None and key.fits(root.keyformat) and key not in keys:
+                keys.append(key)
+        return Candidates(tuple(keys), tuple(remarks))
+
+    def _in_order(self, root: Dataset) -> t.Iterator[Secret]:
+        yield from (offer.secret for offer in self.secrets if offer.dataset == root.name)
+        if root.name in self.manifest:
+            yield self.manifest[root.name]
+        above = [offer for offer in self.secrets if offer.shared and is_below(root.name, offer.dataset)]
+        yield from (offer.secret for offer in sorted(above, key=lambda offer: -len(offer.dataset)))
+        if root.key_file is not None:
+            yield KeyFile(root.key_file)
+
+    def refuse_unknown_names(self, tree: Tree, pools: t.Container[str]) -> None:
+        """Refuse a name that an imported pool does not have: it is a misspelling, or a dataset that is gone."""
+        for name in (*(offer.dataset for offer in self.secrets), *self.manifest):
+            if pool_of(name) in pools and tree.get(name) is None:
+                source = "the manifest" if name in self.manifest else "secrets"
+                raise Refused(
+                    f"There is no dataset {name}, which {source} names. Correct the name, or leave the entry out."
+                )
+
+    def foreign_names(self, pools: t.Container[str]) -> tuple[str, ...]:
+        """Return manifest names of pools that are not imported here; they are ignored."""
+        return tuple(sorted(name for name in self.manifest if pool_of(name) not in pools))
+
+
+def _resolve(secret: Secret, root: Dataset, key_files: KeyFiles) -> Key | None:
+    if isinstance(secret, Key):
+        return secret
+    if isinstance(secret, ManifestText):
+        return _keys.from_manifest(secret.text, root.keyformat, whose=root.name)
+    content = key_files.get(secret.path)
+    if content is None:
+        raise Refused(f"Its key file {secret.path} is not there.")
+    return _keys.from_file(content, root.keyformat, path=secret.path)
+
+
+def offers_from(entries: t.Sequence[t.Mapping[str, t.Any]], manifest: t.Mapping[str, str]) -> Offers:
+    """Read the ``secrets`` option and a parsed manifest.
+
+    Raises:
+        Refused: an entry's key is malformed.
+    """
+    offers = tuple(
+        Offer(entry["name"], secret_from(entry, whose=entry["name"]), bool(entry.get("share_with_children")))
+        for entry in entries
+    )
+    return Offers(offers, {name: ManifestText(text) for name, text in manifest.items()})
+
+
+def secret_from(entry: t.Mapping[str, t.Any], *, whose: str) -> Secret:
+    """Read one of ``key``, ``passphrase`` and ``key_file``; the argument spec sees to it that one is given."""
+    if entry.get("key") is not None:
+        return _keys.hex_key(entry["key"], whose=whose)
+    if entry.get("passphrase") is not None:
+        return _keys.passphrase(entry["passphrase"], whose=whose)
+    return KeyFile(entry["key_file"])

@@ -1,0 +1,376 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only file that talks to OpenZFS.
+
+Properties are read and datasets created by ``zfs``; keys go through libzfs_core (pyzfs) where Python can
+import it, else to ``zfs`` on stdin. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+import typing as t
+
+from . import _keyfiles
+from ._errors import CallFailed, Reason, Refused
+from ._host import OPENS, WRONG, Binding, Creation, KeyChange, Verdict
+from ._keys import Key, new_salt
+from ._model import OBSERVED_PROPERTIES, Dataset, Pool, Property, Tree
+
+READ_TIMEOUT = 300
+CHANGE_TIMEOUT = 300
+VOLUME_NODE_TIMEOUT = 20
+UNLOAD_PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds
+KEYFORMAT_NUMBERS = {"raw": 1, "hex": 2, "passphrase": 3}  # zfs_keyformat_t
+
+_ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+_REASONS: dict[int, Reason] = {errno.EBUSY: "busy", errno.EACCES: "wrong_key"}
+
+
+class _Answer(t.NamedTuple):
+    code: int
+    out: str
+    error: str
+
+
+def _run(*argv: str, stdin: bytes | None = None, timeout: int = CHANGE_TIMEOUT) -> _Answer:
+    """Run a command that can never ask: stdin is the given data or nothing, there is no terminal."""
+    source: dict[str, t.Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+    try:
+        done = subprocess.run(argv, capture_output=True, env=_ENVIRONMENT, timeout=timeout, check=False, **source)
+    except FileNotFoundError:
+        raise Refused(f"There is no '{argv[0]}' command on this host. Install OpenZFS and run again.") from None
+    except subprocess.TimeoutExpired:
+        raise CallFailed(
+            f"'{argv[0]} {argv[1]}' gave no answer for {timeout} s. Look at 'zpool status' and the kernel's log; "
+            "what it changed shows when the task is run again."
+        ) from None
+    return _Answer(done.returncode, done.stdout.decode("utf-8", "surrogateescape"), _one_line(done.stderr))
+
+
+def _one_line(stderr: bytes) -> str:
+    return " ".join(stderr.decode("utf-8", "replace").split())
+
+
+def _failure(what: str, answer: _Answer) -> CallFailed:
+    reason: Reason = "unknown"
+    if "Incorrect key provided" in answer.error:
+        reason = "wrong_key"
+    elif "busy" in answer.error:
+        reason = "busy"
+    return CallFailed(f"{what}: {answer.error or f'exit code {answer.code}'}", reason=reason)
+
+
+class _CoreKeys:
+    """Key operations through libzfs_core: no process, and the error number itself."""
+
+    name = "pyzfs"
+
+    def __init__(self, core: t.Any) -> None:
+        self._core = core
+
+    def verify(self, root: Dataset, key: Key) -> Verdict:
+        try:
+            self._load(root, key, noop=True)
+        except self._core.exceptions.ZFSError as error:
+            if error.errno == errno.EACCES:
+                return WRONG
+            return Verdict("unknown", error.errno, os.strerror(error.errno))
+        return OPENS
+
+    def load(self, root: Dataset, key: Key) -> None:
+        with self._explained(f"The key of {root.name} was not loaded"):
+            try:
+                self._load(root, key, noop=False)
+            except self._core.exceptions.EncryptionKeyAlreadyLoaded:
+                return  # EEXIST comes only after the key was tried and found right
+
+    def _load(self, root: Dataset, key: Key, *, noop: bool) -> None:
+        wrapping_key = key.wrapping_key(salt=root.number("pbkdf2salt"), iterations=root.number("pbkdf2iters"))
+        self._core.lzc_load_key(root.name.encode(), noop, _checked(wrapping_key))
+
+    def unload(self, name: str) -> None:
+        with self._explained(f"The key of {name} was not unloaded"):
+            self._core.lzc_unload_key(name.encode())
+
+    def change(self, change: KeyChange) -> None:
+        salt = new_salt() if change.keyformat == "passphrase" else 0
+        wrapping_key = change.key.wrapping_key(salt=salt, iterations=change.iterations)
+        properties: dict[bytes, int | bytes] = {
+            b"keyformat": KEYFORMAT_NUMBERS[change.keyformat],
+            b"keylocation": change.keylocation.encode(),
+        }
+        if salt:
+            properties.update({b"pbkdf2salt": salt, b"pbkdf2iters": change.iterations})
+        with self._explained(f"The key of {change.name} was not changed"):
+            self._core.lzc_change_key(change.name.encode(), "new_key", properties, _checked(wrapping_key))
+
+    def inherit(self, name: str) -> None:
+        with self._explained(f"{name} does not inherit its parent's key"):
+            self._core.lzc_change_key(name.encode(), "inherit")
+
+    @contextlib.contextmanager
+    def _explained(self, what: str) -> t.Iterator[None]:
+        try:
+            yield
+        except self._core.exceptions.ZFSError as error:
+            number = int(error.errno)
+            raise CallFailed(
+                f"{what}: {os.strerror(number)} (errno {number}).",
+                reason=_REASONS.get(number, "unknown"),
+                errno=number,
+            ) from None
+
+
+def _checked(wrapping_key: bytes) -> bytes:
+    """Insist on 32 bytes: pyzfs turns an int into that many zeros, and installs them as a key."""
+    if type(wrapping_key) is not bytes or len(wrapping_key) != 32:
+        raise Refused("A wrapping key must be exactly 32 bytes; nothing was changed.")
+    return wrapping_key
+
+
+class _CommandKeys:
+    """Key operations by ``zfs``, the key on stdin, for a Python without pyzfs."""
+
+    name = "cli"
+
+    def verify(self, root: Dataset, key: Key) -> Verdict:
+        answer = self._load(root, key, "-n")
+        if answer.code == 0:
+            return OPENS
+        if "Incorrect key provided" in answer.error:
+            return WRONG
+        return Verdict("unknown", None, answer.error)
+
+    def load(self, root: Dataset, key: Key) -> None:
+        answer = self._load(root, key)
+        if answer.code != 0 and "already loaded" not in answer.error:
+            raise _failure(f"The key of {root.name} was not loaded", answer)
+
+    def _load(self, root: Dataset, key: Key, *options: str) -> _Answer:
+        text = key.text(root.keyformat)
+        if key.kind == "passphrase" and (b"\n" in text or b"\0" in text):
+            return _Answer(1, "", "Incorrect key provided: a passphrase is one line without NUL")
+        return _run("zfs", "load-key", *options, "-L", "prompt", root.name, stdin=_line(text, root.keyformat))
+
+    def unload(self, name: str) -> None:
+        answer = _run("zfs", "unload-key", name)
+        if answer.code != 0:
+            raise _failure(f"The key of {name} was not unloaded", answer)
+
+    def change(self, change: KeyChange) -> None:
+        options = [f"keyformat={change.keyformat}", f"keylocation={change.keylocation}"]
+        if change.keyformat == "passphrase":
+            options.append(f"pbkdf2iters={change.iterations}")
+        # With a file as keylocation zfs reads the key there, which switches key and location in one transaction.
+        data = _line(change.key.text(change.keyformat), change.keyformat) if change.keylocation == "prompt" else None
+        answer = _run("zfs", "change-key", *_options(options), change.name, stdin=data)
+        if answer.code != 0:
+            raise _failure(f"The key of {change.name} was not changed", answer)
+
+    def inherit(self, name: str) -> None:
+        answer = _run("zfs", "change-key", "-i", name)
+        if answer.code != 0:
+            raise _failure(f"{name} does not inherit its parent's key", answer)
+
+
+def _line(text: bytes, keyformat: str) -> bytes:
+    return text if keyformat == "raw" else text + b"\n"
+
+
+def _options(assignments: t.Iterable[str]) -> list[str]:
+    return [word for assignment in assignments for word in ("-o", assignment)]
+
+
+class OpenZFS:
+    """The real host.
+
+    Args:
+        binding: ``pyzfs`` or ``cli`` to insist on one path; None takes pyzfs where it can be imported.
+    """
+
+    def __init__(self, binding: str | None = None) -> None:
+        self._wanted_binding = binding
+
+    @functools.cached_property
+    def _keys(self) -> _CoreKeys | _CommandKeys:
+        """The path for keys, chosen at the first key operation: importing pyzfs takes a while."""
+        if self._wanted_binding != "cli":
+            try:
+                import libzfs_core  # pylint: disable=import-error
+
+                return _CoreKeys(libzfs_core)
+            except (ImportError, OSError):
+                if self._wanted_binding == "pyzfs":
+                    raise
+        return _CommandKeys()
+
+    def binding(self) -> Binding:
+        try:
+            version = _run("zfs", "version", timeout=READ_TIMEOUT).out.split()
+        except Refused:
+            version = []
+        return Binding(self._keys.name, sys.executable, platform.python_version(), version[0] if version else "")
+
+    def pools(self) -> t.Mapping[str, Pool]:
+        try:
+            answer = _run("zpool", "list", "-Hpo", "name,guid,health,readonly", timeout=READ_TIMEOUT)
+        except Refused:
+            return {}
+        if answer.code != 0:
+            raise Refused(f"The pools cannot be listed: {answer.error}")
+        rows = (line.split("\t") for line in answer.out.splitlines())
+        return {name: Pool(name, guid, health, readonly == "on") for name, guid, health, readonly in rows}
+
+    def datasets(self, pools: t.Iterable[str], properties: t.Iterable[str] = ()) -> Tree:
+        names = sorted(pools)
+        if not names:
+            return Tree({})
+        wanted = ",".join(dict.fromkeys((*OBSERVED_PROPERTIES, *properties)))
+        answer = _run(
+            "zfs",
+            "get",
+            *("-Hpr", "-t", "filesystem,volume", "-o", "name,property,value,source", wanted),
+            *names,
+            timeout=READ_TIMEOUT,
+        )
+        if answer.code != 0:
+            raise Refused(f"The datasets of {', '.join(names)} cannot be read: {answer.error}")
+        return Tree(_parse_properties(answer.out))
+
+    def dataset(self, name: str) -> Dataset | None:
+        wanted = ",".join(OBSERVED_PROPERTIES)
+        answer = _run("zfs", "get", "-Hpo", "name,property,value,source", wanted, name, timeout=READ_TIMEOUT)
+        return _parse_properties(answer.out)[name] if answer.code == 0 else None
+
+    def verify(self, root: Dataset, key: Key) -> Verdict:
+        return self._keys.verify(root, key) if key.fits(root.keyformat) else WRONG
+
+    def load_key(self, root: Dataset, key: Key) -> None:
+        self._keys.load(root, key)
+
+    def unload_key(self, name: str) -> None:
+        """Unload, with patience: udev and blkid hold a volume for a moment after it was closed."""
+        for pause in (*UNLOAD_PAUSES, None):
+            try:
+                self._keys.unload(name)
+                return
+            except CallFailed as error:
+                if error.reason != "busy" or pause is None:
+                    raise
+            time.sleep(pause)
+
+    def change_key(self, change: KeyChange) -> None:
+        self._keys.change(change)
+
+    def inherit_key(self, name: str) -> None:
+        self._keys.inherit(name)
+
+    def create(self, creation: Creation) -> None:
+        properties = dict(creation.properties)
+        if creation.key is not None:
+            properties["keylocation"] = "prompt"
+        kind = []
+        if creation.volume_size is not None:
+            kind = [*(["-s"] if creation.sparse else []), "-V", creation.volume_size]
+        options = _options(f"{name}={value}" for name, value in properties.items())
+        unmounted = ["-u"] if creation.volume_size is None else []
+        data = None
+        if creation.key is not None:
+            data = _line(creation.key.text(properties["keyformat"]), properties["keyformat"])
+        answer = _run("zfs", "create", *unmounted, *kind, *options, creation.name, stdin=data)
+        if answer.code != 0:
+            raise _failure(f"{creation.name} was not created", answer)
+        if creation.key is not None and creation.keylocation != "prompt":
+            try:
+                self.set_properties(creation.name, {"keylocation": creation.keylocation})
+            except CallFailed:
+                self.destroy(creation.name)
+                raise
+
+    def destroy(self, name: str) -> None:
+        answer = _run("zfs", "destroy", name)
+        if answer.code != 0:
+            raise _failure(f"{name} was not destroyed", answer)
+
+    def set_properties(self, name: str, properties: t.Mapping[str, str]) -> None:
+        answer = _run("zfs", "set", *(f"{key}={value}" for key, value in properties.items()), name)
+        if answer.code != 0:
+            raise _failure(f"{name} did not take {', '.join(properties)}", answer)
+
+    def mount(self, name: str) -> None:
+        path = _run("zfs", "get", "-Hpo", "value", "mountpoint", name, timeout=READ_TIMEOUT).out.rstrip("\n")
+        occupant = self.occupant(path)
+        if occupant is not None:
+            raise CallFailed(f"{name} was not mounted: {path} {occupant}", reason="mountpoint_occupied")
+        answer = _run("zfs", "mount", name)
+        if answer.code != 0 and "already mounted" not in answer.error:
+            raise CallFailed(f"{name} was not mounted: {answer.error}", reason="mount_failed")
+
+    def unmount(self, name: str) -> None:
+        answer = _run("zfs", "unmount", name)
+        if answer.code != 0 and "not currently mounted" not in answer.error:
+            raise _failure(f"{name} was not unmounted", answer)
+
+    def prove_readable(self, dataset: Dataset) -> None:
+        if dataset.is_volume:
+            _read_volume(dataset.name)
+            return
+        answer = _run("zfs", "userspace", "-Hpo", "name", dataset.name, timeout=READ_TIMEOUT)
+        if answer.code != 0:
+            raise _failure(f"{dataset.name} is unlocked but cannot be read", answer)
+
+    def occupant(self, path: str) -> str | None:
+        try:
+            with os.scandir(path) as entries:
+                first = next(entries, None)
+        except FileNotFoundError:
+            return None
+        except NotADirectoryError:
+            return "is a file, not a directory. Move it away."
+        except OSError as error:
+            return f"cannot be looked into: {error.strerror}."
+        return None if first is None else f"is not empty (it holds {first.name!r}). Move its content away."
+
+    def read_key_file(self, path: str) -> bytes | None:
+        return _keyfiles.read(path)
+
+    def write_key_file(self, path: str, content: bytes) -> None:
+        _keyfiles.write(path, content)
+
+
+def _parse_properties(output: str) -> dict[str, Dataset]:
+    """Read ``zfs get -Hp -o name,property,value,source``; a value may hold tabs, names and sources never do."""
+    found: dict[str, dict[str, Property]] = {}
+    for line in output.rstrip("\n").split("\n"):
+        name, prop, rest = line.split("\t", 2)
+        value, _tab, source = rest.rpartition("\t")
+        found.setdefault(name, {})[prop] = Property(value, source)
+    return {name: Dataset(name, properties) for name, properties in found.items()}
+
+
+def _read_volume(name: str) -> None:
+    """Read a volume's first block; its node comes a moment after the key (udev makes a space into a plus)."""
+    node = "/dev/zvol/" + re.sub(" ", "+", name)
+    deadline = time.monotonic() + VOLUME_NODE_TIMEOUT
+    while True:
+        try:
+            with open(node, "rb", buffering=0) as volume:
+                volume.read(512)
+            return
+        except FileNotFoundError as error:
+            problem = error
+        except OSError as error:
+            raise CallFailed(f"{name} cannot be read: {error.strerror}.", reason="unknown", errno=error.errno) from None
+        if time.monotonic() > deadline:
+            raise CallFailed(f"{node} did not appear within {VOLUME_NODE_TIMEOUT} s.", errno=problem.errno)
+        time.sleep(0.05)

@@ -1,0 +1,173 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A plan, and what becomes of it when it is carried out or only foreseen.
+
+Check mode walks the same plan with a step function that does nothing. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ._errors import CallFailed, KeyInDoubt, Reason
+from ._host import Host, Verdict
+from ._keys import Key
+from ._model import Pool, Tree
+from ._steps import Mount, Step
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything that was read on the host before anything was decided.
+
+    Args:
+        pools: imported pools by name.
+        tree: their datasets.
+        key_files: content of the key files that matter, None for one that is not there.
+        verdicts: what the kernel said about (root, key), for every pair that was tried.
+        occupied: mountpoints where something stands in the way, and what.
+    """
+
+    pools: t.Mapping[str, Pool]
+    tree: Tree
+    key_files: t.Mapping[str, bytes | None] = field(default_factory=dict, repr=False)
+    verdicts: t.Mapping[tuple[str, Key], Verdict] = field(default_factory=dict, repr=False)
+    occupied: t.Mapping[str, str] = field(default_factory=dict)
+
+    def verdict(self, root: str, key: Key) -> Verdict:
+        return self.verdicts.get((root, key), Verdict("unknown", None, "it was not tried"))
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a root did not get where it should; ``skipped`` are the roots that were left alone because of it."""
+
+    reason: Reason
+    msg: str
+    errno: int | None = None
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """The steps of one encryption root, or of one dataset where a module works by dataset.
+
+    Args:
+        name: the root or dataset; failures are reported under it.
+        steps: done in order; the first that fails ends the group, and what it did is taken back.
+        mounts: done after the steps, each by itself; the steps are only taken back if all of them fail.
+        after: groups that must not have failed.
+    """
+
+    name: str
+    steps: tuple[Step, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do.
+
+    Args:
+        groups: in the order in which they are carried out.
+        failures: what is known to fail without trying.
+        already: roots that are as they should be.
+        missing: sentences about pools and parents that are not there; a real run refuses with them.
+        warnings: what the person should know.
+    """
+
+    groups: tuple[Group, ...] = ()
+    failures: t.Mapping[str, Failure] = field(default_factory=dict)
+    already: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class Outcome:
+    """What was done, in order, and what failed."""
+
+    done: list[Step] = field(default_factory=list)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    _skipped: dict[str, str] = field(default_factory=dict)
+
+    def fail(self, name: str, error: CallFailed) -> None:
+        self.failures.setdefault(name, Failure(error.reason, str(error), error.errno))
+
+    def blocker(self, group: Group) -> str | None:
+        """Return the failed group because of which this one cannot be carried out."""
+        for name in group.after:
+            if name in self.failures or name in self._skipped:
+                return self._skipped.get(name, name)
+        return None
+
+    def skip(self, name: str, blocker: str) -> None:
+        self._skipped[name] = blocker
+        failure = self.failures[blocker]
+        self.failures[blocker] = Failure(failure.reason, failure.msg, failure.errno, (*failure.skipped, name))
+
+
+Perform = t.Callable[[Step], None]
+
+
+def carry_out(plan: Plan, host: Host) -> Outcome:
+    """Carry a plan out on a host: the only place where anything changes."""
+    return _walk(plan, lambda step: step.perform(host))
+
+
+def foresee(plan: Plan) -> Outcome:
+    """Return the outcome that the plan has if every call succeeds."""
+    return _walk(plan, lambda _step: None)
+
+
+def _walk(plan: Plan, perform: Perform) -> Outcome:
+    outcome = Outcome(failures=dict(plan.failures))
+    for group in plan.groups:
+        blocker = outcome.blocker(group)
+        if blocker is not None:
+            outcome.skip(group.name, blocker)
+        else:
+            outcome.done.extend(_walk_group(group, perform, outcome))
+    return outcome
+
+
+def _walk_group(group: Group, perform: Perform, outcome: Outcome) -> list[Step]:
+    """Return the steps that stand in the end."""
+    done: list[Step] = []
+    try:
+        for step in group.steps:
+            perform(step)
+            done.append(step)
+    except KeyInDoubt as error:
+        outcome.fail(group.name, error)
+        return done
+    except CallFailed as error:
+        outcome.fail(group.name, error)
+        return _take_back(done, perform)
+    mounted: list[Step] = []
+    for mount in group.mounts:
+        try:
+            perform(mount)
+            mounted.append(mount)
+        except CallFailed as error:
+            outcome.fail(group.name, error)
+    if group.mounts and not mounted:
+        return _take_back(done, perform)
+    return [*done, *mounted]
+
+
+def _take_back(done: list[Step], perform: Perform) -> list[Step]:
+    """Undo steps, last first, and return those that stay."""
+    standing: list[Step] = []
+    for step in reversed(done):
+        if step.undone_by is None:
+            standing.insert(0, step)
+            continue
+        try:
+            perform(step.undone_by)
+        except CallFailed:
+            standing.insert(0, step)
+    return standing

@@ -1,0 +1,271 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Planning ``zfs_dataset_key``: every entry is planned against the tree that the entries before it leave behind.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from . import _hierarchy, _keyfiles, _properties
+from ._dataset_wanted import BatchWanted, DatasetWanted
+from ._errors import Refused
+from ._host import Creation, Host
+from ._keys import Key
+from ._model import Dataset, Pool, Property, Tree, is_below, parent_of, pool_of
+from ._observe import find_occupants, observe_tree, read_key_files, try_keys
+from ._offers import KeyFile
+from ._plan import Group, Observed, Plan
+from ._plan_key import new_key, offered_key, plan_inherited, plan_own_root, serving_secret
+from ._steps import (
+    ChangeKey,
+    CreateDataset,
+    DestroyDataset,
+    GenerateKeyFile,
+    LoadKey,
+    Mount,
+    SetProperties,
+    Step,
+    UnloadKey,
+)
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """The steps for one entry, and the tree as they leave it."""
+
+    steps: tuple[Step, ...]
+    tree: Tree
+
+
+def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]) -> Observed:
+    """Read the pools and the key files, and try each existing root with the keys named for it."""
+    tree = observe_tree(host, pools, wanted.pools, wanted.properties)
+    paths = {path for entry in wanted.entries for path in _paths(entry, tree)}
+    key_files = read_key_files(host, paths)
+    candidates: dict[str, tuple[Dataset, list[Key]]] = {}
+    for entry in wanted.entries:
+        root = tree.get(entry.name)
+        if root is not None and root.is_encryption_root:
+            secrets = (serving_secret(entry, root), entry.current)
+            keys = [offered_key(secret, root, key_files) for secret in secrets]
+            candidates[root.name] = (root, [key for key in keys if key is not None])
+    new = (entry for entry in wanted.entries if entry.state != "absent" and tree.get(entry.name) is None)
+    occupied = find_occupants(host, (_predicted(entry, tree) for entry in new))
+    return Observed(pools, tree, key_files, try_keys(host, candidates), occupied)
+
+
+def _paths(entry: DatasetWanted, tree: Tree) -> t.Iterator[str]:
+    root = tree.get(entry.name)
+    for secret in (entry.secret, entry.current, serving_secret(entry, root)):
+        if isinstance(secret, KeyFile):
+            yield secret.path
+
+
+def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
+    """Plan all entries, or refuse all of them.
+
+    Raises:
+        Refused: any entry cannot or must not be brought about.
+    """
+    missing = tuple(
+        f"There is no pool {pool} on this host. Import or create it first."
+        for pool in wanted.pools
+        if pool not in observed.pools
+    )
+    tree = observed.tree
+    groups: list[Group] = []
+    already: list[str] = []
+    for entry in wanted.entries:
+        parent = parent_of(entry.name)
+        if entry.state != "absent" and tree.get(entry.name) is None and parent is not None and tree.get(parent) is None:
+            if pool_of(entry.name) in observed.pools:
+                missing = (*missing, f"{entry.name} has no parent: there is no dataset {parent}. Create it first.")
+            tree = tree.with_dataset(Dataset(parent, {"encryption": Property("off"), "type": Property("filesystem")}))
+        planned = _plan_entry(entry, tree, observed)
+        tree = planned.tree
+        if not planned.steps:
+            already.extend([entry.name] if entry.state == "present" and not entry.is_plain else [])
+            continue
+        above = tuple(group.name for group in groups if is_below(entry.name, group.name))
+        groups.append(Group(entry.name, planned.steps, after=above))
+    return Plan(tuple(groups), already=tuple(already), missing=missing)
+
+
+def _plan_entry(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Planned:
+    dataset = tree.get(entry.name)
+    if entry.state == "absent":
+        return _plan_absent(entry, dataset, tree)
+    if dataset is None:
+        return _plan_creation(entry, tree, observed)
+    _refuse_immutable(entry, dataset)
+    key_steps = plan_inherited(entry, dataset, tree) if entry.state == "inherited" else ()
+    if entry.state == "present" and not entry.is_plain:
+        key_steps = plan_own_root(entry, dataset, tree, observed)
+    changed = _changed_properties(entry, dataset)
+    if key_steps and isinstance(key_steps[-1], ChangeKey):
+        changed.pop("keylocation", None)
+    steps = (*key_steps, *_set_properties(dataset, changed))
+    return _Planned(steps, tree.with_dataset(_after(dataset, steps)) if steps else tree)
+
+
+def _plan_absent(entry: DatasetWanted, dataset: Dataset | None, tree: Tree) -> _Planned:
+    if dataset is None:
+        return _Planned((), tree)
+    if not entry.force_destroy:
+        raise Refused(
+            f"{entry.name} is there and would be destroyed with its data. Set force_destroy: true to do that."
+        )
+    below = [child.name for child in tree.below(entry.name)]
+    if below:
+        raise Refused(
+            f"{entry.name} is not destroyed: {', '.join(below[:5])} lies below it. "
+            "Name every dataset that shall go; nothing is destroyed recursively."
+        )
+    if parent_of(entry.name) is None:
+        raise Refused(f"{entry.name} is a pool's root dataset; it goes only with its pool.")
+    return _Planned((DestroyDataset(entry.name),), tree.without(entry.name))
+
+
+def _plan_creation(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Planned:
+    parent = tree.parent(entry.name)
+    if parent is None:
+        if pool_of(entry.name) in observed.pools:
+            raise Refused(f"{entry.name} is a pool's root dataset, which only comes with its pool.")
+        return _Planned((CreateDataset(Creation(entry.name, {})),), tree)
+    _refuse_bad_place(entry, parent, observed)
+    properties = dict(entry.properties)
+    key: Key | None = None
+    steps: list[Step] = []
+    key_file = None
+    if entry.is_plain:
+        _hierarchy.refuse_plain_below_encrypted(entry, parent)
+        properties["encryption"] = "off"
+    elif entry.state == "inherited":
+        if not parent.is_encrypted:
+            raise Refused(
+                f"{entry.name} cannot inherit a key: {parent.name} is not encrypted. "
+                "Give it a key of its own with state: present, or set encryption: off."
+            )
+        if entry.encryption is not None:
+            properties["encryption"] = entry.encryption
+    else:
+        key, steps, key_file = new_key(entry, observed)
+        _hierarchy.refuse_keyed_below_passphrase(entry, parent, tree)
+        properties.update(_encryption_properties(entry))
+    size = None
+    if entry.is_volume:
+        if entry.volume_size is None:
+            raise Refused(f"{entry.name} is to be a volume and has no volsize. Give it one, like 10G.")
+        size = str(_properties.volume_size(entry.volume_size, 0))
+    creation = Creation(entry.name, properties, size, entry.sparse, key, entry.keylocation or "prompt")
+    steps.append(CreateDataset(creation, key_file))
+    predicted = _predicted(entry, tree)
+    if predicted.is_mounted_by_default:
+        steps.append(Mount(entry.name))
+    return _Planned(tuple(steps), tree.with_dataset(predicted))
+
+
+def _refuse_bad_place(entry: DatasetWanted, parent: Dataset, observed: Observed) -> None:
+    if parent.is_encrypted and not parent.is_key_loaded:
+        raise Refused(
+            f"{entry.name} cannot be created: its parent {parent.name} is locked. "
+            f"Unlock {parent.encryption_root} first."
+        )
+    if parent.is_volume:
+        raise Refused(f"{entry.name} cannot be created: {parent.name} is a volume, nothing can lie below it.")
+    pool = observed.pools.get(pool_of(entry.name))
+    if pool is not None and pool.readonly:
+        raise Refused(f"{entry.name} cannot be created: pool {pool.name} is imported read-only.")
+    path = _predicted(entry, Tree({parent.name: parent})).value("mountpoint")
+    if path in observed.occupied:
+        raise Refused(f"{entry.name} would be mounted on {path}, which {observed.occupied[path]}")
+
+
+def _encryption_properties(entry: DatasetWanted) -> dict[str, str]:
+    found = {"encryption": entry.encryption or "aes-256-gcm", "keyformat": entry.new_keyformat}
+    if entry.new_keyformat == "passphrase":
+        found["pbkdf2iters"] = str(entry.new_iterations)
+    return found
+
+
+def _refuse_immutable(entry: DatasetWanted, dataset: Dataset) -> None:
+    name = entry.name
+    if entry.is_plain and dataset.is_encrypted:
+        raise Refused(
+            f"{name} is there and encrypted; encryption cannot be switched off. Copy the data to a new dataset."
+        )
+    cipher = dataset.value("encryption")
+    asked = entry.encryption or cipher
+    if not entry.is_plain and dataset.is_encrypted and not _properties.is_same_cipher(asked, cipher):
+        raise Refused(f"encryption of {name} is {cipher} and cannot become {asked}. Copy the data instead.")
+    if entry.is_volume is not None and entry.is_volume != dataset.is_volume:
+        raise Refused(f"{name} is a {dataset.value('type')} and cannot become anything else. Choose another name.")
+    for prop in sorted(_properties.IMMUTABLE & set(entry.properties)):
+        if not _properties.is_same(entry.properties[prop], dataset.value(prop)):
+            raise Refused(f"{prop} of {name} is {dataset.value(prop)} and cannot be changed after creation.")
+
+
+def _changed_properties(entry: DatasetWanted, dataset: Dataset) -> dict[str, str]:
+    changed = {
+        name: value
+        for name, value in entry.properties.items()
+        if name not in _properties.IMMUTABLE and not _properties.is_same(value, dataset.value(name))
+    }
+    if entry.volume_size is not None:
+        size, now = (
+            _properties.volume_size(entry.volume_size, dataset.number("volblocksize")),
+            dataset.number("volsize"),
+        )
+        if size < now:
+            raise Refused(f"volsize of {entry.name} is {now} and is not reduced to {size}: that would cut off data.")
+        if size > now:
+            changed["volsize"] = str(size)
+    if entry.keylocation is not None and entry.state == "present" and dataset.is_encryption_root:
+        location = entry.keylocation
+        if location == f"file://{entry.key_file}":
+            location = f"file://{_keyfiles.in_use(t.cast(str, entry.key_file), dataset.key_file)}"
+        if location != dataset.value("keylocation"):
+            changed["keylocation"] = location
+    return changed
+
+
+def _set_properties(dataset: Dataset, changed: t.Mapping[str, str]) -> tuple[Step, ...]:
+    if not changed:
+        return ()
+    return (SetProperties(dataset.name, changed, {name: dataset.value(name) for name in changed}),)
+
+
+def _after(dataset: Dataset, steps: t.Iterable[Step]) -> Dataset:
+    for step in steps:
+        if not isinstance(step, (LoadKey, UnloadKey, GenerateKeyFile)):
+            dataset = dataset.with_values({name: value for name, value in step.after.items() if name != "wrapping_key"})
+    return dataset
+
+
+def _predicted(entry: DatasetWanted, tree: Tree) -> Dataset:
+    """Return a dataset that is not there yet as it would look after its creation."""
+    parent = tree.parent(entry.name)
+    inherited = dict(parent.properties) if parent is not None else {}
+    above = parent.value("mountpoint") if parent is not None else "-"
+    leaf = entry.name.rpartition("/")[2]
+    values = {
+        "type": "volume" if entry.is_volume else "filesystem",
+        "origin": "-",
+        "mounted": "yes",
+        "canmount": "on",
+        "mountpoint": f"{above.rstrip('/')}/{leaf}" if above.startswith("/") else above,
+        "keylocation": "none",
+        **entry.properties,
+    }
+    if entry.is_plain:
+        values.update({"encryption": "off", "encryptionroot": "-", "keyformat": "none", "keystatus": "-"})
+    elif entry.state == "present":
+        values.update(_encryption_properties(entry))
+        location = entry.keylocation or "prompt"
+        values.update({"encryptionroot": entry.name, "keystatus": "available", "keylocation": location})
+    return Dataset(entry.name, inherited).with_values(values)

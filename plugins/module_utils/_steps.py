@@ -1,0 +1,329 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps that a plan is made of: each names its dataset, what it does, and what would take it back.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field, replace
+
+from . import _keys
+from ._errors import CallFailed, KeyInDoubt
+from ._host import Creation, Host, KeyChange
+from ._keys import Key
+from ._model import Dataset
+
+Values = t.Mapping[str, str]
+NOTHING: Values = {}
+
+
+class Step(t.Protocol):
+    """One change to one dataset."""
+
+    @property
+    def dataset(self) -> str:
+        """The dataset that changes."""
+
+    @property
+    def action(self) -> str:
+        """What is done, as it is reported."""
+
+    @property
+    def before(self) -> Values:
+        """What the change replaces, for the diff; never a secret."""
+
+    @property
+    def after(self) -> Values:
+        """What the change brings, for the diff; never a secret."""
+
+    @property
+    def undone_by(self) -> Step | None:
+        """The step that takes this one back when a later one of its group fails."""
+
+    def perform(self, host: Host) -> None:
+        """Do it."""
+
+
+@dataclass(frozen=True)
+class GenerateKeyFile:
+    """A random key, durable in a new file before anything uses it. The file is never taken back."""
+
+    dataset: str
+    path: str
+    keyformat: str
+    action: str = "generate_key_file"
+    before: Values = field(default_factory=dict)
+    undone_by: None = None
+
+    @property
+    def after(self) -> Values:
+        return {"key_file": self.path}
+
+    def perform(self, host: Host) -> None:
+        host.write_key_file(self.path, _keys.generate().text(self.keyformat))
+
+
+@dataclass(frozen=True)
+class CreateDataset:
+    """A new dataset. With ``key_file`` its key is read from there now: a generated key is used as it was read back."""
+
+    creation: Creation
+    key_file: str | None = None
+    action: str = "create"
+
+    @property
+    def dataset(self) -> str:
+        return self.creation.name
+
+    @property
+    def before(self) -> Values:
+        return {"state": "absent"}
+
+    @property
+    def after(self) -> Values:
+        size = {} if self.creation.volume_size is None else {"volsize": self.creation.volume_size}
+        location = {"keylocation": self.creation.keylocation} if "keyformat" in self.creation.properties else {}
+        return {"state": "present", **size, **self.creation.properties, **location}
+
+    @property
+    def undone_by(self) -> Step | None:
+        return DestroyDataset(self.dataset)
+
+    def perform(self, host: Host) -> None:
+        creation = self.creation
+        if self.key_file is not None:
+            key = _read_generated(host, self.key_file, creation.properties["keyformat"], self.dataset)
+            creation = replace(creation, key=key)
+        host.create(creation)
+
+
+@dataclass(frozen=True)
+class DestroyDataset:
+    dataset: str
+    action: str = "destroy"
+    undone_by: None = None
+
+    @property
+    def before(self) -> Values:
+        return {"state": "present"}
+
+    @property
+    def after(self) -> Values:
+        return {"state": "absent"}
+
+    def perform(self, host: Host) -> None:
+        host.destroy(self.dataset)
+
+
+@dataclass(frozen=True)
+class ChangeKey:
+    """A new wrapping key, proven at once: the new one opens, the replaced one does not.
+
+    Args:
+        old: the dataset as it was.
+        keyformat: the format of the new key.
+        key: the new key, None to read it from ``key_file`` now.
+        keylocation: set in the same transaction.
+        iterations: PBKDF2 rounds of a passphrase.
+        replaced: the key that the root had, where it is known.
+        key_file: the file of a key that was just generated.
+    """
+
+    old: Dataset
+    keyformat: str
+    key: Key | None
+    keylocation: str
+    iterations: int = 0
+    replaced: Key | None = None
+    key_file: str | None = None
+    action: str = "change_key"
+    undone_by: None = None
+
+    @property
+    def dataset(self) -> str:
+        return self.old.name
+
+    @property
+    def before(self) -> Values:
+        names = ("encryptionroot", "keyformat", "keylocation", "pbkdf2iters")
+        return {"wrapping_key": "current", **{name: self.old.value(name) for name in names}}
+
+    @property
+    def after(self) -> Values:
+        return {
+            "wrapping_key": "new",
+            "encryptionroot": self.dataset,
+            "keyformat": self.keyformat,
+            "keylocation": self.keylocation,
+            "pbkdf2iters": str(self.iterations),
+        }
+
+    def perform(self, host: Host) -> None:
+        key = self.key
+        if key is None:
+            key = _read_generated(host, self.key_file or "", self.keyformat, self.dataset)
+        host.change_key(KeyChange(self.dataset, self.keyformat, key, self.keylocation, self.iterations))
+        self._prove(host, key)
+
+    def _prove(self, host: Host, key: Key) -> None:
+        changed = host.dataset(self.dataset)
+        if changed is None or host.verify(changed, key).outcome != "opens":
+            raise KeyInDoubt(
+                f"The key of {self.dataset} was changed, but the new key could not be proven to open it. "
+                "Keep both keys, and do not lock, export or reboot before 'zfs load-key -n' accepts one of them."
+            )
+        replaced = self.replaced
+        if replaced is not None and replaced != key and host.verify(changed, replaced).outcome != "wrong":
+            raise KeyInDoubt(f"The key of {self.dataset} was changed, but the old key was not seen to be refused.")
+
+
+@dataclass(frozen=True)
+class InheritKey:
+    """An encryption root that gives up its own key for its parent's."""
+
+    old: Dataset
+    encryption_root: str
+    action: str = "inherit_key"
+    undone_by: None = None
+
+    @property
+    def dataset(self) -> str:
+        return self.old.name
+
+    @property
+    def before(self) -> Values:
+        return {name: self.old.value(name) for name in ("encryptionroot", "keyformat", "keylocation")}
+
+    @property
+    def after(self) -> Values:
+        return {"encryptionroot": self.encryption_root}
+
+    def perform(self, host: Host) -> None:
+        host.inherit_key(self.dataset)
+
+
+@dataclass(frozen=True)
+class SetProperties:
+    dataset: str
+    after: Values
+    before: Values
+    action: str = "set_properties"
+    undone_by: None = None
+
+    def perform(self, host: Host) -> None:
+        host.set_properties(self.dataset, self.after)
+
+
+@dataclass(frozen=True)
+class LoadKey:
+    root: Dataset
+    key: Key
+    action: str = "load_key"
+
+    @property
+    def dataset(self) -> str:
+        return self.root.name
+
+    @property
+    def before(self) -> Values:
+        return {"keystatus": "unavailable"}
+
+    @property
+    def after(self) -> Values:
+        return {"keystatus": "available"}
+
+    @property
+    def undone_by(self) -> Step | None:
+        return UnloadKey(self.dataset)
+
+    def perform(self, host: Host) -> None:
+        host.load_key(self.root, self.key)
+
+
+@dataclass(frozen=True)
+class UnloadKey:
+    dataset: str
+    action: str = "unload_key"
+    undone_by: None = None
+
+    @property
+    def before(self) -> Values:
+        return {"keystatus": "available"}
+
+    @property
+    def after(self) -> Values:
+        return {"keystatus": "unavailable"}
+
+    def perform(self, host: Host) -> None:
+        host.unload_key(self.dataset)
+
+
+@dataclass(frozen=True)
+class Mount:
+    dataset: str
+    action: str = "mount"
+
+    @property
+    def before(self) -> Values:
+        return {"mounted": "no"}
+
+    @property
+    def after(self) -> Values:
+        return {"mounted": "yes"}
+
+    @property
+    def undone_by(self) -> Step | None:
+        return Unmount(self.dataset)
+
+    def perform(self, host: Host) -> None:
+        host.mount(self.dataset)
+
+
+@dataclass(frozen=True)
+class Unmount:
+    dataset: str
+    action: str = "unmount"
+
+    @property
+    def before(self) -> Values:
+        return {"mounted": "yes"}
+
+    @property
+    def after(self) -> Values:
+        return {"mounted": "no"}
+
+    @property
+    def undone_by(self) -> Step | None:
+        return Mount(self.dataset)
+
+    def perform(self, host: Host) -> None:
+        host.unmount(self.dataset)
+
+
+@dataclass(frozen=True)
+class ProveReadable:
+    """What has no mount to prove that it is unlocked is read from; nothing changes by it."""
+
+    target: Dataset
+    action: str = "prove_readable"
+    before: Values = field(default_factory=dict)
+    after: Values = field(default_factory=dict)
+    undone_by: None = None
+
+    @property
+    def dataset(self) -> str:
+        return self.target.name
+
+    def perform(self, host: Host) -> None:
+        host.prove_readable(self.target)
+
+
+def _read_generated(host: Host, path: str, keyformat: str, dataset: str) -> Key:
+    content = host.read_key_file(path)
+    if content is None:
+        raise CallFailed(f"The key file {path} of {dataset} vanished before it was used. Nothing uses it yet.")
+    return _keys.from_file(content, keyformat, path=path)

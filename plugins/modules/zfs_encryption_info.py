@@ -1,0 +1,180 @@
+#!/usr/bin/python
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known about the encryption of a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: zfs_encryption_info
+short_description: Pools, encryption roots and key states of a host
+version_added: 0.1.0
+description:
+  - >-
+    Returns everything that is known about pools, encryption roots and their keys, and says for offered keys what
+    unlocking with them would do, as the encryption summary of TrueNAS does.
+  - Keys are tried without being loaded, on unlocked roots as well.
+  - Without O(name) and O(names) all imported pools are looked at.
+author:
+  - zfsfleet contributors (@zfsfleet)
+extends_documentation_fragment:
+  - zfsfleet.encryption._choice
+  - zfsfleet.encryption._offers
+  - zfsfleet.encryption._attributes
+  - zfsfleet.encryption._attributes.info
+seealso:
+  - module: zfsfleet.encryption.zfs_unlock
+  - module: zfsfleet.encryption.zfs_dataset_key
+"""
+
+EXAMPLES = r"""
+- name: Everything about all pools
+  zfsfleet.encryption.zfs_encryption_info:
+  register: encryption
+
+- name: Would this manifest open the host?
+  zfsfleet.encryption.zfs_encryption_info:
+    name: tank
+    recursive: true
+    manifest: dataset_tank_keys.json
+  register: drill
+  failed_when: not (drill.summary | map(attribute='valid_key') is all)
+"""
+
+RETURN = r"""
+openzfs:
+  description: How this host reaches OpenZFS.
+  returned: always
+  type: dict
+  contains:
+    version:
+      description: Version of the user-space tools.
+      type: str
+    binding:
+      description: V(pyzfs), or V(cli) where Python cannot import libzfs_core.
+      type: str
+    interpreter:
+      description: Path of the Python that ran the module.
+      type: str
+    python:
+      description: Its version.
+      type: str
+pools:
+  description: The pools looked at, by name.
+  returned: always
+  type: dict
+  contains:
+    guid:
+      description: The pool's GUID, in decimal.
+      type: str
+    health:
+      description: Its health.
+      type: str
+    readonly:
+      description: Whether it is imported read-only.
+      type: bool
+    roots:
+      description: How many encryption roots it has.
+      type: int
+    encrypted:
+      description: How many encrypted datasets it has.
+      type: int
+    plain:
+      description: Names of the datasets that are not encrypted.
+      type: list
+      elements: str
+roots:
+  description: The chosen encryption roots, parents first.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The dataset.
+      type: str
+    type:
+      description: V(filesystem) or V(volume).
+      type: str
+    encryption:
+      description: The cipher.
+      type: str
+    keyformat:
+      description: How its key is given.
+      type: str
+    keylocation:
+      description: Where OpenZFS looks for its key.
+      type: str
+    pbkdf2iters:
+      description: PBKDF2 rounds, 0 unless the key is a passphrase.
+      type: int
+    keyguid:
+      description: Id of the master key, which no rotation changes.
+      type: str
+    locked:
+      description: Whether its key is not loaded.
+      type: bool
+    inheriting:
+      description: Datasets that inherit its key.
+      type: list
+      elements: str
+    mounted:
+      description: Filesystems under its key that are mounted.
+      type: list
+      elements: str
+    key_id:
+      description: Id of the key, where a rotation of this collection noted it on this pool.
+      type: str
+    rotated_at:
+      description: When that key was set.
+      type: str
+summary:
+  description: What unlocking the chosen roots with the offered keys would do.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The encryption root.
+      type: str
+    keyformat:
+      description: How its key is given.
+      type: str
+    key_given:
+      description: Whether a key was offered for it, its key file included.
+      type: bool
+    valid_key:
+      description: Whether one of them opens it.
+      type: bool
+    locked:
+      description: Whether its key is not loaded.
+      type: bool
+    unlock_error:
+      description: Why it would stay locked, V(null) if it would not.
+      type: str
+    unlock_successful:
+      description: Whether it is unlocked, or would be.
+      type: bool
+ignored:
+  description: Names in the manifest that belong to pools which are not imported.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils import _arguments
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._edge import Spec, run_reading
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._info import report
+
+SPEC = Spec(
+    arguments={**_arguments.choice(), **_arguments.offers()},
+    mutually_exclusive=[("name", "names")],
+)
+
+
+def main() -> None:
+    run_reading(SPEC, report=report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+#!/usr/bin/python
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Unlocking and locking."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: zfs_unlock
+short_description: Unlock or lock encrypted OpenZFS datasets
+version_added: 0.1.0
+description:
+  - >-
+    Loads the keys of encryption roots and mounts their filesystems, or unmounts them and unloads the keys; one root,
+    several, or a tree.
+  - >-
+    A root counts as unlocked when what it protects can be read. A key whose filesystems all fail to mount is unloaded
+    again, and a volume or filesystem without a mount is read from.
+  - >-
+    A wrong key, a busy dataset or a failed mount is a failure of its root. What lies below a failed root is skipped,
+    everything else proceeds, and the module fails in the end with the whole account.
+  - Nothing ever prompts.
+author:
+  - zfsfleet contributors (@zfsfleet)
+extends_documentation_fragment:
+  - zfsfleet.encryption._choice
+  - zfsfleet.encryption._offers
+  - zfsfleet.encryption._attributes
+  - zfsfleet.encryption._attributes.changing
+options:
+  state:
+    description:
+      - V(unlocked). The keys of the chosen roots are loaded and what is mounted by default is mounted.
+      - >-
+        V(locked). Everything below the chosen roots is unmounted and their keys are unloaded, deepest first. Without
+        O(recursive=true) it is refused while an unlocked root lies below.
+    type: str
+    choices: [unlocked, locked]
+    default: unlocked
+  mount:
+    description:
+      - Mount what C(canmount) and C(mountpoint) say. With V(false) keys are loaded and nothing else is done.
+      - A mountpoint that is occupied is a failure of its root, found before its key is loaded.
+    type: bool
+    default: true
+  verify_key:
+    description:
+      - >-
+        With O(state=locked), lock only what an offered key or its key file is proven to open again. Roots without one
+        fail and stay unlocked.
+    type: bool
+    default: true
+seealso:
+  - module: zfsfleet.encryption.zfs_dataset_key
+  - module: zfsfleet.encryption.zfs_encryption_info
+"""
+
+EXAMPLES = r"""
+- name: Unlock one root
+  zfsfleet.encryption.zfs_unlock:
+    name: tank/home
+    secrets:
+      - name: tank/home
+        passphrase: "{{ vault_home_passphrase }}"
+
+- name: Unlock a pool's roots by the manifest that TrueNAS exported, encrypted with ansible-vault on the controller
+  zfsfleet.encryption.zfs_unlock:
+    name: tank
+    recursive: true
+    manifest: dataset_tank_keys.json
+
+- name: One passphrase for a tree of replicas
+  zfsfleet.encryption.zfs_unlock:
+    name: backup/customers
+    recursive: true
+    secrets:
+      - name: backup/customers
+        passphrase: "{{ vault_replica_passphrase }}"
+        share_with_children: true
+
+- name: Lock everything, if it can be unlocked again
+  zfsfleet.encryption.zfs_unlock:
+    name: tank
+    state: locked
+    recursive: true
+    manifest: dataset_tank_keys.json
+"""
+
+RETURN = r"""
+unlocked:
+  description: Encryption roots whose keys this run loaded.
+  returned: always
+  type: list
+  elements: str
+  sample: [tank/home]
+locked:
+  description: Encryption roots whose keys this run unloaded.
+  returned: always
+  type: list
+  elements: str
+already:
+  description: Encryption roots whose keys were as they should be.
+  returned: always
+  type: list
+  elements: str
+mounted:
+  description: Filesystems that this run mounted.
+  returned: always
+  type: list
+  elements: str
+  sample: [tank/home, tank/home/anna]
+failures:
+  description: What failed, by encryption root.
+  returned: always
+  type: dict
+  contains:
+    reason:
+      description:
+        - >-
+          One of V(wrong_key), V(no_key), V(busy), V(mount_failed), V(mountpoint_occupied), V(locked_ancestor),
+          V(unknown).
+      type: str
+    msg:
+      description: What happened and what to do.
+      type: str
+    skipped:
+      description: Roots that were left alone because of it.
+      type: list
+      elements: str
+    errno:
+      description: The number that the kernel gave, where it gave one.
+      type: int
+  sample:
+    tank/home:
+      msg: None of the keys given for tank/home opens it.
+      reason: wrong_key
+      skipped: [tank/home/anna]
+actions:
+  description: What was done, or would be done in check mode, in order.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - action: load_key
+      after: {keystatus: available}
+      dataset: tank/home
+"""
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils import _arguments
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._edge import Spec, run_changing
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import (
+    observe_unlock,
+    plan_unlock,
+    unlock_wanted,
+)
+
+SPEC = Spec(
+    arguments={
+        **_arguments.choice(),
+        **_arguments.offers(),
+        "state": {"type": "str", "choices": ["unlocked", "locked"], "default": "unlocked"},
+        "mount": {"type": "bool", "default": True},
+        "verify_key": {"type": "bool", "default": True, "no_log": False},
+    },
+    mutually_exclusive=[("name", "names")],
+    required_one_of=[("name", "names")],
+)
+
+
+def main() -> None:
+    run_changing(SPEC, wanted=unlock_wanted, observe=observe_unlock, plan=plan_unlock)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller side of every module that is given a secret.
+
+Without pipelining Ansible writes a module's arguments, keys included, into a file on the managed host. The
+action sets pipelining for its own execution, whatever the configuration says, and refuses where it cannot.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from ansible import constants
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+
+from ..module_utils import _manifest
+from ..module_utils._errors import Refused
+
+
+class SecretAction(ActionBase):
+    """Runs the module of the same name with its arguments on the wire only."""
+
+    _supports_check_mode = True
+    _supports_async = True  # refused with a reason of our own
+    _supports_diff = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        # core masks a suboption's secret after str(), so one with a quote would reach the host's journal.
+        quiet_vars = {**(task_vars or {}), "ansible_no_target_syslog": True}
+        arguments = self._with_manifest(dict(self._task.args))
+        with self._pipelining():
+            result.update(self._execute_module(module_args=arguments, task_vars=quiet_vars))
+        return result
+
+    def _with_manifest(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Read a manifest that lies on the controller, decrypting it in memory where ansible-vault protects it."""
+        path = arguments.get("manifest")
+        if path is None or boolean(arguments.get("remote_src", False)):
+            return arguments
+        if arguments.get("manifest_content") is not None:
+            raise AnsibleActionFail("manifest and manifest_content were both given. Give one of them.")
+        try:
+            found = self._find_needle("files", path)  # type: ignore[no-untyped-call]
+            content = self._loader.get_text_file_contents(found)
+        except AnsibleError as error:
+            raise AnsibleActionFail(f"The manifest {path} cannot be read on the controller: {error}") from None
+        try:
+            manifest = _manifest.parse(str(content), where=str(path))
+        except Refused as refusal:
+            raise AnsibleActionFail(str(refusal)) from None
+        return {**arguments, "manifest_content": manifest}
+
+    @contextlib.contextmanager
+    def _pipelining(self) -> t.Iterator[None]:
+        """Switch pipelining on for as long as the module runs.
+
+        Raises:
+            AnsibleActionFail: it stays off, and why.
+        """
+        wrap_async = bool(self._task.async_val)
+        try:
+            before = self._connection.get_option("pipelining")
+            self._connection.set_option("pipelining", True)
+        except KeyError:
+            raise AnsibleActionFail(
+                _REFUSAL.format(cause=f"connection {self._connection.transport} has none")
+            ) from None
+        try:
+            if not self._is_pipelining_enabled("new", wrap_async):
+                raise AnsibleActionFail(_REFUSAL.format(cause=self._cause(wrap_async)))
+            yield
+        finally:
+            self._connection.set_option("pipelining", before)
+
+    def _cause(self, wrap_async: bool) -> str:
+        become = self._connection.become
+        if wrap_async:
+            return "the task is asynchronous; leave async out"
+        if constants.config.get_config_value("DEFAULT_KEEP_REMOTE_FILES"):
+            return "ANSIBLE_KEEP_REMOTE_FILES is set; unset it"
+        if become is not None and not getattr(become, "pipelining", become.name != "su"):
+            return f"become_method {become.name} does not allow it; use sudo"
+        return f"connection {self._connection.transport} does not allow it; use ssh"
+
+
+_REFUSAL = (
+    "Refused before anything was sent: without pipelining the keys of this task would be written to the managed "
+    "host's disk, and pipelining cannot be switched on: {cause}."
+)
