@@ -33,7 +33,6 @@ UNLOAD_PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds
 KEYFORMAT_NUMBERS = {"raw": 1, "hex": 2, "passphrase": 3}  # zfs_keyformat_t
 
 _ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-_REASONS: dict[int, Reason] = {errno.EBUSY: "busy", errno.EACCES: "wrong_key"}
 
 
 class _Answer(t.NamedTuple):
@@ -88,7 +87,7 @@ class _CoreKeys:
         return OPENS
 
     def load(self, root: Dataset, key: Key) -> None:
-        with self._explained(f"The key of {root.name} was not loaded"):
+        with self._explained(f"The key of {root.name} was not loaded", {errno.EACCES: "wrong_key"}):
             try:
                 self._load(root, key, noop=False)
             except self._core.exceptions.EncryptionKeyAlreadyLoaded:
@@ -99,7 +98,7 @@ class _CoreKeys:
         self._core.lzc_load_key(root.name.encode(), noop, _checked(wrapping_key))
 
     def unload(self, name: str) -> None:
-        with self._explained(f"The key of {name} was not unloaded"):
+        with self._explained(f"The key of {name} was not unloaded", {errno.EBUSY: "busy"}):
             self._core.lzc_unload_key(name.encode())
 
     def change(self, change: KeyChange) -> None:
@@ -119,14 +118,15 @@ class _CoreKeys:
             self._core.lzc_change_key(name.encode(), "inherit")
 
     @contextlib.contextmanager
-    def _explained(self, what: str) -> t.Iterator[None]:
+    def _explained(self, what: str, reasons: t.Mapping[int, Reason] | None = None) -> t.Iterator[None]:
+        """Turn an error number into a failure; what a number means differs from call to call."""
         try:
             yield
         except self._core.exceptions.ZFSError as error:
             number = int(error.errno)
             raise CallFailed(
                 f"{what}: {os.strerror(number)} (errno {number}).",
-                reason=_REASONS.get(number, "unknown"),
+                reason=(reasons or {}).get(number, "unknown"),
                 errno=number,
             ) from None
 
@@ -153,7 +153,9 @@ class _CommandKeys:
 
     def load(self, root: Dataset, key: Key) -> None:
         answer = self._load(root, key)
-        if answer.code != 0 and "already loaded" not in answer.error:
+        if "already loaded" in answer.error:
+            answer = self._load(root, key, "-n")  # as the kernel does: fine if the key is right
+        if answer.code != 0:
             raise _failure(f"The key of {root.name} was not loaded", answer)
 
     def _load(self, root: Dataset, key: Key, *options: str) -> _Answer:
