@@ -68,6 +68,7 @@ clean: ## Stop all VMs and remove what tests left in the checkout
 	rm -rf .ansible .tree tests/output *.tar.gz
 
 .PHONY: distclean
-distclean: clean ## Also remove .venv, VM images and caches
+distclean: clean ## Also remove .venv, the disks of VMs, their images (shared by all checkouts) and caches
+	@if [ -x $(VM) ]; then $(VM) clean --cache; fi
 	rm -rf .venv .testbed .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

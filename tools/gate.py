@@ -74,14 +74,18 @@ class Running:
         """Show the output as it comes, until the part ends or its time is up."""
         deadline = min(deadline, self.started + self.part.minutes * 60)
         late = False
-        with self.log.open(encoding="utf-8", errors="replace") as log:
-            while self.process.poll() is None:
+        try:
+            with self.log.open(encoding="utf-8", errors="replace") as log:
+                while self.process.poll() is None:
+                    print(log.read(), end="", flush=True)
+                    if time.monotonic() > deadline:
+                        late = True
+                        self.stop()
+                    time.sleep(0.2)
                 print(log.read(), end="", flush=True)
-                if time.monotonic() > deadline:
-                    late = True
-                    self.stop()
-                time.sleep(0.2)
-            print(log.read(), end="", flush=True)
+        finally:
+            # Interrupted: the part is in a session of its own and would live on.
+            self.stop()
         return Outcome(self.part.name, self._judge(late), time.monotonic() - self.started)
 
     def stop(self) -> None:
@@ -114,7 +118,7 @@ def parts() -> list[Part]:
         Part("lint", ("make", "lint"), 8, tally.of_lint),
         Part("sanity", ("make", "sanity"), 12, tally.of_sanity),
         Part("unit", ("make", "unit", f"ARGS=--junitxml={report}"), 10, lambda _output: tally.of_junit(report)),
-        Part("image", ("tests/testbed/vm", "image", SUITE), 20),
+        Part("image", ("tests/testbed/vm", "image", "--suite", SUITE), 20),
         Part("conformance", ("make", "conformance", f"SUITE={SUITE}"), 20, tally.of_conformance, needs=("image",)),
         Part(
             "scenarios",

@@ -66,7 +66,8 @@ def of_conformance(output: str) -> Tally:
 
 def of_scenarios(output: str, names: t.Sequence[str]) -> Tally:
     """One case a step that had a playbook; a scenario without any step has failed."""
-    line = re.compile(r"^(?:INFO|WARNING|ERROR|CRITICAL) +(\S+) ➜ (\w+): Executed: (\w+)", re.MULTILINE)
+    # Molecule repeats these lines, without the level, in its closing report, which a stopped run does not reach.
+    line = re.compile(r"^(?:INFO|WARNING|ERROR|CRITICAL) +\[?(\S+) [➜>] (\w+)[\]:]+ Executed: (\w+)", re.MULTILINE)
     steps = [(scenario, step, outcome) for scenario, step, outcome in line.findall(output) if outcome != "Missing"]
     idle = [f"{name}: no step ran" for name in names if name not in {scenario for scenario, _step, _outcome in steps}]
     return Tally(
