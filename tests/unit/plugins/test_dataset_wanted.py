@@ -1,0 +1,111 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests of zfs_dataset_key that no host could make sense of, and how entries are completed."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._dataset_wanted import batch_wanted
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._offers import KeyFile
+
+from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        pytest.param({"key": "abc"}, "key of tank/a is not 64 hexadecimal digits", id="malformed key"),
+        pytest.param(
+            {"key": KEY_TEXT, "passphrase": "correct horse"}, "tank/a was given key and passphrase", id="two kinds"
+        ),
+        pytest.param(
+            {"state": "inherited", "key": KEY_TEXT}, "state inherited, which takes no key", id="inherited key"
+        ),
+        pytest.param({"state": "absent", "key": KEY_TEXT}, "state absent, which takes no key", id="absent key"),
+        pytest.param({"encryption": "off", "key": KEY_TEXT}, "encryption: off and a key", id="plain key"),
+        pytest.param({"generate_key": True}, "generate_key for tank/a needs key_file", id="generated nowhere"),
+        pytest.param(
+            {"generate_key": True, "key_file": "/k", "keyformat": "passphrase"},
+            "makes a hex or raw key, not a passphrase",
+            id="generated passphrase",
+        ),
+        pytest.param({"key_file": "k"}, "key file k of tank/a is no absolute path", id="relative file"),
+        pytest.param({"current": {"key_file": "k"}}, "key file k of tank/a is no absolute path", id="relative current"),
+        pytest.param({"key": KEY_TEXT, "keyformat": "passphrase"}, "do not go together", id="key as passphrase"),
+        pytest.param({"passphrase": "correct horse", "keyformat": "raw"}, "do not go together", id="passphrase as raw"),
+        pytest.param({"key": KEY_TEXT, "keylocation": "/k"}, "keylocation '/k' of tank/a is none", id="location"),
+        pytest.param(
+            {"key": KEY_TEXT, "keylocation": "none"}, "keylocation 'none' of tank/a is none", id="no location"
+        ),
+        pytest.param(
+            {"passphrase": "correct horse", "pbkdf2iters": 99_999}, "pbkdf2iters of tank/a is 99999", id="iterations"
+        ),
+        pytest.param(
+            {"properties": {"keyformat": "raw", "volsize": "1G"}},
+            "properties of tank/a hold keyformat, volsize; use the option of that name",
+            id="properties with options",
+        ),
+        pytest.param({"type": "filesystem", "volsize": "1G"}, "is to be a filesystem and has a volsize", id="volsize"),
+    ],
+)
+def test_nonsense_is_refused_with_a_sentence(params: dict[str, t.Any], sentence: str) -> None:
+    with pytest.raises(Refused, match=sentence) as refusal:
+        batch_wanted({"name": "tank/a", **params})
+    assert KEY_TEXT not in str(refusal.value)
+    assert "correct horse" not in str(refusal.value)
+
+
+def test_a_dataset_that_stands_twice_is_refused() -> None:
+    with pytest.raises(Refused, match="tank/a stands twice"):
+        batch_wanted({"datasets": [{"name": "tank/a"}, {"name": "tank/a", "state": "absent"}]})
+
+
+def test_a_dataset_below_one_that_shall_go_is_refused() -> None:
+    with pytest.raises(Refused, match="tank/a is to be absent and tank/a/b/c below it is not"):
+        batch_wanted({"datasets": [{"name": "tank/a", "state": "absent"}, {"name": "tank/a/b/c"}]})
+
+
+def test_removals_come_first_deepest_first_then_parents_before_children() -> None:
+    entries = [
+        {"name": "tank/new/child"},
+        {"name": "tank/old", "state": "absent"},
+        {"name": "tank/new"},
+        {"name": "tank/old/child", "state": "absent"},
+    ]
+    batch = batch_wanted({"datasets": entries})
+    assert [entry.name for entry in batch.entries] == ["tank/old/child", "tank/old", "tank/new", "tank/new/child"]
+
+
+def test_the_top_level_gives_an_entry_its_defaults() -> None:
+    batch = batch_wanted(
+        {
+            "key": KEY_TEXT,
+            "update_key": "always",
+            "properties": {"compression": "zstd", "atime": False},
+            "datasets": [
+                {"name": "tank/a", "properties": {"atime": True}},
+                {"name": "tank/b", "key": OTHER_KEY_TEXT, "update_key": "on_create"},
+                {"name": "tank/c", "passphrase": "correct horse"},
+                {"name": "tank/d", "key_file": "/k"},
+            ],
+        }
+    )
+    a, b, c, d = batch.entries
+    assert (a.secret, a.change, a.properties) == (KEY, True, {"compression": "zstd", "atime": "on"})
+    assert (b.secret, b.change, b.properties) == (OTHER_KEY, False, {"compression": "zstd", "atime": "off"})
+    assert (c.secret, c.new_keyformat) == (PASSPHRASE, "passphrase")
+    assert (d.secret, d.keylocation) == (KeyFile("/k"), "file:///k")
+
+
+def test_the_whole_world_of_defaults_is_that_of_the_design() -> None:
+    (entry,) = batch_wanted({"name": "tank/a", "passphrase": "correct horse"}).entries
+    assert (entry.state, entry.new_keyformat, entry.new_iterations) == ("present", "passphrase", 1_300_000)
+    (entry,) = batch_wanted({"name": "tank/a", "key": KEY_TEXT}).entries
+    assert (entry.new_keyformat, entry.new_iterations, entry.keylocation) == ("hex", 0, None)
+    assert entry.keeps_truenas_hierarchy
+    assert not entry.change
