@@ -103,6 +103,8 @@ def _finish(module: AnsibleModule, work: t.Callable[[], dict[str, t.Any]]) -> No
         failure = str(error)
     except Exception as error:  # noqa: BLE001  # everything ends here: a person gets a sentence
         failure = f"The module broke ({type(error).__name__} {_place()}). Nothing more was done; please report it."
+    for warning in result.pop("warnings", ()):
+        module.warn(warning)
     if failure is None and result.get("failures"):
         failure = " ".join(detail["msg"] for detail in result["failures"].values())
     if failure is not None:
