@@ -45,7 +45,10 @@ def _run(*argv: str, stdin: bytes | None = None, timeout: int = CHANGE_TIMEOUT) 
     """Run a command that can never ask: stdin is the given data or nothing, there is no terminal."""
     source: dict[str, t.Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
     try:
-        done = subprocess.run(argv, capture_output=True, env=_ENVIRONMENT, timeout=timeout, check=False, **source)
+        # AnsibleModule.run_command has no timeout, and nothing here knows of Ansible.
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
+            argv, capture_output=True, env=_ENVIRONMENT, timeout=timeout, check=False, **source
+        )
     except FileNotFoundError:
         raise Refused(f"There is no '{argv[0]}' command on this host. Install OpenZFS and run again.") from None
     except subprocess.TimeoutExpired:
@@ -133,7 +136,7 @@ class _CoreKeys:
 
 def _checked(wrapping_key: bytes) -> bytes:
     """Insist on 32 bytes: pyzfs turns an int into that many zeros, and installs them as a key."""
-    if type(wrapping_key) is not bytes or len(wrapping_key) != 32:
+    if not isinstance(wrapping_key, bytes) or len(wrapping_key) != 32:
         raise Refused("A wrapping key must be exactly 32 bytes; nothing was changed.")
     return wrapping_key
 

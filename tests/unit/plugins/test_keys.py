@@ -131,4 +131,4 @@ def test_fewer_iterations_than_openzfs_takes_are_refused() -> None:
 
 def test_generated_keys_differ_and_salts_are_never_zero() -> None:
     assert _keys.generate() != _keys.generate()
-    assert all(0 < _keys.new_salt() < 2**64 for _ in range(100))
+    assert all(0 < _keys.new_salt() < 2**64 for _attempt in range(100))
