@@ -117,8 +117,10 @@ options:
     type: bool
   properties: &properties
     description:
-      - Any other properties, by their names in OpenZFS. YAML booleans mean V(on) and V(off), sizes are compared as sizes.
-      - They are set on an existing dataset where they differ; those that only creation can set are refused there.
+      - >-
+        Any other properties, by their names in OpenZFS. YAML booleans mean V(on) and V(off), sizes are compared as
+        sizes.
+      - They are set on an existing dataset where they differ. Those that only creation can set are refused there.
       - Entries of O(datasets) add to the ones of the task's top level.
     type: dict
   hierarchy: &hierarchy

@@ -19,6 +19,7 @@ from .progress import say, step
 from .suites import BUILD_PACKAGES, PACKAGES, Suite, apt_preferences, apt_sources
 
 ROOT_SIZE = "6G"
+KEPT = ("root.qcow2", "vmlinuz", "initrd.img", "versions")
 
 # Read by the guest's maintainers at most; left out before they are unpacked.
 UNUSED_PATHS = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
@@ -70,7 +71,9 @@ def build_image(suite: Suite, directory: Path, log: Path) -> None:
             tarball, directory, log, environment, helper=[] if as_root else ["mmdebstrap", "--unshare-helper"]
         )
         extract_boot_files(tarball, directory)
-        tarball.unlink()
+    for path in directory.iterdir():
+        if path.name not in KEPT:
+            path.unlink()
 
 
 def mmdebstrap_command(suite: Suite, mirror: str, directory: Path, tarball: Path, mode: str) -> list[str]:
@@ -146,7 +149,7 @@ def make_file_system(tarball: Path, directory: Path, log: Path, environment: dic
 
 def extract_boot_files(tarball: Path, directory: Path) -> None:
     with tarfile.open(tarball) as archive:
-        for name in ("vmlinuz", "initrd.img", "versions"):
+        for name in KEPT[1:]:
             content = archive.extractfile(f"./boot/{name}")
             assert content, f"the build left no /boot/{name}"
             (directory / name).write_bytes(content.read())
