@@ -83,7 +83,7 @@ class SecretAction(ActionBase):
         become = self._connection.become
         if wrap_async:
             return "the task is asynchronous; leave async out"
-        if constants.config.get_config_value("DEFAULT_KEEP_REMOTE_FILES"):
+        if constants.DEFAULT_KEEP_REMOTE_FILES:  # type: ignore[attr-defined]  # set at import
             return "ANSIBLE_KEEP_REMOTE_FILES is set; unset it"
         if become is not None and not getattr(become, "pipelining", become.name != "su"):
             return f"become_method {become.name} does not allow it; use sudo"

@@ -1,0 +1,122 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action base: keys on the wire only."""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+import pytest
+from ansible.errors import AnsibleActionFail
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import VaultLib, VaultSecret
+from ansible.playbook.play_context import PlayContext
+from ansible.playbook.task import Task
+from ansible.plugins.loader import become_loader, connection_loader
+from ansible.template import Templar
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._secret_action import SecretAction
+
+from .trees import KEY_TEXT
+
+
+class Recording(SecretAction):
+    """An action that notes how its module would have been run."""
+
+    def _execute_module(self, **arguments: t.Any) -> dict[str, t.Any]:
+        self.executed = {**arguments, "pipelining": self._connection.get_option("pipelining")}
+        return {"changed": False}
+
+
+def action(**arguments: t.Any) -> Recording:
+    task = Task()
+    task.action = "zfsfleet.encryption.zfs_unlock"
+    task.args = arguments
+    context = PlayContext()
+    connection = connection_loader.get("local", context)
+    connection.set_options(direct={"pipelining": False})
+    loader = DataLoader()
+    return Recording(task, connection, context, loader, Templar(loader), None)
+
+
+def test_pipelining_is_on_while_the_module_runs_and_off_again_afterwards() -> None:
+    plugin = action(name="tank")
+    plugin.run(task_vars={})
+    assert plugin.executed["pipelining"] is True
+    assert plugin._connection.get_option("pipelining") is False
+
+
+def test_nothing_is_written_to_the_hosts_journal() -> None:
+    plugin = action(name="tank")
+    plugin.run(task_vars={"kept": 1})
+    assert plugin.executed["task_vars"] == {"kept": 1, "ansible_no_target_syslog": True}
+
+
+def test_an_asynchronous_task_is_refused() -> None:
+    plugin = action(name="tank")
+    plugin._task.async_val = 60
+    with pytest.raises(AnsibleActionFail, match="the task is asynchronous; leave async out"):
+        plugin.run(task_vars={})
+    assert plugin._connection.get_option("pipelining") is False
+
+
+def test_keeping_remote_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = action(name="tank")
+    monkeypatch.setattr("ansible.constants.DEFAULT_KEEP_REMOTE_FILES", True)
+    with pytest.raises(AnsibleActionFail, match="ANSIBLE_KEEP_REMOTE_FILES is set; unset it"):
+        plugin.run(task_vars={})
+
+
+def test_su_is_refused() -> None:
+    plugin = action(name="tank")
+    plugin._connection.set_become_plugin(become_loader.get("su"))
+    with pytest.raises(AnsibleActionFail, match="become_method .*su does not allow it; use sudo"):
+        plugin.run(task_vars={})
+
+
+def test_a_manifest_on_the_controller_travels_as_content(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(f'{{"tank": "{KEY_TEXT}"}}')
+    plugin = action(name="tank", manifest=str(path))
+    plugin.run(task_vars={})
+    assert plugin.executed["module_args"]["manifest_content"] == {"tank": KEY_TEXT}
+
+
+def test_an_encrypted_manifest_is_decrypted_in_memory(tmp_path: pathlib.Path) -> None:
+    secrets = [("default", VaultSecret(b"a vault password"))]
+    path = tmp_path / "keys.json"
+    path.write_bytes(VaultLib(secrets).encrypt(f'{{"tank": "{KEY_TEXT}"}}', secrets[0][1]))
+    plugin = action(name="tank", manifest=str(path))
+    plugin._loader.set_vault_secrets(secrets)
+    plugin.run(task_vars={})
+    assert plugin.executed["module_args"]["manifest_content"] == {"tank": KEY_TEXT}
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_a_manifest_on_the_host_is_left_to_the_module() -> None:
+    plugin = action(name="tank", manifest="/root/keys.json", remote_src=True)
+    plugin.run(task_vars={})
+    assert plugin.executed["module_args"] == {"name": "tank", "manifest": "/root/keys.json", "remote_src": True}
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(None, "cannot be read on the controller"), ("[]", "no JSON object"), ('{"tank": 1}', "that is no text")],
+)
+def test_a_manifest_that_is_none_is_refused_before_anything_is_sent(
+    tmp_path: pathlib.Path, content: str | None, sentence: str
+) -> None:
+    path = tmp_path / "keys.json"
+    if content is not None:
+        path.write_text(content)
+    plugin = action(name="tank", manifest=str(path))
+    with pytest.raises(AnsibleActionFail, match=sentence):
+        plugin.run(task_vars={})
+    assert not hasattr(plugin, "executed")
+
+
+def test_two_manifests_are_refused(tmp_path: pathlib.Path) -> None:
+    plugin = action(name="tank", manifest="keys.json", manifest_content={"tank": KEY_TEXT})
+    with pytest.raises(AnsibleActionFail, match="manifest and manifest_content were both given"):
+        plugin.run(task_vars={})
