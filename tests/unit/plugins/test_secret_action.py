@@ -16,6 +16,7 @@ from ansible.playbook.play_context import PlayContext
 from ansible.playbook.task import Task
 from ansible.plugins.loader import become_loader, connection_loader
 from ansible.template import Templar
+
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._secret_action import SecretAction
 
 from .trees import KEY_TEXT
@@ -24,7 +25,7 @@ from .trees import KEY_TEXT
 class Recording(SecretAction):
     """An action that notes how its module would have been run."""
 
-    def _execute_module(self, **arguments: t.Any) -> dict[str, t.Any]:
+    def _execute_module(self, **arguments: t.Any) -> dict[str, t.Any]:  # type: ignore[override]
         self.executed = {**arguments, "pipelining": self._connection.get_option("pipelining")}
         return {"changed": False}
 
@@ -71,7 +72,7 @@ def test_keeping_remote_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_su_is_refused() -> None:
     plugin = action(name="tank")
     plugin._connection.set_become_plugin(become_loader.get("su"))
-    with pytest.raises(AnsibleActionFail, match="become_method .*su does not allow it; use sudo"):
+    with pytest.raises(AnsibleActionFail, match="su does not allow it; use sudo"):
         plugin.run(task_vars={})
 
 
@@ -88,7 +89,7 @@ def test_an_encrypted_manifest_is_decrypted_in_memory(tmp_path: pathlib.Path) ->
     path = tmp_path / "keys.json"
     path.write_bytes(VaultLib(secrets).encrypt(f'{{"tank": "{KEY_TEXT}"}}', secrets[0][1]))
     plugin = action(name="tank", manifest=str(path))
-    plugin._loader.set_vault_secrets(secrets)
+    plugin._loader.set_vault_secrets(secrets)  # type: ignore[arg-type]
     plugin.run(task_vars={})
     assert plugin.executed["module_args"]["manifest_content"] == {"tank": KEY_TEXT}
     assert sorted(tmp_path.iterdir()) == [path]
