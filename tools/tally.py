@@ -29,11 +29,16 @@ def of_lint(output: str) -> Tally:
 
 def of_sanity(output: str) -> Tally:
     """One case a sanity test and Python version; what ansible-test skips, it does not announce as running."""
-    executed = re.findall(r'^Running sanity test "', output, re.MULTILINE)
+    executed = re.findall(r'^Running sanity test "(.+)$', output, re.MULTILINE)
     summary = re.search(r"^FATAL: The \d+ sanity test\(s\) listed below .*\n((?:[a-z].*\n?)+)", output, re.MULTILINE)
-    # What follows the summary may be make's own complaint.
-    listed = summary[1].splitlines() if summary else []
-    failed = tuple(line for line in listed if not line.startswith("make"))
+    if summary:
+        # What follows the summary may be make's own complaint.
+        failed = tuple(line for line in summary[1].splitlines() if not line.startswith("make"))
+    elif executed and re.search(r"^FATAL: ", output, re.MULTILINE):
+        # A test that crashes ends the run without a summary.
+        failed = (executed[-1].replace('"', "") + " crashed",)
+    else:
+        failed = ()
     return Tally(passed=max(0, len(executed) - len(failed)), failed=failed)
 
 
