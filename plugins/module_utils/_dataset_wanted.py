@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from . import _keys, _properties
 from ._errors import Refused
 from ._keys import Key
-from ._model import depth_of, parent_of, pool_of
+from ._model import depth_of, is_dataset_name, parent_of, pool_of
 from ._offers import KeyFile, Secret, secret_from
 
 KEY_OPTIONS = ("key", "passphrase", "key_file")
@@ -122,7 +122,8 @@ def _merged(top: t.Mapping[str, t.Any], entry: t.Mapping[str, t.Any]) -> dict[st
 def _entry(options: t.Mapping[str, t.Any]) -> DatasetWanted:
     name = options["name"]
     state: State = options.get("state") or "present"
-    properties = {key: _properties.text(value) for key, value in (options.get("properties") or {}).items()}
+    given = options.get("properties") or {}
+    properties = {key: _properties.text(value) for key, value in given.items() if value is not None}
     secret = secret_from(options, whose=name) if any(options.get(key) is not None for key in KEY_OPTIONS) else None
     current = options.get("current")
     kind = options.get("type")
@@ -163,6 +164,8 @@ def _keylocation(options: t.Mapping[str, t.Any], name: str) -> str | None:
 def _refuse_nonsense(entry: DatasetWanted, options: t.Mapping[str, t.Any]) -> None:
     """Refuse what no host could make sense of."""
     name = entry.name
+    if not is_dataset_name(name):
+        raise Refused(f"{name!r} is no name of a filesystem or volume. Write it like pool/dataset.")
     clash = sorted(set(entry.properties) & _properties.HAVE_OPTIONS)
     if clash:
         raise Refused(f"properties of {name} hold {', '.join(clash)}; use the option of that name.")

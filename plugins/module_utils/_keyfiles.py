@@ -10,10 +10,35 @@ from __future__ import annotations
 
 import os
 import re
+import typing as t
+from dataclasses import dataclass, field
 
 from ._errors import CallFailed, Refused
 
 _LIMIT = 4096  # more than any key; a larger file is a mistake
+
+
+@dataclass(frozen=True)
+class KeyFiles:
+    """Key files as they were read.
+
+    Args:
+        contents: by path, None for a file that is not there.
+        problems: by path, a sentence about a file that cannot be read.
+    """
+
+    contents: t.Mapping[str, bytes | None] = field(default_factory=dict, repr=False)
+    problems: t.Mapping[str, str] = field(default_factory=dict)
+
+    def get(self, path: str) -> bytes | None:
+        """Return a file's content, None if it is not there.
+
+        Raises:
+            Refused: it could not be read.
+        """
+        if path in self.problems:
+            raise Refused(self.problems[path])
+        return self.contents.get(path)
 
 
 def read(path: str) -> bytes | None:

@@ -131,6 +131,11 @@ class Dataset:
         return replace(self, properties={**self.properties, **changed})
 
 
+def is_dataset_name(name: str) -> bool:
+    """Tell a name of a filesystem or volume from one of a snapshot or bookmark, and from none (zfs(8))."""
+    return len(name.encode()) <= 255 and "@" not in name and "#" not in name and all(name.split("/"))
+
+
 def parent_of(name: str) -> str | None:
     """Return the name of the dataset above, None for a pool's root dataset."""
     head, slash, _last = name.rpartition("/")

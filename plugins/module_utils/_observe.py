@@ -12,10 +12,11 @@ import os
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
+from ._errors import Refused
 from ._host import Host, Verdict
+from ._keyfiles import KeyFiles
 from ._keys import Key
 from ._model import Dataset, Pool, Tree
-from ._plan import Observed
 
 # Calls wait for the disk and release the interpreter; derivations of passphrases use the cores.
 THREADS = max(4, 2 * (os.cpu_count() or 1))
@@ -31,8 +32,16 @@ def observe_tree(
     return host.datasets([name for name in names if name in pools], properties)
 
 
-def read_key_files(host: Host, paths: t.Iterable[str]) -> dict[str, bytes | None]:
-    return {path: host.read_key_file(path) for path in sorted(set(paths))}
+def read_key_files(host: Host, paths: t.Iterable[str]) -> KeyFiles:
+    """Read key files; one that cannot be read matters only to who needs it."""
+    contents: dict[str, bytes | None] = {}
+    problems: dict[str, str] = {}
+    for path in sorted(set(paths)):
+        try:
+            contents[path] = host.read_key_file(path)
+        except Refused as refusal:
+            problems[path] = str(refusal)
+    return KeyFiles(contents, problems)
 
 
 def try_keys(host: Host, candidates: t.Mapping[str, tuple[Dataset, t.Sequence[Key]]]) -> dict[tuple[str, Key], Verdict]:
@@ -74,14 +83,3 @@ def find_occupants(host: Host, datasets: t.Iterable[Dataset]) -> dict[str, str]:
 def key_files_of(roots: t.Iterable[Dataset]) -> set[str]:
     """Return the key files that roots name in their ``keylocation``."""
     return {root.key_file for root in roots if root.key_file is not None}
-
-
-__all__ = [
-    "Observed",
-    "find_occupants",
-    "key_files_of",
-    "observe_tree",
-    "read_key_files",
-    "side_by_side",
-    "try_keys",
-]

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 
 from . import _keys
 from ._errors import Refused
+from ._keyfiles import KeyFiles
 from ._keys import Key
 from ._model import Dataset, Tree, is_below, pool_of
-
-KeyFiles = t.Mapping[str, "bytes | None"]
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from ._errors import CallFailed, KeyInDoubt, Reason
 from ._host import Host, Verdict
+from ._keyfiles import KeyFiles
 from ._keys import Key
-from ._model import Pool, Tree
+from ._model import Pool, Tree, is_below
 from ._steps import Mount, Step
 
 
@@ -25,14 +26,14 @@ class Observed:
     Args:
         pools: imported pools by name.
         tree: their datasets.
-        key_files: content of the key files that matter, None for one that is not there.
+        key_files: the key files that matter.
         verdicts: what the kernel said about (root, key), for every pair that was tried.
         occupied: mountpoints where something stands in the way, and what.
     """
 
     pools: t.Mapping[str, Pool]
     tree: Tree
-    key_files: t.Mapping[str, bytes | None] = field(default_factory=dict, repr=False)
+    key_files: KeyFiles = field(default_factory=KeyFiles)
     verdicts: t.Mapping[tuple[str, Key], Verdict] = field(default_factory=dict, repr=False)
     occupied: t.Mapping[str, str] = field(default_factory=dict)
 
@@ -148,11 +149,15 @@ def _walk_group(group: Group, perform: Perform, outcome: Outcome) -> list[Step]:
         outcome.fail(group.name, error)
         return _take_back(done, perform)
     mounted: list[Step] = []
+    failed: list[str] = []
     for mount in group.mounts:
+        if any(is_below(mount.dataset, above) for above in failed):
+            continue  # it would be mounted into the directory that its parent should cover
         try:
             perform(mount)
             mounted.append(mount)
         except CallFailed as error:
+            failed.append(mount.dataset)
             outcome.fail(group.name, error)
     if group.mounts and not mounted:
         return _take_back(done, perform)

@@ -91,8 +91,8 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
         if not planned.steps:
             already.extend([entry.name] if entry.state == "present" and not entry.is_plain else [])
             continue
-        above = tuple(group.name for group in groups if is_below(entry.name, group.name))
-        groups.append(Group(entry.name, planned.steps, after=above))
+        kin = (g.name for g in groups if is_below(entry.name, g.name) or is_below(g.name, entry.name))
+        groups.append(Group(entry.name, planned.steps, after=tuple(kin)))
     return Plan(tuple(groups), already=tuple(already), missing=missing)
 
 

@@ -13,6 +13,7 @@ import typing as t
 from . import _hierarchy, _keyfiles, _keys
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
+from ._keyfiles import KeyFiles
 from ._keys import Key
 from ._model import Dataset, Tree
 from ._offers import KeyFile, Secret
@@ -27,7 +28,7 @@ def serving_secret(entry: DatasetWanted, root: Dataset | None) -> Secret | None:
     return KeyFile(_keyfiles.in_use(entry.key_file, root.key_file))
 
 
-def offered_key(secret: Secret | None, root: Dataset, key_files: t.Mapping[str, bytes | None]) -> Key | None:
+def offered_key(secret: Secret | None, root: Dataset, key_files: KeyFiles) -> Key | None:
     """Return a secret as a key to be tried on an existing root, None where it cannot be its key."""
     if not isinstance(secret, KeyFile):
         return secret if isinstance(secret, Key) else None

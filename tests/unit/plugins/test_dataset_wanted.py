@@ -19,6 +19,9 @@ from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
 @pytest.mark.parametrize(
     ("params", "sentence"),
     [
+        pytest.param({"name": "tank/a@s"}, "'tank/a@s' is no name of a filesystem or volume", id="snapshot"),
+        pytest.param({"name": "tank//a"}, "'tank//a' is no name", id="empty part"),
+        pytest.param({"name": "tank/" + "x" * 251}, "is no name of a filesystem", id="256 bytes"),
         pytest.param({"key": "abc"}, "key of tank/a is not 64 hexadecimal digits", id="malformed key"),
         pytest.param(
             {"key": KEY_TEXT, "passphrase": "correct horse"}, "tank/a was given key and passphrase", id="two kinds"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._keyfiles import KeyFiles
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key, passphrase
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._offers import offers_from
 
@@ -19,7 +20,7 @@ FOURTH = "0d" * 32
 
 def keys_for(name: str, entries: list[dict[str, object]], manifest: dict[str, str] | None = None) -> list[str]:
     offers = offers_from(entries, manifest or {})
-    found = offers.for_root(root(name, keylocation="file:///k"), {"/k": FOURTH.encode(), "/gone": None})
+    found = offers.for_root(root(name, keylocation="file:///k"), KeyFiles({"/k": FOURTH.encode()}))
     return [key.secret.hex() for key in found.keys]
 
 
@@ -52,13 +53,15 @@ def test_a_key_offered_twice_is_tried_once() -> None:
 
 def test_what_does_not_fit_the_keyformat_is_not_tried() -> None:
     offers = offers_from([{"name": "tank/a", "key": KEY_TEXT}], {"tank/a": "correct horse"})
-    assert offers.for_root(root("tank/a", keyformat="passphrase"), {}).keys == (passphrase("correct horse", whose=""),)
-    assert offers.for_root(root("tank/a"), {}).keys == (KEY,)
+    assert offers.for_root(root("tank/a", keyformat="passphrase"), KeyFiles()).keys == (
+        passphrase("correct horse", whose=""),
+    )
+    assert offers.for_root(root("tank/a"), KeyFiles()).keys == (KEY,)
 
 
 def test_a_key_file_is_read_in_the_form_of_the_root_that_it_is_tried_on() -> None:
     offers = offers_from([{"name": "tank/a", "key_file": "/k"}], {})
-    raw = offers.for_root(root("tank/a", keyformat="raw"), {"/k": b"x" * 32})
+    raw = offers.for_root(root("tank/a", keyformat="raw"), KeyFiles({"/k": b"x" * 32}))
     assert raw.keys == (Key("key", b"x" * 32),)
 
 
@@ -67,14 +70,14 @@ def test_a_key_file_is_read_in_the_form_of_the_root_that_it_is_tried_on() -> Non
 )
 def test_a_key_file_that_cannot_be_tried_is_remarked_on(content: bytes | None, remark: str) -> None:
     offers = offers_from([{"name": "tank/a", "key_file": "/k"}], {})
-    found = offers.for_root(root("tank/a"), {"/k": content})
+    found = offers.for_root(root("tank/a"), KeyFiles({"/k": content}))
     assert found.keys == ()
     assert remark in found.remarks[0]
 
 
 def test_a_short_passphrase_may_be_tried_though_it_could_not_be_set() -> None:
     offers = offers_from([{"name": "tank/a", "passphrase": "short"}], {})
-    assert offers.for_root(root("tank/a", keyformat="passphrase"), {}).keys == (passphrase("short", whose=""),)
+    assert offers.for_root(root("tank/a", keyformat="passphrase"), KeyFiles()).keys == (passphrase("short", whose=""),)
 
 
 def test_a_malformed_key_is_refused_when_it_is_read() -> None:
@@ -94,3 +97,9 @@ def test_names_of_other_pools_are_ignored_and_listed() -> None:
     offers = offers_from([], {"backup/b": OTHER_KEY.secret.hex(), "backup/a": KEY_TEXT})
     offers.refuse_unknown_names(tree(), POOLS)
     assert offers.foreign_names(POOLS) == ("backup/a", "backup/b")
+
+
+def test_a_key_file_that_cannot_be_read_is_the_matter_of_its_root_alone() -> None:
+    files = KeyFiles({}, {"/k": "The key file /k cannot be read: Permission denied."})
+    found = offers_from([{"name": "tank/a", "key_file": "/k"}], {}).for_root(root("tank/a"), files)
+    assert found.remarks == ("The key file /k cannot be read: Permission denied.",)

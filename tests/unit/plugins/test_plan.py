@@ -119,6 +119,12 @@ def test_a_key_goes_out_again_when_every_mount_fails() -> None:
     assert "a" in outcome.failures
 
 
+def test_nothing_is_mounted_into_the_directory_of_a_parent_that_failed() -> None:
+    mounts = (NoteMount("a", error=BUSY), NoteMount("a/b"), NoteMount("c"))
+    run(Group("a", (Note("key", undo="unload"),), mounts))
+    assert DONE == ["key", "mount c"]
+
+
 def test_foreseeing_does_nothing_and_expects_success() -> None:
     DONE.clear()
     outcome = foresee(Plan((Group("a", (Note("1", BUSY),)),)))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Verdict
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._keyfiles import KeyFiles
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key, hex_key, passphrase
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset, Pool, Property, Tree
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import Observed
@@ -76,4 +77,4 @@ def observed(
     """An observation of these datasets; ``opens`` and ``wrong`` are the verdicts by root."""
     verdicts = {(name, key): Verdict("opens") for name, key in (opens or {}).items()}
     verdicts.update({(name, key): Verdict("wrong") for name, key in (wrong or {}).items()})
-    return Observed(POOLS, tree(*datasets), key_files or {}, verdicts, occupied or {})
+    return Observed(POOLS, tree(*datasets), KeyFiles(key_files or {}), verdicts, occupied or {})
