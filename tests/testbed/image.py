@@ -52,10 +52,14 @@ def fingerprint(suite: Suite, files: Mapping[str, bytes]) -> str:
     return digest.hexdigest()[:16]
 
 
+def current_image(suite: Suite) -> Image:
+    """Where the image of today's sources is, or is to be."""
+    return Image(cache_directory() / "images" / f"{suite.name}-{fingerprint(suite, ingredients())}")
+
+
 def provide_image(suite: Suite) -> Image:
-    images = cache_directory() / "images"
-    name = f"{suite.name}-{fingerprint(suite, ingredients())}"
-    image = Image(images / name)
+    image = current_image(suite)
+    images = image.directory.parent
     if image.directory.is_dir():
         return image
     require_packages()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 
 from .accelerator import host_has_kvm
 from .failure import TestbedError
 from .guest_ssh import free_port, port_is_free, public_key_text, ssh_command, wait_for_ssh
-from .image import Image, provide_image
+from .image import Image, current_image, provide_image
 from .locations import cache_directory, exclusive, machines_directory, remove_tree
 from .machine_request import MachineRequest
 from .machine_state import (
     MachineState,
     StartedMachine,
     all_machines,
+    end_process,
     machine_state,
     qemu_processes_naming,
     wait_for_end,
@@ -37,7 +39,8 @@ def start(request: MachineRequest, *, fresh: bool = False) -> StartedMachine:
                 raise TestbedError(
                     f"machine {request.name} runs with other arguments ({describe(before.request)}); stop it first."
                 )
-            say(f"machine {request.name} is running")
+            outdated = before.image != str(current_image(suite).directory)
+            say(f"machine {request.name} is running{', on an older image until it is stopped' if outdated else ''}")
             return before
         if state.kill():
             say(f"cleared the process that an interrupted or earlier run of {request.name} has left behind")
@@ -46,13 +49,15 @@ def start(request: MachineRequest, *, fresh: bool = False) -> StartedMachine:
             before = None
         image = provide_image(suite)
         prepare_disks(state, request, image, before)
-        started = StartedMachine(
-            request=request,
-            image=str(image.directory),
-            ssh_port=before.ssh_port if before and port_is_free(before.ssh_port) else free_port(),
-            private_address=private_address(request, before),
-        )
-        state.save(started)
+        # Others may start at the same time, and must not be given the same address.
+        with exclusive(machines_directory() / "addresses.lock"):
+            started = StartedMachine(
+                request=request,
+                image=str(image.directory),
+                ssh_port=before.ssh_port if before and port_is_free(before.ssh_port) else free_port(),
+                private_address=private_address(request, before),
+            )
+            state.save(started)
         try:
             return boot(state, started, image)
         except BaseException:
@@ -150,6 +155,9 @@ def power_off(state: MachineState, pid: int) -> None:
 def clean(*, cache: bool = False) -> None:
     for state in all_machines():
         stop(state.name, discard=True)
+    # Those whose directory somebody has deleted under them.
+    for pid in qemu_processes_naming(f"{machines_directory()}/"):
+        end_process(pid, signal.SIGKILL, patience=10)
     shutil.rmtree(machines_directory())
     if cache:
         if next(qemu_processes_naming(str(cache_directory())), None) is not None:

@@ -126,8 +126,8 @@ def wait_for_end(pid: int, patience: float) -> bool:
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         try:
-            # A zombie has no command line; who reaps it is not our business.
-            if not Path(f"/proc/{pid}/cmdline").read_bytes():
+            # Only a zombie has let go of its port and its disks; who reaps it is not our business.
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
                 return True
         except OSError:
             return True
