@@ -210,7 +210,14 @@ def _refuse_contradictions(wanted: t.Sequence[DatasetWanted]) -> None:
         if entry.name in states:
             raise Refused(f"{entry.name} stands twice in datasets. Keep one entry.")
         states[entry.name] = entry.state
+    formats: dict[str | None, DatasetWanted] = {}
     for entry in wanted:
+        first = formats.setdefault(entry.key_file, entry) if entry.generate else entry
+        if first.new_keyformat != entry.new_keyformat:
+            raise Refused(
+                f"{first.name} and {entry.name} would generate the key file {entry.key_file} in two formats. "
+                "Give each its own file."
+            )
         above = parent_of(entry.name)
         while above is not None:
             if entry.state != "absent" and states.get(above) == "absent":

@@ -22,7 +22,7 @@ PATIENCE = 60.0  # seconds
 
 
 @contextlib.contextmanager
-def hold(pools: t.Iterable[Pool], *, directory: str = DIRECTORY, patience: float = PATIENCE) -> t.Iterator[None]:
+def hold(pools: t.Iterable[Pool], *, directory: str | None = None, patience: float = PATIENCE) -> t.Iterator[None]:
     """Hold the locks of these pools, always taken in the order of their GUIDs.
 
     Raises:
@@ -31,7 +31,7 @@ def hold(pools: t.Iterable[Pool], *, directory: str = DIRECTORY, patience: float
     deadline = time.monotonic() + patience
     with contextlib.ExitStack() as held:
         for pool in sorted(pools, key=lambda pool: pool.guid):
-            path = os.path.join(directory, f"zfsfleet-{pool.guid}.lock")
+            path = os.path.join(directory or DIRECTORY, f"zfsfleet-{pool.guid}.lock")
             descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
             held.callback(os.close, descriptor)
             _wait(descriptor, pool, path, deadline)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ._errors import CallFailed, KeyInDoubt, Reason
+from ._errors import CallFailed, EncryptionError, KeyInDoubt, Reason
 from ._host import Host, Verdict
 from ._keyfiles import KeyFiles
 from ._keys import Key
@@ -95,8 +95,9 @@ class Outcome:
     failures: dict[str, Failure] = field(default_factory=dict)
     _skipped: dict[str, str] = field(default_factory=dict)
 
-    def fail(self, name: str, error: CallFailed) -> None:
-        self.failures.setdefault(name, Failure(error.reason, str(error), error.errno))
+    def fail(self, name: str, error: EncryptionError) -> None:
+        reason, errno = (error.reason, error.errno) if isinstance(error, CallFailed) else ("unknown", None)
+        self.failures.setdefault(name, Failure(reason, str(error), errno))
 
     def blocker(self, group: Group) -> str | None:
         """Return the failed group because of which this one cannot be carried out."""
@@ -145,7 +146,7 @@ def _walk_group(group: Group, perform: Perform, outcome: Outcome) -> list[Step]:
     except KeyInDoubt as error:
         outcome.fail(group.name, error)
         return done
-    except CallFailed as error:
+    except EncryptionError as error:
         outcome.fail(group.name, error)
         return _take_back(done, perform)
     mounted: list[Step] = []
@@ -156,7 +157,7 @@ def _walk_group(group: Group, perform: Perform, outcome: Outcome) -> list[Step]:
         try:
             perform(mount)
             mounted.append(mount)
-        except CallFailed as error:
+        except EncryptionError as error:
             failed.append(mount.dataset)
             outcome.fail(group.name, error)
     if group.mounts and not mounted:
@@ -173,6 +174,6 @@ def _take_back(done: list[Step], perform: Perform) -> list[Step]:
             continue
         try:
             perform(step.undone_by)
-        except CallFailed:
+        except EncryptionError:
             standing.insert(0, step)
     return standing

@@ -80,6 +80,7 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
     tree = observed.tree
     groups: list[Group] = []
     already: list[str] = []
+    generated: set[str] = set()
     for entry in wanted.entries:
         parent = parent_of(entry.name)
         if entry.state != "absent" and tree.get(entry.name) is None and parent is not None and tree.get(parent) is None:
@@ -91,9 +92,16 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
         if not planned.steps:
             already.extend([entry.name] if entry.state == "present" and not entry.is_plain else [])
             continue
+        steps = tuple(step for step in planned.steps if _file_of(step) not in generated)
+        generated.update(path for path in map(_file_of, steps) if path is not None)
         kin = (g.name for g in groups if is_below(entry.name, g.name) or is_below(g.name, entry.name))
-        groups.append(Group(entry.name, planned.steps, after=tuple(kin)))
+        groups.append(Group(entry.name, steps, after=tuple(kin)))
     return Plan(tuple(groups), already=tuple(already), missing=missing)
+
+
+def _file_of(step: Step) -> str | None:
+    """Return the key file that a step makes: entries that name one file share the key in it."""
+    return step.path if isinstance(step, GenerateKeyFile) else None
 
 
 def _plan_entry(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Planned:

@@ -73,6 +73,12 @@ def test_a_dataset_below_one_that_shall_go_is_refused() -> None:
         batch_wanted({"datasets": [{"name": "tank/a", "state": "absent"}, {"name": "tank/a/b/c"}]})
 
 
+def test_a_file_generated_in_two_formats_is_refused() -> None:
+    entries = [{"name": f"tank/{form}", "key_file": "/k", "keyformat": form} for form in ("hex", "raw")]
+    with pytest.raises(Refused, match="would generate the key file /k in two formats"):
+        batch_wanted({"generate_key": True, "datasets": entries})
+
+
 def test_removals_come_first_deepest_first_then_parents_before_children() -> None:
     entries = [
         {"name": "tank/new/child"},

@@ -103,6 +103,18 @@ def test_a_key_file_that_is_there_is_never_generated_again() -> None:
     assert steps(planned) == ["create tank/a", "mount tank/a"]
 
 
+def test_entries_that_name_one_file_share_the_key_that_is_generated_once() -> None:
+    entries = [{"name": name, "key_file": "/k", "generate_key": True} for name in ("tank/a", "tank/b")]
+    planned = plan(observed(key_files={"/k": None}), datasets=entries)
+    assert steps(planned) == [
+        "generate_key_file tank/a",
+        "create tank/a",
+        "mount tank/a",
+        "create tank/b",
+        "mount tank/b",
+    ]
+
+
 def test_an_inheriting_child_is_created_without_a_key() -> None:
     planned = plan(observed(root("tank/a")), datasets=[{"name": "tank/a/b", "state": "inherited"}])
     assert only_creation(planned).creation.properties == {}

@@ -1,0 +1,361 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole modules on a host without OpenZFS: what a task sees."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
+from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
+
+from .conftest import Run
+from .trees import KEY, KEY_TEXT, OTHER_KEY_TEXT, PASSPHRASE
+
+WORDS = "correct horse"
+TREE: list[dict[str, t.Any]] = [
+    {"name": "tank/keyed", "key": KEY_TEXT, "properties": {"recordsize": "1M"}},
+    {"name": "tank/keyed/child", "state": "inherited"},
+    {"name": "tank/worded", "passphrase": WORDS, "pbkdf2iters": 100_000},
+    {"name": "tank/disk", "key": KEY_TEXT, "keyformat": "raw", "volsize": "100M"},
+    {"name": "tank/filed", "key_file": "/etc/filed.key", "generate_key": True},
+    {"name": "tank/open", "encryption": "off"},
+]
+SECRETS: list[dict[str, t.Any]] = [
+    {"name": "tank/keyed", "key": KEY_TEXT},
+    {"name": "tank/worded", "passphrase": WORDS},
+    {"name": "tank/disk", "key": KEY_TEXT},
+]
+ROOTS = ["tank/disk", "tank/filed", "tank/keyed", "tank/worded"]
+
+
+@pytest.fixture
+def provisioned(host: FakeOpenZFS, run: Run) -> FakeOpenZFS:
+    assert run("zfs_dataset_key", datasets=TREE)["changed"]
+    host.calls.clear()
+    return host
+
+
+@pytest.fixture
+def locked(provisioned: FakeOpenZFS, run: Run) -> FakeOpenZFS:
+    assert run("zfs_unlock", name="tank", recursive=True, state="locked", secrets=SECRETS)["changed"]
+    provisioned.calls.clear()
+    return provisioned
+
+
+def actions(result: dict[str, t.Any]) -> list[str]:
+    return [f"{action['action']} {action['dataset']}" for action in result["actions"]]
+
+
+def unlock(run: Run, **params: t.Any) -> dict[str, t.Any]:
+    return run("zfs_unlock", **{"name": "tank", "recursive": True, "secrets": SECRETS, **params})
+
+
+# -- zfs_dataset_key
+
+
+def test_a_batch_is_created_in_one_run_and_unchanged_in_the_next(provisioned: FakeOpenZFS, run: Run) -> None:
+    again = run("zfs_dataset_key", datasets=TREE)
+    assert (again["changed"], again["actions"], again["failures"]) == (False, [], {})
+    assert again["already"] == ROOTS
+    assert provisioned.changes == []
+
+
+def test_check_mode_foretells_the_real_run_and_changes_nothing(host: FakeOpenZFS, run: Run) -> None:
+    foretold = run("zfs_dataset_key", check=True, datasets=TREE)
+    assert host.changes == []
+    real = run("zfs_dataset_key", datasets=TREE)
+    assert foretold == real
+    assert foretold["changed"]
+
+
+def test_what_was_created_is_as_it_was_asked_for(provisioned: FakeOpenZFS, run: Run) -> None:
+    roots = {root["name"]: root for root in run("zfs_encryption_info")["roots"]}
+    assert sorted(roots) == ROOTS
+    assert roots["tank/keyed"]["inheriting"] == ["tank/keyed/child"]
+    assert roots["tank/worded"]["pbkdf2iters"] == 100_000
+    assert (roots["tank/disk"]["type"], roots["tank/disk"]["keyformat"]) == ("volume", "raw")
+    assert roots["tank/filed"]["keylocation"] == "file:///etc/filed.key"
+    assert len(bytes.fromhex(provisioned.key_files["/etc/filed.key"].decode())) == 32
+
+
+def test_a_refused_entry_keeps_the_whole_batch_from_happening(host: FakeOpenZFS, run: Run) -> None:
+    result = run("zfs_dataset_key", datasets=[*TREE, {"name": "tank/zeros", "key": "0" * 64}])
+    assert result["failed"]
+    assert "tank/zeros is all zeros" in result["msg"]
+    assert host.changes == []
+
+
+def test_a_creation_that_fails_skips_what_lies_below_it_and_leaves_the_rest(host: FakeOpenZFS, run: Run) -> None:
+    host.fail_on("create", "tank/keyed", CallFailed("tank/keyed was not created: out of space", errno=28))
+    result = run("zfs_dataset_key", datasets=TREE)
+    assert result["failed"]
+    assert result["failures"] == {
+        "tank/keyed": {
+            "reason": "unknown",
+            "msg": "tank/keyed was not created: out of space",
+            "errno": 28,
+            "skipped": ["tank/keyed/child"],
+        }
+    }
+    assert "create tank/disk" in actions(result)
+
+
+def test_a_new_dataset_that_cannot_be_mounted_is_taken_back(host: FakeOpenZFS, run: Run) -> None:
+    host.fail_on("mount", "tank/keyed", CallFailed("no", reason="mount_failed"))
+    result = run("zfs_dataset_key", name="tank/keyed", key=KEY_TEXT)
+    assert result["failures"]["tank/keyed"]["reason"] == "mount_failed"
+    assert result["changed"] is False
+    assert host.dataset("tank/keyed") is None
+
+
+def test_a_generated_key_outlives_a_creation_that_failed(host: FakeOpenZFS, run: Run) -> None:
+    host.fail_on("create", "tank/filed", CallFailed("no"))
+    run("zfs_dataset_key", name="tank/filed", key_file="/etc/k", generate_key=True)
+    kept = host.key_files["/etc/k"]
+    host.faults.clear()
+    assert run("zfs_dataset_key", name="tank/filed", key_file="/etc/k", generate_key=True)["changed"]
+    assert host.key_files["/etc/k"] == kept
+
+
+def test_a_key_is_changed_and_the_old_one_opens_no_more(provisioned: FakeOpenZFS, run: Run) -> None:
+    wish: dict[str, t.Any] = {
+        "name": "tank/keyed",
+        "key": OTHER_KEY_TEXT,
+        "update_key": "always",
+        "current": {"key": KEY_TEXT},
+    }
+    assert actions(run("zfs_dataset_key", **wish)) == ["change_key tank/keyed"]
+    root = provisioned.dataset("tank/keyed")
+    assert root is not None
+    assert provisioned.verify(root, KEY).outcome == "wrong"
+    assert run("zfs_dataset_key", **wish)["changed"] is False
+
+
+def test_a_locked_root_is_locked_again_after_its_key_was_changed(locked: FakeOpenZFS, run: Run) -> None:
+    wish: dict[str, t.Any] = {
+        "name": "tank/keyed",
+        "key": OTHER_KEY_TEXT,
+        "update_key": "always",
+        "current": {"key": KEY_TEXT},
+    }
+    result = run("zfs_dataset_key", **wish)
+    assert actions(result) == ["load_key tank/keyed", "change_key tank/keyed", "unload_key tank/keyed"]
+    assert (result["unlocked"], result["locked"]) == ([], ["tank/keyed"])
+
+
+def test_a_key_that_cannot_be_proven_after_its_change_is_in_doubt_and_stays_loaded(
+    locked: FakeOpenZFS, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locked, "dataset", lambda name: None)
+    wish: dict[str, t.Any] = {
+        "name": "tank/keyed",
+        "key": OTHER_KEY_TEXT,
+        "update_key": "always",
+        "current": {"key": KEY_TEXT},
+    }
+    result = run("zfs_dataset_key", **wish)
+    assert "Keep both keys" in result["msg"]
+    assert ("unload_key", "tank/keyed") not in locked.calls
+
+
+def test_converting_both_ways_and_back_is_idempotent(provisioned: FakeOpenZFS, run: Run) -> None:
+    own: dict[str, t.Any] = {"name": "tank/keyed/child", "key": OTHER_KEY_TEXT}
+    assert actions(run("zfs_dataset_key", **own)) == ["change_key tank/keyed/child"]
+    assert run("zfs_dataset_key", **own)["changed"] is False
+    back: dict[str, t.Any] = {"name": "tank/keyed/child", "state": "inherited"}
+    assert actions(run("zfs_dataset_key", **back)) == ["inherit_key tank/keyed/child"]
+    assert run("zfs_dataset_key", **back)["changed"] is False
+
+
+def test_a_batch_is_destroyed_children_first(provisioned: FakeOpenZFS, run: Run) -> None:
+    gone = [{"name": entry["name"], "state": "absent"} for entry in TREE]
+    result = run("zfs_dataset_key", datasets=gone, force_destroy=True)
+    assert actions(result)[0] == "destroy tank/keyed/child"
+    assert len(result["actions"]) == len(TREE)
+    assert run("zfs_dataset_key", datasets=gone, force_destroy=True)["changed"] is False
+
+
+def test_a_whole_play_can_be_checked_on_a_bare_host(run: Run) -> None:
+    lake = [{"name": "lake/a", "key": KEY_TEXT}, {"name": "lake/a/b", "state": "inherited"}]
+    created = run("zfs_dataset_key", check=True, datasets=lake)
+    opened = run("zfs_unlock", check=True, name="lake/a", secrets=[{"name": "lake/a", "key": KEY_TEXT}])
+    for result in (created, opened):
+        assert result["changed"]
+        assert "There is no pool lake on this host" in json.dumps(result["warnings"])
+    refused = run("zfs_dataset_key", datasets=lake)
+    assert refused["msg"] == "There is no pool lake on this host. Import or create it first."
+
+
+# -- zfs_unlock
+
+
+def test_locking_and_unlocking_a_pool_is_reversible_and_idempotent(provisioned: FakeOpenZFS, run: Run) -> None:
+    lock = unlock(run, state="locked")
+    assert sorted(lock["locked"]) == ROOTS
+    assert unlock(run, state="locked")["changed"] is False
+    opened = unlock(run)
+    assert sorted(opened["unlocked"]) == ROOTS
+    assert opened["mounted"] == ["tank/filed", "tank/keyed", "tank/keyed/child", "tank/worded"]
+    again = unlock(run)
+    assert (again["changed"], sorted(again["already"])) == (False, ROOTS)
+
+
+def test_check_mode_tries_keys_and_loads_none(locked: FakeOpenZFS, run: Run) -> None:
+    foretold = unlock(run, check=True)
+    assert locked.changes == []
+    assert foretold == unlock(run)
+
+
+def test_a_manifest_opens_what_it_names_and_other_pools_are_ignored(locked: FakeOpenZFS, run: Run) -> None:
+    manifest = {"tank/keyed": KEY_TEXT, "tank/worded": WORDS, "tank/disk": KEY_TEXT, "lake/x": "secret-of-lake"}
+    result = unlock(run, secrets=[], manifest_content=manifest)
+    assert sorted(result["unlocked"]) == ROOTS
+    assert "lake/x" in json.dumps(result["warnings"])
+    assert "secret-of-lake" not in json.dumps(result)
+
+
+def test_a_wrong_key_fails_its_root_and_the_rest_proceeds(locked: FakeOpenZFS, run: Run) -> None:
+    result = unlock(run, secrets=[{"name": "tank/keyed", "key": OTHER_KEY_TEXT}, *SECRETS[1:]])
+    assert result["failed"]
+    assert result["failures"] == {
+        "tank/keyed": {"reason": "wrong_key", "msg": "None of the keys given for tank/keyed opens it.", "skipped": []}
+    }
+    assert sorted(result["unlocked"]) == ["tank/disk", "tank/filed", "tank/worded"]
+
+
+def test_a_shared_key_opens_the_roots_below_that_it_fits(host: FakeOpenZFS, run: Run) -> None:
+    tree = [{"name": name, "key": KEY_TEXT} for name in ("tank/a", "tank/a/b", "tank/a/b/c")]
+    run("zfs_dataset_key", datasets=tree)
+    shared = [{"name": "tank/a", "key": KEY_TEXT, "share_with_children": True}]
+    assert unlock(run, state="locked", secrets=shared)["locked"] == ["tank/a/b/c", "tank/a/b", "tank/a"]
+    assert unlock(run, secrets=shared)["unlocked"] == ["tank/a", "tank/a/b", "tank/a/b/c"]
+
+
+def test_roots_below_one_that_failed_are_skipped_and_named(host: FakeOpenZFS, run: Run) -> None:
+    tree = [{"name": name, "key": KEY_TEXT} for name in ("tank/a", "tank/a/b")]
+    run("zfs_dataset_key", datasets=tree)
+    shared = [{"name": "tank/a", "key": KEY_TEXT, "share_with_children": True}]
+    unlock(run, state="locked", secrets=shared)
+    result = unlock(run, secrets=[{"name": "tank/a", "key": OTHER_KEY_TEXT}, {"name": "tank/a/b", "key": KEY_TEXT}])
+    assert result["failures"]["tank/a"]["skipped"] == ["tank/a/b"]
+    assert result["unlocked"] == []
+
+
+def test_a_key_goes_out_again_when_nothing_could_be_mounted(locked: FakeOpenZFS, run: Run) -> None:
+    for name in ("tank/keyed", "tank/keyed/child"):
+        locked.fail_on("mount", name, CallFailed(f"{name} was not mounted", reason="mount_failed"))
+    result = unlock(run)
+    assert result["failures"]["tank/keyed"]["reason"] == "mount_failed"
+    assert "tank/keyed" not in result["unlocked"]
+    root = locked.dataset("tank/keyed")
+    assert root is not None
+    assert not root.is_key_loaded
+
+
+def test_an_occupied_mountpoint_is_found_before_the_key_is_loaded(locked: FakeOpenZFS, run: Run) -> None:
+    locked.occupied["/tank/keyed"] = "is not empty."
+    result = unlock(run)
+    assert result["failures"]["tank/keyed"]["reason"] == "mountpoint_occupied"
+    assert ("load_key", "tank/keyed") not in locked.calls
+
+
+def test_a_busy_root_stays_as_it_was(provisioned: FakeOpenZFS, run: Run) -> None:
+    with provisioned.hold("tank/keyed"):
+        result = unlock(run, state="locked")
+    assert result["failures"]["tank/keyed"]["reason"] == "busy"
+    child = provisioned.dataset("tank/keyed/child")
+    assert child is not None
+    assert child.is_mounted
+    assert "tank/keyed/child" not in result["mounted"]
+
+
+# -- zfs_encryption_info
+
+
+def test_the_summary_says_what_unlocking_would_do(locked: FakeOpenZFS, run: Run) -> None:
+    keys = [{"name": "tank/keyed", "key": OTHER_KEY_TEXT}, {"name": "tank/worded", "passphrase": WORDS}]
+    locked.occupied["/tank/worded"] = "is not empty."
+    summary = {entry["name"]: entry for entry in run("zfs_encryption_info", secrets=keys)["summary"]}
+    assert summary["tank/keyed"] == {
+        "name": "tank/keyed",
+        "keyformat": "hex",
+        "key_given": True,
+        "valid_key": False,
+        "locked": True,
+        "unlock_error": "None of the keys given opens it.",
+        "unlock_successful": False,
+    }
+    assert summary["tank/worded"]["valid_key"]
+    assert summary["tank/worded"]["unlock_error"] == "tank/worded would be mounted on /tank/worded, which is not empty."
+    assert summary["tank/disk"]["unlock_error"] == "No key was given."
+    assert summary["tank/filed"]["unlock_successful"]
+    assert locked.changes == []
+
+
+def test_pools_and_the_binding_are_facts(provisioned: FakeOpenZFS, run: Run) -> None:
+    facts = run("zfs_encryption_info")
+    pool = facts["pools"]["tank"]
+    assert (pool["health"], pool["roots"], pool["encrypted"]) == ("ONLINE", 4, 5)
+    assert pool["plain"] == ["tank", "tank/open"]
+    assert facts["openzfs"]["binding"] == "pyzfs"
+
+
+def test_a_replicas_marks_are_not_believed(provisioned: FakeOpenZFS, run: Run) -> None:
+    marks = {"key_id": "r.1", "rotated_at": "2026-01-01T00:00:00Z"}
+    guid = provisioned.pools()["tank"].guid
+    own = {f"zfsfleet.encryption:{name}": value for name, value in {**marks, "pool_guid": guid}.items()}
+    provisioned.set_properties("tank/keyed", own)
+    provisioned.set_properties("tank/worded", {**own, "zfsfleet.encryption:pool_guid": "77"})
+    roots = {root["name"]: root for root in run("zfs_encryption_info")["roots"]}
+    assert roots["tank/keyed"]["key_id"] == "r.1"
+    assert "key_id" not in roots["tank/worded"]
+
+
+# -- what a person sees
+
+
+@pytest.mark.parametrize(
+    ("module", "params", "sentence"),
+    [
+        ("zfs_unlock", {}, "one of the following is required: name, names"),
+        ("zfs_unlock", {"name": "tank", "names": ["tank"]}, "mutually exclusive: name|names"),
+        ("zfs_unlock", {"name": "tank", "secrets": [{"name": "tank"}]}, "one of the following is required: key"),
+        ("zfs_unlock", {"name": "tank", "colour": "red"}, "Unsupported parameters"),
+        ("zfs_dataset_key", {"name": "tank/a", "key": KEY_TEXT, "passphrase": WORDS}, "mutually exclusive: key"),
+        ("zfs_dataset_key", {"datasets": [{"key": KEY_TEXT}]}, "missing required arguments: name"),
+        ("zfs_unlock", {"name": "tank", "manifest_content": {"tank": 5}}, "entry for tank that is no text"),
+        ("zfs_unlock", {"name": "tank", "manifest_content": {"tank/gone": "x"}}, "no dataset tank/gone"),
+    ],
+)
+def test_a_request_that_cannot_be_meant_is_refused(
+    run: Run, module: str, params: dict[str, t.Any], sentence: str
+) -> None:
+    result = run(module, **params)
+    assert result["failed"]
+    assert sentence in result["msg"]
+
+
+def test_what_nobody_foresaw_shows_neither_traceback_nor_text(host: FakeOpenZFS, run: Run) -> None:
+    host.fail_on("create", "tank/a", ValueError(f"unexpected {KEY_TEXT}"))
+    result = run("zfs_dataset_key", name="tank/a", key=KEY_TEXT)
+    assert result["msg"].startswith("The module broke (ValueError in ")
+    assert KEY_TEXT not in json.dumps(result)
+
+
+def test_no_result_of_any_module_holds_a_key(host: FakeOpenZFS, run: Run) -> None:
+    results = [
+        run("zfs_dataset_key", datasets=TREE),
+        unlock(run, state="locked"),
+        run("zfs_encryption_info", secrets=SECRETS),
+        unlock(run, secrets=[{"name": "tank/keyed", "key": OTHER_KEY_TEXT}]),
+        run("zfs_dataset_key", name="tank/keyed", key=OTHER_KEY_TEXT),
+    ]
+    shown = json.dumps(results)
+    generated = host.key_files["/etc/filed.key"].decode()
+    for secret in (KEY_TEXT, OTHER_KEY_TEXT, WORDS, generated, PASSPHRASE.secret.decode()):
+        assert secret not in shown
