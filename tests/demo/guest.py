@@ -1,0 +1,120 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The machine of the demo and what `zfs` there says, past the collection."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+VM = Path(__file__).resolve().parent.parent / "testbed" / "vm"
+NAME = "demo"
+POOL = "tank"
+DISK = "d0"
+
+
+class DemoFailed(Exception):
+    """An expectation was not met; the text says which."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command in the machine gave."""
+
+    code: int
+    output: str
+    complaint: str
+
+
+@dataclass(frozen=True)
+class Root:
+    """An encryption root, as `zfs` reports it."""
+
+    name: str
+    keystatus: str
+
+
+def boot() -> None:
+    """Boot the machine with an empty disk, whatever earlier runs left of it.
+
+    Raises:
+        DemoFailed: the testbed could not; its own words are on the screen.
+    """
+    if subprocess.run([str(VM), "packages"], check=False).returncode != 0:
+        raise DemoFailed("packages are missing on this host")
+    start = [str(VM), "start", NAME, "--fresh", "--disk", f"{DISK}=1G"]
+    if subprocess.run(start, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False).returncode != 0:
+        raise DemoFailed("the machine did not boot")
+
+
+def discard() -> None:
+    """Take the machine and its disks away."""
+    subprocess.run([str(VM), "stop", NAME, "--discard"], stdin=subprocess.DEVNULL, check=False)
+
+
+def inventory() -> str:
+    """Return an Ansible inventory of the machine."""
+    made = subprocess.run(
+        [VM, "inventory", NAME], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if made.returncode != 0:
+        raise DemoFailed(f"no inventory: {made.stderr.strip()}")
+    return made.stdout
+
+
+def ask(command: str, stdin: str = "") -> Answer:
+    """Run a shell command in the machine."""
+    done = subprocess.run([str(VM), "ssh", NAME, command], input=stdin, capture_output=True, text=True, check=False)
+    return Answer(done.returncode, done.stdout.strip(), done.stderr.strip())
+
+
+def tell(command: str) -> str:
+    """Show a command, run it in the machine and return what it printed.
+
+    Raises:
+        DemoFailed: the command failed.
+    """
+    print(f"$ {command}", flush=True)
+    answer = ask(command)
+    if answer.code != 0:
+        raise DemoFailed(f"{command!r} failed: {answer.complaint}")
+    return answer.output
+
+
+def encryption_roots() -> list[Root]:
+    """Return the encryption roots of the pool with their key status."""
+    lines = tell(f"zfs get -r -Hp -o name,property,value encryptionroot,keystatus {POOL}").splitlines()
+    values: dict[str, dict[str, str]] = {}
+    for name, field, value in (line.split("\t") for line in lines):
+        values.setdefault(name, {})[field] = value
+    return [Root(name, found["keystatus"]) for name, found in values.items() if found["encryptionroot"] == name]
+
+
+def checksums(paths: list[str]) -> dict[str, str]:
+    """Return the SHA-256 sums of those paths that can be read."""
+    command = shlex.join(["sha256sum", "--", *paths])
+    print(f"$ {command}", flush=True)
+    answer = ask(command)
+    for line in (answer.output + "\n" + answer.complaint).strip().splitlines():
+        print(f"  {line}")
+    sums = (line.split(maxsplit=1) for line in answer.output.splitlines())
+    return {path: digest for digest, path in sums}
+
+
+def opens(root: str, key: str) -> bool:
+    """Say whether a key opens a root, which `zfs load-key -n` tries without loading it.
+
+    Raises:
+        DemoFailed: it could not be tried.
+    """
+    print(f"$ zfs load-key -n {root}", flush=True)
+    answer = ask(shlex.join(["zfs", "load-key", "-n", root]), stdin=key)
+    print(f"  {answer.complaint or answer.output}")
+    if answer.code == 0:
+        return True
+    if "Incorrect key provided" in answer.complaint:
+        return False
+    raise DemoFailed(f"the key of {root} could not be tried: {answer.complaint}")

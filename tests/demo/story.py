@@ -1,0 +1,139 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demo from boot to the closing line, whose figures come from `zfs` and checksums."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+
+from . import guest
+from .controller import Controller, Keys, fresh_keys
+from .guest import POOL, DemoFailed
+from .screen import Screen
+
+STAGES = 8
+# What is written below each root; tank/media/films inherits its key.
+DATA = {
+    "tank/media": ["/tank/media/data", "/tank/media/films/data"],
+    "tank/home": ["/tank/home/data"],
+    "tank/disk0": ["/dev/zvol/tank/disk0"],
+}
+PATHS = [path for paths in DATA.values() for path in paths]
+EXPECTED = {"roots": 3, "locked": 3, "unlocked": 3, "rekeyed": 1, "second_run_changed": 0}
+
+
+def tell_story(directory: Path, screen: Screen, figures: dict[str, int]) -> None:
+    """Run all stages and count into `figures`.
+
+    Raises:
+        DemoFailed: an expectation was not met.
+    """
+    with screen.stage("Boot a machine with OpenZFS and an empty disk"):
+        guest.boot()
+        controller = Controller(directory, guest.inventory())
+        keys = fresh_keys()
+        controller.keep(keys)
+
+    with screen.stage("Provision a pool, three encryption roots, an inheriting child"):
+        controller.play("provision.yml")
+        figures["roots"] = len(guest.encryption_roots())
+
+    with screen.stage("Write data"):
+        for path in PATHS:
+            guest.tell(f"dd if=/dev/urandom of={path} bs=1M count=8 conv=fsync status=none")
+        written = guest.checksums(PATHS)
+        require(written.keys() == set(PATHS), "not all data could be written")
+
+    with screen.stage("Lock: the data is out of reach"):
+        controller.play("lock.yml")
+        readable = guest.checksums(PATHS)
+        require(not readable, f"{', '.join(readable)} can be read though locked")
+        figures["locked"] = sum(root.keystatus == "unavailable" for root in guest.encryption_roots())
+
+    with screen.stage("Unlock: the data is back, by its checksums"):
+        controller.play("unlock.yml")
+        figures["unlocked"] = count_unlocked(written)
+
+    with screen.stage("Change a key: the old one no longer opens"):
+        keys = keys.with_new_media_key()
+        controller.keep(keys)
+        controller.play("change_key.yml")
+        figures["rekeyed"] = count_rekeyed(keys)
+
+    with screen.stage("Run everything again: nothing changes"):
+        figures["second_run_changed"] = controller.play("provision.yml", "unlock.yml", "change_key.yml")
+        require(guest.checksums(PATHS) == written, "the data changed")
+
+    with screen.stage("What is there now"):
+        columns = "name,type,encryption,keyformat,keystatus,encryptionroot,mounted"
+        print(guest.tell(f"zfs list -o {columns} -r {POOL}"), flush=True)
+
+
+def count_unlocked(written: dict[str, str]) -> int:
+    """Count the roots whose keys are loaded and whose data are what was written."""
+    read = guest.checksums(PATHS)
+    available = [root.name for root in guest.encryption_roots() if root.keystatus == "available"]
+    return sum(all(read.get(path) == written[path] for path in DATA.get(root, [])) for root in available)
+
+
+def count_rekeyed(keys: Keys) -> int:
+    """Count the roots that their new key opens and their old one does not."""
+    root = "tank/media"
+    print("the new key:")
+    new_opens = guest.opens(root, keys.by_root[root])
+    print("the old key:")
+    old_opens = keys.old_media_key is None or guest.opens(root, keys.old_media_key)
+    return int(new_opens and not old_opens)
+
+
+def require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise DemoFailed(otherwise)
+
+
+def closing_line(figures: dict[str, int], problem: str | None) -> str:
+    """Say `demo: ok` with its figures only if all are as expected."""
+    wrong = [f"{name}={figures[name]}, not {EXPECTED[name]}" for name in figures if figures[name] != EXPECTED[name]]
+    problems = [*([problem] if problem else []), *wrong]
+    if problems:
+        return f"demo: failed {'; '.join(problems)}"
+    return "demo: ok " + " ".join(f"{name}={figures[name]}" for name in EXPECTED)
+
+
+def interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    # A terminal that closes or a job that is cancelled must not leave the machine running.
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGHUP, interrupt)
+    figures: dict[str, int] = {}
+    problem: str | None = None
+    try:
+        with tempfile.TemporaryDirectory(prefix="demo-") as directory:
+            tell_story(Path(directory), Screen(STAGES), figures)
+    except DemoFailed as failure:
+        problem = str(failure)
+    except KeyboardInterrupt:
+        problem = "interrupted"
+    finally:
+        leave_machine()
+    line = closing_line(figures, problem)
+    print(f"\n{line}", flush=True)
+    return 0 if line.startswith("demo: ok") else 1
+
+
+def leave_machine() -> None:
+    print(flush=True)
+    if os.environ.get("KEEP") == "1":
+        print(f"The machine stays: {guest.VM} ssh {guest.NAME}; end it with {guest.VM} stop {guest.NAME} --discard")
+    else:
+        sys.stdout.flush()
+        guest.discard()
