@@ -66,6 +66,12 @@ def refuse_plain_below_encrypted(entry: DatasetWanted, parent: Dataset) -> None:
         )
 
 
+def refuse_receiving(entry: DatasetWanted, dataset: Dataset) -> None:
+    """Refuse to touch the key of a replica in the middle of a receive, which brings the sender's key at its end."""
+    if dataset.value("receive_resume_token") != "-":
+        raise Refused(f"{entry.name} still receives a replica; let that end or abort it before its key is touched.")
+
+
 def refuse_inheriting(entry: DatasetWanted, dataset: Dataset, parent: Dataset | None, tree: Tree) -> None:
     """Refuse to let a root inherit where OpenZFS cannot do it, or the result breaks the policy."""
     name = entry.name
@@ -81,8 +87,7 @@ def refuse_inheriting(entry: DatasetWanted, dataset: Dataset, parent: Dataset | 
                 f"{name} cannot inherit the key of {parent.encryption_root} while {locked.name} is locked. "
                 "Unlock it first."
             )
-    if dataset.value("receive_resume_token") != "-":
-        raise Refused(f"{name} still receives a replica; let that end or abort it before its key is touched.")
+    refuse_receiving(entry, dataset)
     above = _ancestor_with_passphrase(parent, tree)
     keyed = _keyed_roots_below(dataset, tree)
     if entry.keeps_truenas_hierarchy and above is not None and keyed:

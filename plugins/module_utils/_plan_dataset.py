@@ -115,7 +115,7 @@ def _plan_entry(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Planne
     if entry.state == "present" and not entry.is_plain:
         key_steps = plan_own_root(entry, dataset, tree, observed)
     changed = _changed_properties(entry, dataset)
-    if key_steps and isinstance(key_steps[-1], ChangeKey):
+    if any(isinstance(step, ChangeKey) for step in key_steps):
         changed.pop("keylocation", None)
     steps = (*key_steps, *_set_properties(dataset, changed))
     return _Planned(steps, tree.with_dataset(_after(dataset, steps)) if steps else tree)

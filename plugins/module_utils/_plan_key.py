@@ -9,6 +9,7 @@ Private to the collection.
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from . import _hierarchy, _keyfiles, _keys
 from ._dataset_wanted import DatasetWanted
@@ -86,10 +87,19 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
     verdict = observed.verdict(dataset.name, offered) if offered is not None else None
     if verdict is not None and verdict.outcome == "unknown":
         raise Refused(f"Whether the key given opens {entry.name} could not be found out: {verdict.detail}.")
+    opens = verdict is not None and verdict.outcome == "opens"
     drift = _key_drift(entry, dataset)
-    if verdict is not None and verdict.outcome == "opens" and not drift:
+    if opens and not drift:
         return ()
-    return _plan_change(entry, dataset, tree, observed, drift if verdict and verdict.outcome == "opens" else "")
+    return _plan_change(_settled(entry, dataset), dataset, tree, observed, drift if opens else "")
+
+
+def _settled(entry: DatasetWanted, root: Dataset) -> DatasetWanted:
+    """Return the entry with format and rounds as the root has them, where the task leaves them open."""
+    keeps_format = isinstance(entry.secret, KeyFile) or t.cast(Key, entry.secret).fits(root.keyformat)
+    keyformat = entry.keyformat or (root.keyformat if keeps_format else entry.new_keyformat)
+    iterations = root.number("pbkdf2iters") if keyformat == root.keyformat == "passphrase" else None
+    return replace(entry, keyformat=keyformat, pbkdf2iters=entry.pbkdf2iters or iterations)
 
 
 def _key_drift(entry: DatasetWanted, root: Dataset) -> str:
@@ -112,6 +122,7 @@ def _plan_change(entry: DatasetWanted, root: Dataset, tree: Tree, observed: Obse
         )
     if root.is_clone:
         raise Refused(f"{entry.name} is a clone; it shares the key of its origin {root.value('origin')}.")
+    _hierarchy.refuse_receiving(entry, root)
     key, _steps, _file = new_key(entry, observed)
     _hierarchy.refuse_keyed_below_passphrase(entry, tree.parent(root.name), tree)
     _hierarchy.refuse_passphrase_above_keyed(entry, root, tree)
@@ -153,6 +164,7 @@ def _plan_conversion(entry: DatasetWanted, dataset: Dataset, tree: Tree, observe
         raise Refused(
             f"{entry.name} cannot get a key of its own while it is locked. Unlock {dataset.encryption_root} first."
         )
+    _hierarchy.refuse_receiving(entry, dataset)
     key, steps, key_file = new_key(entry, observed)
     _hierarchy.refuse_keyed_below_passphrase(entry, tree.parent(dataset.name), tree)
     _hierarchy.refuse_passphrase_above_keyed(entry, dataset, tree)

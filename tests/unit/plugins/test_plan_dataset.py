@@ -11,8 +11,8 @@ import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._dataset_wanted import batch_wanted
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Pool
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key, passphrase
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset, Pool
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import Observed, Plan
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_dataset import plan_dataset
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._steps import ChangeKey, CreateDataset, SetProperties
@@ -302,6 +302,49 @@ def test_a_passphrase_can_replace_a_key() -> None:
     planned = plan(seen, passphrase="correct horse", current=NOW, update_key="always", pbkdf2iters=100_000)
     step = only_change(planned)
     assert (step.keyformat, step.iterations, step.key) == ("passphrase", 100_000, PASSPHRASE)
+
+
+def test_a_change_keeps_the_format_and_rounds_that_the_task_leaves_open() -> None:
+    raw = observed(root("tank/a", keyformat="raw"), wrong={"tank/a": OTHER_KEY}, opens={"tank/a": KEY})
+    assert only_change(change(raw)).keyformat == "raw"
+    words = passphrase("battery staple", whose="a test")
+    worded = observed(root("tank/a", keyformat="passphrase"), wrong={"tank/a": words}, opens={"tank/a": PASSPHRASE})
+    now = {"passphrase": "correct horse"}
+    planned = plan(worded, passphrase="battery staple", current=now, update_key="always")
+    assert only_change(planned).iterations == 100_000
+
+
+def test_a_new_key_file_is_read_in_the_format_of_the_root() -> None:
+    new = passphrase("battery staple", whose="a test")
+    seen = observed(
+        root("tank/a", keyformat="passphrase"),
+        wrong={"tank/a": new},
+        opens={"tank/a": PASSPHRASE},
+        key_files={"/k": b"battery staple\n"},
+    )
+    planned = plan(seen, key_file="/k", current={"passphrase": "correct horse"}, update_key="always")
+    assert (only_change(planned).key, only_change(planned).keylocation) == (new, "file:///k")
+
+
+def test_the_location_goes_with_the_key_also_when_the_root_is_locked() -> None:
+    seen = observed(
+        root("tank/a", locked=True),
+        wrong={"tank/a": OTHER_KEY},
+        opens={"tank/a": KEY},
+        key_files={"/k": OTHER_KEY_TEXT.encode()},
+    )
+    planned = plan(seen, key_file="/k", current=NOW, update_key="always")
+    assert steps(planned) == ["load_key tank/a", "change_key tank/a", "unload_key tank/a"]
+
+
+@pytest.mark.parametrize(
+    "receiving",
+    [root("tank/a", receive_resume_token="1-x"), inheriting("tank/a", "tank/r", receive_resume_token="1-x")],
+)
+def test_no_key_is_touched_while_a_replica_is_received(receiving: Dataset) -> None:
+    seen = observed(root("tank/r"), receiving, wrong={"tank/a": OTHER_KEY}, opens={"tank/a": KEY})
+    with pytest.raises(Refused, match="still receives a replica"):
+        change(seen)
 
 
 @pytest.mark.parametrize("bad", ["0" * 64])
