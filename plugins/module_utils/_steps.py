@@ -9,7 +9,7 @@ Private to the collection.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from . import _keys
 from ._errors import CallFailed, KeyInDoubt
@@ -55,9 +55,9 @@ class GenerateKeyFile:
     dataset: str
     path: str
     keyformat: str
-    action: str = "generate_key_file"
-    before: Values = field(default_factory=dict)
-    undone_by: None = None
+    action: t.ClassVar[str] = "generate_key_file"
+    before: t.ClassVar[Values] = NOTHING
+    undone_by: t.ClassVar[None] = None
 
     @property
     def after(self) -> Values:
@@ -73,15 +73,12 @@ class CreateDataset:
 
     creation: Creation
     key_file: str | None = None
-    action: str = "create"
+    action: t.ClassVar[str] = "create"
+    before: t.ClassVar[Values] = {"state": "absent"}
 
     @property
     def dataset(self) -> str:
         return self.creation.name
-
-    @property
-    def before(self) -> Values:
-        return {"state": "absent"}
 
     @property
     def after(self) -> Values:
@@ -104,16 +101,10 @@ class CreateDataset:
 @dataclass(frozen=True)
 class DestroyDataset:
     dataset: str
-    action: str = "destroy"
-    undone_by: None = None
-
-    @property
-    def before(self) -> Values:
-        return {"state": "present"}
-
-    @property
-    def after(self) -> Values:
-        return {"state": "absent"}
+    action: t.ClassVar[str] = "destroy"
+    before: t.ClassVar[Values] = {"state": "present"}
+    after: t.ClassVar[Values] = {"state": "absent"}
+    undone_by: t.ClassVar[None] = None
 
     def perform(self, host: Host) -> None:
         host.destroy(self.dataset)
@@ -140,8 +131,8 @@ class ChangeKey:
     iterations: int = 0
     replaced: Key | None = None
     key_file: str | None = None
-    action: str = "change_key"
-    undone_by: None = None
+    action: t.ClassVar[str] = "change_key"
+    undone_by: t.ClassVar[None] = None
 
     @property
     def dataset(self) -> str:
@@ -187,8 +178,8 @@ class InheritKey:
 
     old: Dataset
     encryption_root: str
-    action: str = "inherit_key"
-    undone_by: None = None
+    action: t.ClassVar[str] = "inherit_key"
+    undone_by: t.ClassVar[None] = None
 
     @property
     def dataset(self) -> str:
@@ -211,8 +202,8 @@ class SetProperties:
     dataset: str
     after: Values
     before: Values
-    action: str = "set_properties"
-    undone_by: None = None
+    action: t.ClassVar[str] = "set_properties"
+    undone_by: t.ClassVar[None] = None
 
     def perform(self, host: Host) -> None:
         host.set_properties(self.dataset, self.after)
@@ -222,19 +213,13 @@ class SetProperties:
 class LoadKey:
     root: Dataset
     key: Key
-    action: str = "load_key"
+    action: t.ClassVar[str] = "load_key"
+    before: t.ClassVar[Values] = {"keystatus": "unavailable"}
+    after: t.ClassVar[Values] = {"keystatus": "available"}
 
     @property
     def dataset(self) -> str:
         return self.root.name
-
-    @property
-    def before(self) -> Values:
-        return {"keystatus": "unavailable"}
-
-    @property
-    def after(self) -> Values:
-        return {"keystatus": "available"}
 
     @property
     def undone_by(self) -> Step | None:
@@ -247,16 +232,10 @@ class LoadKey:
 @dataclass(frozen=True)
 class UnloadKey:
     dataset: str
-    action: str = "unload_key"
-    undone_by: None = None
-
-    @property
-    def before(self) -> Values:
-        return {"keystatus": "available"}
-
-    @property
-    def after(self) -> Values:
-        return {"keystatus": "unavailable"}
+    action: t.ClassVar[str] = "unload_key"
+    before: t.ClassVar[Values] = {"keystatus": "available"}
+    after: t.ClassVar[Values] = {"keystatus": "unavailable"}
+    undone_by: t.ClassVar[None] = None
 
     def perform(self, host: Host) -> None:
         host.unload_key(self.dataset)
@@ -265,15 +244,9 @@ class UnloadKey:
 @dataclass(frozen=True)
 class Mount:
     dataset: str
-    action: str = "mount"
-
-    @property
-    def before(self) -> Values:
-        return {"mounted": "no"}
-
-    @property
-    def after(self) -> Values:
-        return {"mounted": "yes"}
+    action: t.ClassVar[str] = "mount"
+    before: t.ClassVar[Values] = {"mounted": "no"}
+    after: t.ClassVar[Values] = {"mounted": "yes"}
 
     @property
     def undone_by(self) -> Step | None:
@@ -286,15 +259,9 @@ class Mount:
 @dataclass(frozen=True)
 class Unmount:
     dataset: str
-    action: str = "unmount"
-
-    @property
-    def before(self) -> Values:
-        return {"mounted": "yes"}
-
-    @property
-    def after(self) -> Values:
-        return {"mounted": "no"}
+    action: t.ClassVar[str] = "unmount"
+    before: t.ClassVar[Values] = {"mounted": "yes"}
+    after: t.ClassVar[Values] = {"mounted": "no"}
 
     @property
     def undone_by(self) -> Step | None:
@@ -309,10 +276,10 @@ class ProveReadable:
     """What has no mount to prove that it is unlocked is read from; nothing changes by it."""
 
     target: Dataset
-    action: str = "prove_readable"
-    before: Values = field(default_factory=dict)
-    after: Values = field(default_factory=dict)
-    undone_by: None = None
+    action: t.ClassVar[str] = "prove_readable"
+    before: t.ClassVar[Values] = NOTHING
+    after: t.ClassVar[Values] = NOTHING
+    undone_by: t.ClassVar[None] = None
 
     @property
     def dataset(self) -> str:
