@@ -1,0 +1,134 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""With pipelining off in the configuration, no key gets onto the managed host's disk, not even for a moment."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass, field
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.tests.wire.machine import POOL, Canaries, Controller, Machine
+
+KEYED = f"{POOL}/keyed"
+PHRASED = f"{POOL}/phrased"
+
+Task = dict[str, t.Any]
+
+
+def offered(canaries: Canaries) -> list[dict[str, str]]:
+    return [{"name": KEYED, "key": canaries.key}, {"name": PHRASED, "passphrase": canaries.passphrase}]
+
+
+def creating(canaries: Canaries) -> Task:
+    datasets = [{**entry, "pbkdf2iters": 100000} if "passphrase" in entry else entry for entry in offered(canaries)]
+    return {"zfsfleet.encryption.zfs_dataset_key": {"datasets": datasets}}
+
+
+def unlocking(canaries: Canaries, **options: t.Any) -> Task:
+    return {"zfsfleet.encryption.zfs_unlock": {"names": [KEYED, PHRASED], "secrets": offered(canaries), **options}}
+
+
+@pytest.fixture(autouse=True)
+def _no_datasets(machine: Machine) -> t.Iterator[None]:
+    yield
+    machine.ask(f"zfs list -H -o name -d 1 {POOL} | grep / | xargs -r -n 1 zfs destroy -r")
+
+
+def test_modules_write_no_key(machine: Machine, controller: Controller, canaries: Canaries) -> None:
+    with machine.watched(canaries) as seen:
+        run = controller.play(
+            [
+                creating(canaries),
+                unlocking(canaries, state="locked"),
+                unlocking(canaries),
+                {
+                    "zfsfleet.encryption.zfs_encryption_info": {
+                        "names": [POOL],
+                        "recursive": True,
+                        "secrets": offered(canaries),
+                    }
+                },
+            ]
+        )
+    assert run.code == 0, run.output
+    assert machine.ask(f"zfs get -H -o value keystatus {KEYED} {PHRASED}").split() == ["available"] * 2
+    assert seen.hits == {}
+    assert seen.in_journal(canaries) == []
+    assert canaries.key not in run.output
+    assert canaries.token not in run.output
+
+
+def test_refused_and_failed_runs_write_no_key(machine: Machine, controller: Controller, canaries: Canaries) -> None:
+    made = controller.play([creating(Canaries.fresh())])
+    assert made.code == 0, made.output
+    with machine.watched(canaries) as seen:
+        run = controller.play(
+            [
+                {**creating(canaries), "register": "refused", "failed_when": "not refused.failed"},
+                {**unlocking(canaries, state="locked"), "register": "failed", "failed_when": "not failed.failed"},
+            ]
+        )
+    assert run.code == 0, run.output
+    assert "wrong_key" in run.output
+    assert seen.hits == {}
+    assert seen.in_journal(canaries) == []
+    assert canaries.key not in run.output
+    assert canaries.token not in run.output
+
+
+def test_the_watch_catches_a_module_without_protection(
+    machine: Machine, controller: Controller, canaries: Canaries
+) -> None:
+    with machine.watched(canaries) as seen:
+        run = controller.play(
+            [{"wire.control.unprotected": {"name": KEYED, "key": canaries.key, "secrets": offered(canaries)}}]
+        )
+    assert run.code == 0, run.output
+    assert {"key", "passphrase"} <= seen.hits.keys()
+    assert any("AnsiballZ_unprotected.py" in path for path in seen.hits["key"])
+    # The journal is looked at in earnest: without the protection a suboption's passphrase with a quote gets there.
+    assert seen.in_journal(canaries) == [canaries.token]
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Something that keeps pipelining from being switched on."""
+
+    cause: str
+    task: Task = field(default_factory=dict)
+    play: Task = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    "obstacle",
+    [
+        pytest.param(Obstacle("the task is asynchronous; leave async out", task={"async": 30, "poll": 1}), id="async"),
+        pytest.param(
+            Obstacle("ANSIBLE_KEEP_REMOTE_FILES is set; unset it", environment={"ANSIBLE_KEEP_REMOTE_FILES": "1"}),
+            id="keep-remote-files",
+        ),
+        pytest.param(
+            Obstacle("become_method su does not allow it; use sudo", play={"become": True, "become_method": "su"}),
+            id="su",
+        ),
+    ],
+)
+def test_where_pipelining_is_impossible_nothing_is_sent(
+    machine: Machine, controller: Controller, canaries: Canaries, obstacle: Obstacle
+) -> None:
+    with machine.watched(canaries) as seen:
+        run = controller.play(
+            [{**creating(canaries), **obstacle.task}], environment=obstacle.environment, **obstacle.play
+        )
+    assert run.code == 2, run.output
+    assert f"pipelining cannot be switched on: {obstacle.cause}." in re.sub(r"\s+", " ", run.output)
+    assert seen.hits == {}
+    assert [path for path in seen.paths if "ansible" in path.lower()] == []
+    assert KEYED not in machine.ask(f"zfs list -H -o name -r {POOL}")
+    assert canaries.key not in run.output
+    assert canaries.token not in run.output
