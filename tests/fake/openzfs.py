@@ -191,7 +191,8 @@ class FakeOpenZFS:
         self._enter("change_key", change.name)
         what = f"The key of {change.name} was not changed"
         record = self._datasets.existing(change.name, what)
-        if record.protection is None or record.origin is not None or not props.is_keylocation(change.keylocation):
+        is_location = props.is_keylocation(change.keylocation) and change.keylocation != "none"
+        if record.protection is None or record.origin is not None or not is_location:
             raise failed(what, errno.EINVAL)
         wrap = new_wrap(change.keyformat, change.key, change.iterations)
         if self._datasets.is_locked(record):

@@ -1,0 +1,69 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One world for a session, one fresh name for a test."""
+
+from __future__ import annotations
+
+import itertools
+import typing as t
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
+from ansible_collections.zfsfleet.encryption.tests.conformance.world import POOL, FakeWorld, RealWorld, World
+
+OTHER_BINDING = {"fake": "fake", "pyzfs": "cli", "cli": "pyzfs"}
+_numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--host",
+        choices=list(OTHER_BINDING),
+        default="fake",
+        help="what the statements are held against: the fake, or OpenZFS on this machine (as root) by pyzfs or zfs",
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"statements held against: {config.getoption('--host')}"
+
+
+@pytest.fixture(scope="session")
+def binding(pytestconfig: pytest.Config) -> str:
+    """``fake``, ``pyzfs`` or ``cli``."""
+    return str(pytestconfig.getoption("--host"))
+
+
+@pytest.fixture(scope="session")
+def world(binding: str, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[World]:
+    if binding == "fake":
+        yield FakeWorld()
+        return
+    real = RealWorld(str(tmp_path_factory.mktemp("proof")))
+    yield real
+    real.close()
+
+
+@pytest.fixture(scope="session")
+def host(world: World, binding: str) -> Host:
+    return world.host(binding)
+
+
+@pytest.fixture(scope="session")
+def other_binding(world: World, binding: str) -> Host:
+    """The same machine reached the other way: what one path wrote, the other must understand."""
+    return world.host(OTHER_BINDING[binding])
+
+
+@pytest.fixture
+def name() -> str:
+    """A name directly below the plain pool root that no dataset has."""
+    return f"{POOL}/t{next(_numbers)}"
+
+
+@pytest.fixture
+def directory(world: World) -> str:
+    """Where the pool's filesystems are mounted: ``POOL/x`` at ``directory/x``."""
+    return world.directory

@@ -1,0 +1,78 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Destroying datasets."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
+from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
+    KEY,
+    OTHER_KEY,
+    fails,
+    make,
+    make_root,
+    make_volume,
+    opens,
+    read,
+)
+from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
+
+
+@pytest.mark.parametrize("state", ["loaded", "locked", "mounted"])
+def test_a_root_can_be_destroyed(host: Host, name: str, state: str) -> None:
+    make_root(host, name)
+    if state == "locked":
+        host.unload_key(name)
+    if state == "mounted":
+        host.mount(name)
+    host.destroy(name)
+
+    assert host.dataset(name) is None
+
+
+def test_what_has_children_is_kept(host: Host, name: str) -> None:
+    make(host, name)
+    make(host, f"{name}/child")
+    with fails():
+        host.destroy(name)
+
+    assert read(host, f"{name}/child")
+
+
+def test_what_has_a_clone_is_kept(host: Host, world: World, name: str) -> None:
+    make(host, name)
+    world.clone(name, f"{name}-clone")
+    with fails():
+        host.destroy(name)
+
+    host.destroy(f"{name}-clone")
+
+
+@pytest.mark.parametrize("kind", ["a filesystem", "a volume"])
+def test_what_is_in_use_is_kept(host: Host, world: World, name: str, kind: str) -> None:
+    if kind == "a volume":
+        make_volume(host, name)
+    else:
+        make(host, name)
+        host.mount(name)
+    with world.hold(name), fails("busy"):
+        host.destroy(name)
+
+    assert read(host, name)
+
+
+def test_what_is_not_there_cannot_be_destroyed(host: Host, name: str) -> None:
+    with fails():
+        host.destroy(name)
+
+
+def test_a_destroyed_roots_key_is_forgotten(host: Host, name: str) -> None:
+    make_root(host, name)
+    host.destroy(name)
+    make_root(host, name, OTHER_KEY)
+
+    assert opens(host, name, OTHER_KEY)
+    assert not opens(host, name, KEY)

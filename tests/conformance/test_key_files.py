@@ -1,0 +1,37 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Key files."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
+from ansible_collections.zfsfleet.encryption.tests.conformance.making import KEY, OTHER_KEY, fails
+from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
+
+
+@pytest.fixture
+def path(directory: str, name: str) -> str:
+    return f"{directory}-{name.rpartition('/')[2]}.key"
+
+
+def test_there_is_no_content_where_there_is_no_file(host: Host, path: str) -> None:
+    assert host.read_key_file(path) is None
+
+
+@pytest.mark.parametrize("content", [b"\0\r\n\xff" * 8, b"0a" * 32 + b"\n"], ids=["raw", "hex"])
+def test_a_key_file_is_written_whole_for_its_owner_only(host: Host, world: World, path: str, content: bytes) -> None:
+    host.write_key_file(path, content)
+
+    assert host.read_key_file(path) == content
+    assert world.mode_of(path) == 0o400
+
+
+def test_an_existing_key_file_is_never_overwritten(host: Host, path: str) -> None:
+    host.write_key_file(path, KEY.text("hex"))
+    with fails():
+        host.write_key_file(path, OTHER_KEY.text("hex"))
+
+    assert host.read_key_file(path) == KEY.text("hex")

@@ -1,0 +1,116 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mounting and unmounting."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
+from ansible_collections.zfsfleet.encryption.tests.conformance.making import fails, make, make_root, read
+from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
+
+
+def test_a_filesystem_is_mounted_where_its_mountpoint_says(host: Host, directory: str, name: str) -> None:
+    made = make(host, name)
+    assert made.value("mountpoint") == f"{directory}/{name.rpartition('/')[2]}"
+    host.mount(name)
+    assert read(host, name).is_mounted
+
+    host.unmount(name)
+    assert not read(host, name).is_mounted
+
+
+@pytest.mark.parametrize("canmount", ["on", "noauto"])
+def test_an_unlocked_root_can_be_mounted(host: Host, name: str, canmount: str) -> None:
+    make_root(host, name, canmount=canmount)
+    host.mount(name)
+
+    assert read(host, name).is_mounted
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [{"canmount": "off"}, {"mountpoint": "none"}, {"mountpoint": "legacy"}],
+    ids=["canmount-off", "none", "legacy"],
+)
+def test_what_has_no_place_is_not_mounted(host: Host, name: str, properties: dict[str, str]) -> None:
+    make(host, name, **properties)
+    with fails("mount_failed"):
+        host.mount(name)
+
+
+@pytest.mark.parametrize("member", ["", "/child"])
+def test_what_is_locked_is_not_mounted(host: Host, name: str, member: str) -> None:
+    make_root(host, name)
+    if member:
+        make(host, name + member)
+    host.unload_key(name)
+    with fails("mount_failed"):
+        host.mount(name + member)
+
+    assert not read(host, name + member).is_mounted
+
+
+def test_a_missing_filesystem_is_not_mounted(host: Host, name: str) -> None:
+    with fails("mount_failed"):
+        host.mount(name)
+
+
+@pytest.mark.parametrize("occupied_by", ["a file", "a directory with a file"])
+def test_an_occupied_place_is_refused(host: Host, world: World, directory: str, name: str, occupied_by: str) -> None:
+    place = make(host, name).value("mountpoint")
+    assert host.occupant(place) is None
+    world.put_file(place if occupied_by == "a file" else f"{place}/kept")
+    assert host.occupant(place) is not None
+    with fails("mountpoint_occupied"):
+        host.mount(name)
+
+    assert not read(host, name).is_mounted
+
+
+def test_mounting_and_unmounting_twice_is_no_error(host: Host, world: World, name: str) -> None:
+    place = make(host, name).value("mountpoint")
+    host.mount(name)
+    with world.hold(name):
+        host.mount(name)
+    assert read(host, name).is_mounted
+
+    host.unmount(name)
+    host.unmount(name)
+    assert host.occupant(place) is None
+
+
+def test_what_is_in_use_is_not_unmounted(host: Host, world: World, name: str) -> None:
+    make(host, name)
+    host.mount(name)
+    with world.hold(name), fails("busy"):
+        host.unmount(name)
+    assert read(host, name).is_mounted
+
+    host.unmount(name)
+
+
+def test_unmounting_takes_along_what_inherits_the_mountpoint(host: Host, directory: str, name: str) -> None:
+    make(host, name)
+    make(host, f"{name}/child")
+    elsewhere = f"{directory}/away-{name.rpartition('/')[2]}"
+    make(host, f"{name}/elsewhere", mountpoint=elsewhere)
+    for member in ("", "/child", "/elsewhere"):
+        host.mount(name + member)
+    host.unmount(name)
+
+    assert [read(host, name + member).is_mounted for member in ("", "/child", "/elsewhere")] == [False, False, True]
+
+
+def test_a_busy_filesystem_below_keeps_the_upper_one_mounted(host: Host, world: World, name: str) -> None:
+    make(host, name)
+    make(host, f"{name}/child")
+    host.mount(name)
+    host.mount(f"{name}/child")
+    with world.hold(f"{name}/child"), fails("busy"):
+        host.unmount(name)
+
+    assert read(host, name).is_mounted
+    assert read(host, f"{name}/child").is_mounted

@@ -1,0 +1,69 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names of datasets, with all that OpenZFS permits in them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
+from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
+    KEY,
+    OTHER_KEY,
+    change,
+    fails,
+    make,
+    make_root,
+    make_volume,
+    opens,
+    read,
+)
+from ansible_collections.zfsfleet.encryption.tests.conformance.world import POOL
+
+NAME_BYTES = 255
+
+
+@pytest.mark.parametrize("last", ["two words", "colon:dash-dot.under_score", "-dash", "1", "a b:c.d-e_f"])
+def test_an_odd_name_serves_for_every_call(host: Host, name: str, last: str) -> None:
+    odd = f"{name}/{last}"
+    make(host, name)
+    made = make_root(host, odd)
+    assert made.name == odd
+    assert made.encryption_root == odd
+    host.mount(odd)
+    host.unmount(odd)
+    host.unload_key(odd)
+    assert opens(host, odd, KEY)
+    host.load_key(made, KEY)
+    change(host, odd, OTHER_KEY)
+    assert odd in host.datasets([POOL]).datasets
+
+    host.destroy(odd)
+
+
+def test_a_volume_with_a_space_in_its_name_can_be_read(host: Host, name: str) -> None:
+    make(host, name)
+    volume = make_volume(host, f"{name}/two words", key=KEY)
+
+    host.prove_readable(volume)
+
+
+def test_a_name_may_have_255_bytes(host: Host, name: str) -> None:
+    longest = name + "x" * (NAME_BYTES - len(name))
+    make_root(host, longest)
+    host.unload_key(longest)
+    host.load_key(read(host, longest), KEY)
+
+    assert opens(host, longest, KEY)
+
+
+@pytest.mark.parametrize("suffix", ["%", "ü", "@", "#", "/", "a//b", "\t", "'", '"', "$", "+"])
+def test_a_name_with_anything_else_is_refused(host: Host, name: str, suffix: str) -> None:
+    with fails():
+        make(host, name + suffix)
+
+
+def test_a_name_of_256_bytes_is_refused(host: Host, name: str) -> None:
+    with fails():
+        make(host, name + "x" * (NAME_BYTES + 1 - len(name)))

@@ -1,0 +1,79 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading pools and datasets."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Property
+from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
+    PASSPHRASE,
+    make,
+    make_root,
+    make_volume,
+    read,
+)
+from ansible_collections.zfsfleet.encryption.tests.conformance.world import POOL, World
+
+
+def test_the_pool_is_listed(host: Host) -> None:
+    pool = host.pools()[POOL]
+
+    assert pool.guid.isdigit()
+    assert (pool.name, pool.health, pool.readonly) == (POOL, "ONLINE", False)
+
+
+def test_one_read_shows_filesystems_and_volumes_but_no_snapshots(host: Host, world: World, name: str) -> None:
+    make(host, name)
+    make_volume(host, f"{name}/volume")
+    world.clone(name, f"{name}/clone")
+    found = [dataset.name for dataset in host.datasets([POOL]).at_or_below(name)]
+
+    assert found == [name, f"{name}/clone", f"{name}/volume"]
+
+
+def test_a_batch_read_and_a_single_read_agree(host: Host, name: str) -> None:
+    made = make_root(host, name, PASSPHRASE, "passphrase")
+
+    assert host.datasets([POOL]).datasets[name] == made
+
+
+def test_a_clone_has_its_origins_root_and_master_key(host: Host, world: World, name: str) -> None:
+    origin = make_root(host, name)
+    world.clone(name, f"{name}-clone")
+    clone = read(host, f"{name}-clone")
+
+    assert clone.is_clone
+    assert clone.value("origin").startswith(f"{name}@")
+    assert clone.encryption_root == name
+    assert clone.value("keyguid") == origin.value("keyguid")
+    assert clone.properties["keylocation"] == Property("none", "default")
+
+
+def test_no_pools_no_datasets(host: Host) -> None:
+    assert host.datasets([]).datasets == {}
+
+
+def test_a_missing_pool_is_refused(host: Host) -> None:
+    with pytest.raises(Refused):
+        host.datasets(["absent"])
+
+
+def test_a_property_that_does_not_exist_is_refused(host: Host) -> None:
+    with pytest.raises(Refused):
+        host.datasets([POOL], ["nonsense"])
+
+
+def test_a_missing_dataset_is_none(host: Host, name: str) -> None:
+    assert host.dataset(name) is None
+
+
+def test_the_binding_is_named(host: Host, binding: str) -> None:
+    named = host.binding()
+
+    assert named.name == ("pyzfs" if binding == "fake" else binding)
+    assert named.openzfs.startswith("zfs-")

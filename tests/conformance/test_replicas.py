@@ -1,0 +1,78 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Raw replicas."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
+from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
+    OTHER_PASSPHRASE,
+    PASSPHRASE,
+    change,
+    fails,
+    make_root,
+    opens,
+    read,
+    source_of,
+)
+from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
+
+
+@pytest.fixture
+def replica(host: Host, world: World, name: str) -> str:
+    """A replica of a root with a passphrase, below a root with a key."""
+    make_root(host, f"{name}-source", PASSPHRASE, "passphrase", **{"zfsfleet.encryption:key_id": "r1.1"})
+    make_root(host, name)
+    world.replicate(f"{name}-source", f"{name}/replica")
+    return f"{name}/replica"
+
+
+def test_a_replica_arrives_locked_as_a_root_of_its_own(host: Host, name: str, replica: str) -> None:
+    source, arrived = read(host, f"{name}-source"), read(host, replica)
+
+    assert arrived.is_encryption_root
+    assert not arrived.is_key_loaded
+    assert not arrived.is_mounted
+    assert arrived.value("keylocation") == "prompt"
+    for prop in ("keyguid", "keyformat", "pbkdf2iters", "pbkdf2salt"):
+        assert arrived.value(prop) == source.value(prop)
+
+
+def test_a_replica_opens_with_the_senders_key(host: Host, replica: str) -> None:
+    assert opens(host, replica, PASSPHRASE)
+    assert not opens(host, replica, OTHER_PASSPHRASE)
+
+
+def test_a_replicas_properties_were_received(host: Host, replica: str) -> None:
+    assert read(host, replica).value("zfsfleet.encryption:key_id") == "r1.1"
+    assert source_of(host, replica, "zfsfleet.encryption:key_id") == "received"
+
+
+def test_an_increment_brings_the_senders_new_key(host: Host, world: World, name: str, replica: str) -> None:
+    change(host, f"{name}-source", OTHER_PASSPHRASE, "passphrase")
+    assert opens(host, replica, PASSPHRASE)
+    world.replicate(f"{name}-source", replica)
+
+    assert opens(host, replica, OTHER_PASSPHRASE)
+    assert not opens(host, replica, PASSPHRASE)
+
+
+def test_an_increment_below_an_inherited_key_leaves_an_unlocked_dataset_that_cannot_be_read(
+    host: Host, world: World, name: str, replica: str
+) -> None:
+    host.load_key(read(host, replica), PASSPHRASE)
+    host.inherit_key(replica)
+    host.prove_readable(read(host, replica))
+    world.replicate(f"{name}-source", replica)
+
+    broken = read(host, replica)
+    assert broken.encryption_root == name
+    assert broken.is_key_loaded
+    assert broken.value("pbkdf2salt") != read(host, name).value("pbkdf2salt")
+    with fails():
+        host.prove_readable(broken)
+    with fails("mount_failed"):
+        host.mount(replica)
