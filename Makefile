@@ -42,6 +42,10 @@ vm: setup ## Boot a development VM with four disks and say how to reach it
 conformance: setup ## Check our statements about OpenZFS against the real one: SUITE=bookworm|trixie|...
 	@tests/conformance/run --suite $(SUITE) $(ARGS)
 
+.PHONY: wire
+wire: setup ## Watch a host's disk while modules run without configured pipelining: no key may appear
+	@tests/wire/run wire $(ARGS)
+
 .PHONY: scenario
 scenario: setup ## Run Molecule scenarios on real VMs: NAME="lifecycle rotate"
 	@tools/scenario $(NAME)

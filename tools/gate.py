@@ -113,13 +113,20 @@ class Running:
 
 
 def parts() -> list[Part]:
-    report = LOGS / "unit.xml"
+    unit, wire = LOGS / "unit.xml", LOGS / "wire.xml"
     return [
         Part("lint", ("make", "lint"), 8, tally.of_lint),
         Part("sanity", ("make", "sanity"), 12, tally.of_sanity),
-        Part("unit", ("make", "unit", f"ARGS=--junitxml={report}"), 10, lambda _output: tally.of_junit(report)),
+        Part("unit", ("make", "unit", f"ARGS=--junitxml={unit}"), 10, lambda _output: tally.of_junit(unit)),
         Part("image", ("tests/testbed/vm", "image", "--suite", SUITE), 20),
         Part("conformance", ("make", "conformance", f"SUITE={SUITE}"), 20, tally.of_conformance, needs=("image",)),
+        Part(
+            "wire",
+            ("make", "wire", f"ARGS=--junitxml={wire}"),
+            10,
+            lambda _output: tally.of_junit(wire),
+            needs=("image",),
+        ),
         Part(
             "scenarios",
             ("make", "scenario", f"NAME={' '.join(SCENARIOS)}"),
