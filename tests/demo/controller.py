@@ -47,6 +47,8 @@ class Controller:
     """An inventory directory of its own, the way a user would lay it out."""
 
     def __init__(self, directory: Path, hosts: str) -> None:
+        self._settings = directory / "ansible.cfg"
+        self._settings.touch()
         self._inventory = directory / "inventory"
         self._password = directory / "vault_password"
         self._write_secret(self._password, secrets.token_urlsafe(32))
@@ -72,7 +74,7 @@ class Controller:
             raise DemoFailed(f"ansible-vault: {done.stderr.strip()}")
 
     def play(self, *playbooks: str) -> int:
-        """Run playbooks on the screen and return how many tasks changed something.
+        """Run playbooks on the screen and return how many tasks changed something, as the last, cumulative recap says.
 
         Raises:
             DemoFailed: a task failed, or the run did not get as far as its recap.
@@ -94,11 +96,13 @@ class Controller:
                 recap += re.findall(r"^\S+ +: ok=.* changed=(\d+) ", line)
         if running.returncode != 0 or not recap:
             raise DemoFailed(f"{' and '.join(playbooks)} ended with exit code {running.returncode}")
-        return sum(map(int, recap))
+        return int(recap[-1])
 
     def _environment(self) -> dict[str, str]:
         return {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
+            # Nobody's own settings: the screen would not be what is counted.
+            "ANSIBLE_CONFIG": str(self._settings),
             "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".tree"),
             "ANSIBLE_INVENTORY": str(self._inventory),
             "ANSIBLE_NOCOLOR": "1",

@@ -99,10 +99,11 @@ def require(condition: bool, otherwise: str) -> None:
 
 def closing_line(figures: dict[str, int], problem: str | None) -> str:
     """Say `demo: ok` with its figures only if all are as expected."""
-    wrong = [f"{name}={figures[name]}, not {EXPECTED[name]}" for name in figures if figures[name] != EXPECTED[name]]
-    problems = [*([problem] if problem else []), *wrong]
-    if problems:
-        return f"demo: failed {'; '.join(problems)}"
+    # After a problem the later figures are missing, which is no problem of its own.
+    due = figures if problem else EXPECTED
+    wrong = [f"{name}={figures.get(name)}, not {EXPECTED[name]}" for name in due if figures.get(name) != EXPECTED[name]]
+    if problem or wrong:
+        return f"demo: failed {'; '.join([*([problem] if problem else []), *wrong])}"
     return "demo: ok " + " ".join(f"{name}={figures[name]}" for name in EXPECTED)
 
 
@@ -119,7 +120,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="demo-") as directory:
             tell_story(Path(directory), Screen(STAGES), figures)
-    except DemoFailed as failure:
+    except (DemoFailed, OSError) as failure:
         problem = str(failure)
     except KeyboardInterrupt:
         problem = "interrupted"
