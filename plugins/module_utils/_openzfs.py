@@ -24,7 +24,7 @@ from . import _keyfiles
 from ._errors import CallFailed, Reason, Refused
 from ._host import OPENS, WRONG, Binding, Creation, KeyChange, Verdict
 from ._keys import Key, new_salt
-from ._model import OBSERVED_PROPERTIES, Dataset, Pool, Property, Tree
+from ._model import OBSERVED_PROPERTIES, Dataset, Pool, Property, Tree, parent_of
 
 READ_TIMEOUT = 300
 CHANGE_TIMEOUT = 300
@@ -278,6 +278,9 @@ class OpenZFS:
         self._keys.change(change)
 
     def inherit_key(self, name: str) -> None:
+        if parent_of(name) is None:
+            # OpenZFS's kernel module looks for a parent without checking that there is one, and crashes.
+            raise CallFailed(f"{name} is a pool's root dataset and has no parent to inherit a key from.")
         self._keys.inherit(name)
 
     def create(self, creation: Creation) -> None:
