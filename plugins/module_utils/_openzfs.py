@@ -258,9 +258,16 @@ class OpenZFS:
         return _parse_properties(answer.out)[name] if answer.code == 0 else None
 
     def verify(self, root: Dataset, key: Key) -> Verdict:
+        if not root.is_encryption_root:
+            return Verdict("unknown", errno.EINVAL, "it is not an encryption root")
         return self._keys.verify(root, key) if key.fits(root.keyformat) else WRONG
 
     def load_key(self, root: Dataset, key: Key) -> None:
+        what = f"The key of {root.name} was not loaded"
+        if not root.is_encryption_root:
+            raise CallFailed(f"{what}: it is not an encryption root.", errno=errno.EINVAL)
+        if not key.fits(root.keyformat):
+            raise CallFailed(f"{what}: this is no key for keyformat {root.keyformat}.", reason="wrong_key")
         self._keys.load(root, key)
 
     def unload_key(self, name: str) -> None:
