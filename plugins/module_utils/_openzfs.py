@@ -323,7 +323,10 @@ class OpenZFS:
             raise _failure(f"{name} did not take {', '.join(properties)}", answer)
 
     def mount(self, name: str) -> None:
-        path = _run("zfs", "get", "-Hpo", "value", "mountpoint", name, timeout=READ_TIMEOUT).out.rstrip("\n")
+        values = _run("zfs", "get", "-Hpo", "value", "mounted,mountpoint", name, timeout=READ_TIMEOUT).out
+        mounted, _newline, path = values.rstrip("\n").partition("\n")
+        if mounted == "yes":
+            return  # its own content is in the way of nothing
         occupant = self.occupant(path)
         if occupant is not None:
             raise CallFailed(f"{name} was not mounted: {path} {occupant}", reason="mountpoint_occupied")
