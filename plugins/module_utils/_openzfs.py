@@ -20,7 +20,7 @@ import sys
 import time
 import typing as t
 
-from . import _keyfiles
+from . import _keyfiles, _keys
 from ._errors import CallFailed, Reason, Refused
 from ._host import OPENS, WRONG, Binding, Creation, KeyChange, Verdict
 from ._keys import Key, new_salt
@@ -177,6 +177,8 @@ class _CommandKeys:
         if change.keyformat == "passphrase":
             options.append(f"pbkdf2iters={change.iterations}")
         # With a file as keylocation zfs reads the key there, which switches key and location in one transaction.
+        if change.keylocation.startswith("file://"):
+            _insist_on_content(change)
         data = _line(change.key.text(change.keyformat), change.keyformat) if change.keylocation == "prompt" else None
         answer = _run("zfs", "change-key", *_options(options), change.name, stdin=data)
         if answer.code != 0:
@@ -186,6 +188,21 @@ class _CommandKeys:
         answer = _run("zfs", "change-key", "-i", name)
         if answer.code != 0:
             raise _failure(f"{name} does not inherit its parent's key", answer)
+
+
+def _insist_on_content(change: KeyChange) -> None:
+    """Refuse a key file that holds anything but the new key: ``zfs`` would install what it finds there."""
+    path = change.keylocation[len("file://") :]
+    try:
+        content = _keyfiles.read(path)
+        found = None if content is None else _keys.from_file(content, change.keyformat, path=path)
+    except Refused as error:
+        raise CallFailed(f"The key of {change.name} was not changed: {error}") from None
+    if found != change.key:
+        raise CallFailed(
+            f"The key of {change.name} was not changed: the key file {path} does not hold the new key, and without "
+            "pyzfs that is where zfs reads it. Write the key there first, or install python3-pyzfs."
+        )
 
 
 def _line(text: bytes, keyformat: str) -> bytes:
