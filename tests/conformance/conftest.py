@@ -11,7 +11,13 @@ import typing as t
 import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
-from ansible_collections.zfsfleet.encryption.tests.conformance.world import POOL, FakeWorld, RealWorld, World
+from ansible_collections.zfsfleet.encryption.tests.conformance.world import (
+    POOL,
+    SMALL_POOL,
+    FakeWorld,
+    RealWorld,
+    World,
+)
 
 OTHER_BINDING = {"fake": "fake", "pyzfs": "cli", "cli": "pyzfs"}
 _numbers = itertools.count(1)
@@ -61,6 +67,12 @@ def other_binding(world: World, binding: str) -> Host:
 def name() -> str:
     """A name directly below the plain pool root that no dataset has."""
     return f"{POOL}/t{next(_numbers)}"
+
+
+@pytest.fixture
+def small_name() -> str:
+    """A name directly below the small pool's root that no dataset has."""
+    return f"{SMALL_POOL}/t{next(_numbers)}"
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import K
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset
 
 ITERATIONS = 100_000
+P = t.ParamSpec("P")
+
 KEYFORMATS = ("raw", "hex", "passphrase")
 
 KEY = hex_key("1a" * 32, whose="a test")
@@ -43,33 +45,47 @@ def source_of(host: Host, name: str, prop: str) -> str:
     return read(host, name).properties[prop].source
 
 
-def make(host: Host, name: str, **properties: str) -> Dataset:
-    """A filesystem that is plain or inherits."""
+def create(host: Host, name: str, /, **properties: str) -> None:
+    """Create a filesystem that is plain or inherits."""
     host.create(Creation(name, properties))
-    return read(host, name)
 
 
-def make_root(
-    host: Host, name: str, key: Key = KEY, keyformat: str = "hex", keylocation: str = "prompt", **properties: str
-) -> Dataset:
-    """An encryption root, its key loaded."""
+def create_root(
+    host: Host, name: str, /, key: Key = KEY, keyformat: str = "hex", keylocation: str = "prompt", **properties: str
+) -> None:
+    """Create an encryption root, its key loaded."""
     host.create(Creation(name, root_properties(keyformat, **properties), key=key, keylocation=keylocation))
-    return read(host, name)
 
 
-def make_locked_root(host: Host, name: str, key: Key = KEY, keyformat: str = "hex") -> Dataset:
-    make_root(host, name, key, keyformat)
+def create_locked_root(host: Host, name: str, /, key: Key = KEY, keyformat: str = "hex") -> None:
+    create_root(host, name, key, keyformat)
     host.unload_key(name)
-    return read(host, name)
 
 
-def make_volume(
-    host: Host, name: str, size: str = "1M", *, sparse: bool = True, key: Key | None = None, **properties: str
-) -> Dataset:
-    """A volume; with a key an encryption root."""
+def create_volume(
+    host: Host, name: str, /, size: str = "1M", *, sparse: bool = True, key: Key | None = None, **properties: str
+) -> None:
+    """Create a volume; with a key an encryption root."""
     wanted = root_properties("hex", **properties) if key else properties
     host.create(Creation(name, wanted, volume_size=size, sparse=sparse, key=key))
-    return read(host, name)
+
+
+def _and_read(
+    create_one: t.Callable[t.Concatenate[Host, str, P], None],
+) -> t.Callable[t.Concatenate[Host, str, P], Dataset]:
+    """Create and read; reading only where it is looked at keeps the suite quick in an emulated machine."""
+
+    def made(host: Host, name: str, /, *arguments: P.args, **options: P.kwargs) -> Dataset:
+        create_one(host, name, *arguments, **options)
+        return read(host, name)
+
+    return made
+
+
+make = _and_read(create)
+make_root = _and_read(create_root)
+make_locked_root = _and_read(create_locked_root)
+make_volume = _and_read(create_volume)
 
 
 def root_properties(keyformat: str, **properties: str) -> dict[str, str]:

@@ -19,12 +19,14 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     PASSPHRASE,
     THIRD_KEY,
     change,
+    create,
+    create_locked_root,
+    create_root,
+    create_volume,
     fails,
     key_of,
     make,
-    make_locked_root,
     make_root,
-    make_volume,
     opens,
     other_key_of,
     read,
@@ -54,7 +56,7 @@ def test_the_new_key_opens_and_the_old_one_does_not(
 
 @pytest.mark.parametrize(("old", "new"), [("hex", "raw"), ("raw", "passphrase"), ("passphrase", "hex")])
 def test_the_new_key_loads_again(host: Host, name: str, old: str, new: str) -> None:
-    make_root(host, name, key_of(old), old)
+    create_root(host, name, key_of(old), old)
     change(host, name, other_key_of(new), new)
     host.unload_key(name)
     host.load_key(read(host, name), other_key_of(new))
@@ -71,7 +73,7 @@ def test_the_salt_is_new_at_every_change_even_to_the_same_passphrase(host: Host,
 
 
 def test_iterations_can_change(host: Host, name: str) -> None:
-    make_root(host, name, PASSPHRASE, "passphrase")
+    create_root(host, name, PASSPHRASE, "passphrase")
     host.change_key(KeyChange(name, "passphrase", PASSPHRASE, "prompt", 111_111))
 
     assert read(host, name).number("pbkdf2iters") == 111_111
@@ -79,7 +81,7 @@ def test_iterations_can_change(host: Host, name: str) -> None:
 
 
 def test_too_few_iterations_are_refused(host: Host, name: str) -> None:
-    make_root(host, name, PASSPHRASE, "passphrase")
+    create_root(host, name, PASSPHRASE, "passphrase")
     with fails():
         host.change_key(KeyChange(name, "passphrase", OTHER_PASSPHRASE, "prompt", 99_999))
 
@@ -87,9 +89,9 @@ def test_too_few_iterations_are_refused(host: Host, name: str) -> None:
 
 
 def test_children_follow_and_roots_below_do_not(host: Host, name: str) -> None:
-    make_root(host, name, PASSPHRASE, "passphrase")
-    make(host, f"{name}/child")
-    make(host, f"{name}/child/deeper")
+    create_root(host, name, PASSPHRASE, "passphrase")
+    create(host, f"{name}/child")
+    create(host, f"{name}/child/deeper")
     below = make_root(host, f"{name}/below", THIRD_KEY)
     after = change(host, name, OTHER_PASSPHRASE, "passphrase")
 
@@ -103,7 +105,7 @@ def test_children_follow_and_roots_below_do_not(host: Host, name: str) -> None:
 
 
 def test_a_clone_follows_its_origin(host: Host, world: World, name: str) -> None:
-    make_root(host, name, PASSPHRASE, "passphrase")
+    create_root(host, name, PASSPHRASE, "passphrase")
     world.clone(name, f"{name}-clone")
     after = change(host, name, OTHER_PASSPHRASE, "passphrase")
 
@@ -113,19 +115,19 @@ def test_a_clone_follows_its_origin(host: Host, world: World, name: str) -> None
 
 
 def test_a_child_of_a_clone_follows_the_origin(host: Host, world: World, name: str) -> None:
-    make_root(host, name, PASSPHRASE, "passphrase")
+    create_root(host, name, PASSPHRASE, "passphrase")
     world.clone(name, f"{name}-clone")
-    make(host, f"{name}-clone/child")
+    create(host, f"{name}-clone/child")
     after = change(host, name, OTHER_PASSPHRASE, "passphrase")
 
     assert read(host, f"{name}-clone/child").value("pbkdf2salt") == after.value("pbkdf2salt")
 
 
 def test_a_child_becomes_a_root_with_its_own_children(host: Host, name: str) -> None:
-    make_root(host, name)
+    create_root(host, name)
     child = make(host, f"{name}/child")
-    make(host, f"{name}/child/deeper")
-    make(host, f"{name}/sibling")
+    create(host, f"{name}/child/deeper")
+    create(host, f"{name}/sibling")
     after = change(host, f"{name}/child", OTHER_KEY)
 
     assert after.is_encryption_root
@@ -142,7 +144,7 @@ def test_a_child_becomes_a_root_with_its_own_children(host: Host, name: str) -> 
 
 @pytest.mark.parametrize("keyformat", KEYFORMATS)
 def test_keylocation_changes_with_the_key(host: Host, directory: str, name: str, keyformat: str) -> None:
-    make_root(host, name)
+    create_root(host, name)
     path = f"{directory}-{name.rpartition('/')[2]}.key"
     host.write_key_file(path, other_key_of(keyformat).text(keyformat))
     after = change(host, name, other_key_of(keyformat), keyformat, f"file://{path}")
@@ -158,7 +160,7 @@ def test_never_is_another_key_set_than_the_one_that_was_given(
     host: Host, directory: str, name: str, content: Key | None
 ) -> None:
     """One path needs no file and sets the key, the other reads the file and refuses; neither trusts it."""
-    make_root(host, name)
+    create_root(host, name)
     path = f"{directory}-{name.rpartition('/')[2]}.key"
     if content is not None:
         host.write_key_file(path, content.text("hex"))
@@ -183,7 +185,7 @@ def test_a_bad_keylocation_is_refused_and_the_key_stays(host: Host, name: str, k
 
 
 def test_a_locked_root_keeps_its_key(host: Host, name: str) -> None:
-    make_locked_root(host, name)
+    create_locked_root(host, name)
     with fails():
         change(host, name, OTHER_KEY)
 
@@ -196,16 +198,16 @@ def test_a_key_change_needs_an_encrypted_dataset_that_is_no_clone(
 ) -> None:
     target = f"{name}-target"
     if what == "a clone":
-        make_root(host, name)
+        create_root(host, name)
         world.clone(name, target)
     elif what == "a plain dataset":
-        make(host, target)
+        create(host, target)
     with fails():
         change(host, target, OTHER_KEY)
 
 
 def test_a_mounted_root_can_change_its_key(host: Host, name: str) -> None:
-    make_root(host, name)
+    create_root(host, name)
     host.mount(name)
     after = change(host, name, OTHER_KEY)
 
@@ -214,7 +216,7 @@ def test_a_mounted_root_can_change_its_key(host: Host, name: str) -> None:
 
 
 def test_a_volume_can_change_its_key(host: Host, name: str) -> None:
-    make_volume(host, name, key=KEY)
+    create_volume(host, name, key=KEY)
     change(host, name, OTHER_KEY)
 
     assert opens(host, name, OTHER_KEY)

@@ -11,10 +11,10 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import H
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     KEY,
     OTHER_KEY,
+    create,
+    create_root,
+    create_volume,
     fails,
-    make,
-    make_root,
-    make_volume,
     opens,
     read,
 )
@@ -23,7 +23,7 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.world import Worl
 
 @pytest.mark.parametrize("state", ["loaded", "locked", "mounted"])
 def test_a_root_can_be_destroyed(host: Host, name: str, state: str) -> None:
-    make_root(host, name)
+    create_root(host, name)
     if state == "locked":
         host.unload_key(name)
     if state == "mounted":
@@ -34,8 +34,8 @@ def test_a_root_can_be_destroyed(host: Host, name: str, state: str) -> None:
 
 
 def test_what_has_children_is_kept(host: Host, name: str) -> None:
-    make(host, name)
-    make(host, f"{name}/child")
+    create(host, name)
+    create(host, f"{name}/child")
     with fails():
         host.destroy(name)
 
@@ -43,7 +43,7 @@ def test_what_has_children_is_kept(host: Host, name: str) -> None:
 
 
 def test_what_has_a_clone_is_kept(host: Host, world: World, name: str) -> None:
-    make(host, name)
+    create(host, name)
     world.clone(name, f"{name}-clone")
     with fails():
         host.destroy(name)
@@ -54,9 +54,9 @@ def test_what_has_a_clone_is_kept(host: Host, world: World, name: str) -> None:
 @pytest.mark.parametrize("kind", ["a filesystem", "a volume"])
 def test_what_is_in_use_is_kept(host: Host, world: World, name: str, kind: str) -> None:
     if kind == "a volume":
-        make_volume(host, name)
+        create_volume(host, name)
     else:
-        make(host, name)
+        create(host, name)
         host.mount(name)
     with world.hold(name), fails("busy"):
         host.destroy(name)
@@ -70,9 +70,9 @@ def test_what_is_not_there_cannot_be_destroyed(host: Host, name: str) -> None:
 
 
 def test_a_destroyed_roots_key_is_forgotten(host: Host, name: str) -> None:
-    make_root(host, name)
+    create_root(host, name)
     host.destroy(name)
-    make_root(host, name, OTHER_KEY)
+    create_root(host, name, OTHER_KEY)
 
     assert opens(host, name, OTHER_KEY)
     assert not opens(host, name, KEY)

@@ -13,6 +13,8 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     KEY,
     KEYFORMATS,
     OTHER_KEY,
+    create,
+    create_root,
     fails,
     make,
     make_root,
@@ -42,11 +44,11 @@ def test_a_root_inherits_its_parents_key(host: Host, name: str, keyformat: str) 
 
 
 def test_what_inherited_from_it_follows(host: Host, world: World, name: str) -> None:
-    make_root(host, name)
-    make_root(host, f"{name}/child", OTHER_KEY)
-    make(host, f"{name}/child/deeper")
+    create_root(host, name)
+    create_root(host, f"{name}/child", OTHER_KEY)
+    create(host, f"{name}/child/deeper")
     world.clone(f"{name}/child", f"{name}-clone")
-    make(host, f"{name}-clone/child")
+    create(host, f"{name}-clone/child")
     host.inherit_key(f"{name}/child")
 
     for member in (f"{name}/child/deeper", f"{name}-clone", f"{name}-clone/child"):
@@ -54,9 +56,9 @@ def test_what_inherited_from_it_follows(host: Host, world: World, name: str) -> 
 
 
 def test_the_key_comes_from_the_parents_root(host: Host, name: str) -> None:
-    make_root(host, name)
-    make(host, f"{name}/between")
-    make_root(host, f"{name}/between/child", OTHER_KEY)
+    create_root(host, name)
+    create(host, f"{name}/between")
+    create_root(host, f"{name}/between/child", OTHER_KEY)
     host.inherit_key(f"{name}/between/child")
 
     assert read(host, f"{name}/between/child").encryption_root == name
@@ -64,9 +66,9 @@ def test_the_key_comes_from_the_parents_root(host: Host, name: str) -> None:
 
 @pytest.mark.parametrize("parent", ["plain", "unencrypted below a root"])
 def test_there_is_nothing_to_inherit_below_a_plain_parent(host: Host, name: str, parent: str) -> None:
-    make(host, name) if parent == "plain" else make_root(host, name)
+    create(host, name) if parent == "plain" else create_root(host, name)
     above = make(host, f"{name}/above", encryption="off").name
-    make_root(host, f"{above}/root", OTHER_KEY)
+    create_root(host, f"{above}/root", OTHER_KEY)
     with fails():
         host.inherit_key(f"{above}/root")
 
@@ -74,9 +76,9 @@ def test_there_is_nothing_to_inherit_below_a_plain_parent(host: Host, name: str,
 
 
 def test_only_a_root_can_inherit(host: Host, name: str) -> None:
-    make_root(host, name)
-    make(host, f"{name}/child")
-    make(host, f"{name}/plain", encryption="off")
+    create_root(host, name)
+    create(host, f"{name}/child")
+    create(host, f"{name}/plain", encryption="off")
     for other in ("child", "plain", "missing"):
         with fails():
             host.inherit_key(f"{name}/{other}")
@@ -84,8 +86,8 @@ def test_only_a_root_can_inherit(host: Host, name: str) -> None:
 
 @pytest.mark.parametrize("locked", ["the parent", "the root itself"])
 def test_both_keys_must_be_loaded(host: Host, name: str, locked: str) -> None:
-    make_root(host, name)
-    make_root(host, f"{name}/child", OTHER_KEY)
+    create_root(host, name)
+    create_root(host, f"{name}/child", OTHER_KEY)
     host.unload_key(name if locked == "the parent" else f"{name}/child")
     with fails():
         host.inherit_key(f"{name}/child")
@@ -94,7 +96,7 @@ def test_both_keys_must_be_loaded(host: Host, name: str, locked: str) -> None:
 
 
 def test_a_clone_cannot_inherit(host: Host, world: World, name: str) -> None:
-    make_root(host, name)
+    create_root(host, name)
     world.clone(name, f"{name}/clone")
     with fails():
         host.inherit_key(f"{name}/clone")

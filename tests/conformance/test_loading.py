@@ -17,6 +17,9 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     KEYFORMATS,
     OTHER_KEY,
     PASSPHRASE,
+    create,
+    create_locked_root,
+    create_root,
     fails,
     key_of,
     make,
@@ -74,7 +77,7 @@ def test_a_secret_of_the_other_kind_does_not_load(host: Host, name: str, keyform
 
 @pytest.mark.parametrize("what", ["a child", "a plain dataset", "gone"])
 def test_only_a_root_has_a_key_to_load(host: Host, name: str, what: str) -> None:
-    make_locked_root(host, name) if what != "a child" else make_root(host, name)
+    create_locked_root(host, name) if what != "a child" else make_root(host, name)
     if what == "gone":
         target = read(host, name)
         host.destroy(name)
@@ -88,7 +91,7 @@ def test_only_a_root_has_a_key_to_load(host: Host, name: str, what: str) -> None
 
 def test_children_share_their_roots_fate(host: Host, name: str) -> None:
     root = make_root(host, name)
-    make(host, f"{name}/child")
+    create(host, f"{name}/child")
     host.unload_key(name)
     assert not read(host, f"{name}/child").is_key_loaded
 
@@ -108,7 +111,7 @@ def test_a_root_below_keeps_its_own_state(host: Host, name: str) -> None:
 
 
 def test_a_key_loads_from_the_caller_though_keylocation_names_a_file(host: Host, name: str) -> None:
-    make_root(host, name, keylocation="file:///absent/a.key")
+    create_root(host, name, keylocation="file:///absent/a.key")
     host.unload_key(name)
     host.load_key(read(host, name), KEY)
 

@@ -12,22 +12,24 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     KEY,
     OTHER_KEY,
     change,
+    create,
+    create_root,
     fails,
-    make,
     make_root,
     make_volume,
     opens,
     read,
 )
-from ansible_collections.zfsfleet.encryption.tests.conformance.world import POOL
+from ansible_collections.zfsfleet.encryption.tests.conformance.world import SMALL_POOL
 
 NAME_BYTES = 255
+ODD = ("two words", "colon:dash-dot.under_score", "-dash", "1", "a b:c.d-e_f")
 
 
-@pytest.mark.parametrize("last", ["two words", "colon:dash-dot.under_score", "-dash", "1", "a b:c.d-e_f"])
+@pytest.mark.parametrize("last", ODD)
 def test_an_odd_name_serves_for_every_call(host: Host, name: str, last: str) -> None:
     odd = f"{name}/{last}"
-    make(host, name)
+    create(host, name)
     made = make_root(host, odd)
     assert made.name == odd
     assert made.encryption_root == odd
@@ -37,13 +39,20 @@ def test_an_odd_name_serves_for_every_call(host: Host, name: str, last: str) -> 
     assert opens(host, odd, KEY)
     host.load_key(made, KEY)
     change(host, odd, OTHER_KEY)
-    assert odd in host.datasets([POOL]).datasets
 
     host.destroy(odd)
 
 
+def test_odd_names_are_read_in_one_go(host: Host, small_name: str) -> None:
+    names = {small_name, *(f"{small_name}/{last}" for last in ODD)}
+    for name in sorted(names):
+        create(host, name)
+
+    assert names <= host.datasets([SMALL_POOL]).datasets.keys()
+
+
 def test_a_volume_with_a_space_in_its_name_can_be_read(host: Host, name: str) -> None:
-    make(host, name)
+    create(host, name)
     volume = make_volume(host, f"{name}/two words", key=KEY)
 
     host.prove_readable(volume)
@@ -51,7 +60,7 @@ def test_a_volume_with_a_space_in_its_name_can_be_read(host: Host, name: str) ->
 
 def test_a_name_may_have_255_bytes(host: Host, name: str) -> None:
     longest = name + "x" * (NAME_BYTES - len(name))
-    make_root(host, longest)
+    create_root(host, longest)
     host.unload_key(longest)
     host.load_key(read(host, longest), KEY)
 
@@ -61,9 +70,9 @@ def test_a_name_may_have_255_bytes(host: Host, name: str) -> None:
 @pytest.mark.parametrize("suffix", ["%", "ü", "@", "#", "/", "a//b", "\t", "'", '"', "$", "+"])
 def test_a_name_with_anything_else_is_refused(host: Host, name: str, suffix: str) -> None:
     with fails():
-        make(host, name + suffix)
+        create(host, name + suffix)
 
 
 def test_a_name_of_256_bytes_is_refused(host: Host, name: str) -> None:
     with fails():
-        make(host, name + "x" * (NAME_BYTES + 1 - len(name)))
+        create(host, name + "x" * (NAME_BYTES + 1 - len(name)))

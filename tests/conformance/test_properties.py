@@ -10,27 +10,29 @@ import pytest
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Property
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
+    create,
+    create_locked_root,
+    create_root,
     fails,
     make,
-    make_locked_root,
     make_root,
     read,
 )
-from ansible_collections.zfsfleet.encryption.tests.conformance.world import POOL
+from ansible_collections.zfsfleet.encryption.tests.conformance.world import SMALL_POOL
 
 USER_PROPERTY = "zfsfleet.encryption:key_id"
 
 
 @pytest.mark.parametrize("keylocation", ["file:///absent/a.key", "https://keys.example/a", "prompt"])
 def test_keylocation_can_be_set_on_a_root(host: Host, name: str, keylocation: str) -> None:
-    make_root(host, name)
+    create_root(host, name)
     host.set_properties(name, {"keylocation": keylocation})
 
     assert read(host, name).properties["keylocation"] == Property(keylocation, "local")
 
 
 def test_keylocation_can_be_set_on_a_locked_root(host: Host, name: str) -> None:
-    make_locked_root(host, name)
+    create_locked_root(host, name)
     host.set_properties(name, {"keylocation": "file:///absent/a.key"})
 
     assert read(host, name).key_file == "/absent/a.key"
@@ -47,14 +49,14 @@ def test_a_bad_keylocation_is_refused(host: Host, name: str, keylocation: str) -
 
 @pytest.mark.parametrize("encryption", ["on", "off"])
 def test_keylocation_can_only_be_set_on_roots(host: Host, name: str, encryption: str) -> None:
-    make_root(host, name)
-    make(host, f"{name}/child", encryption=encryption)
+    create_root(host, name)
+    create(host, f"{name}/child", encryption=encryption)
     with fails():
         host.set_properties(f"{name}/child", {"keylocation": "prompt"})
 
 
 def test_several_properties_are_set_in_one_go(host: Host, name: str) -> None:
-    make_root(host, name)
+    create_root(host, name)
     wanted = {
         "keylocation": "file:///absent/a.key",
         "readonly": "on",
@@ -90,16 +92,16 @@ def test_what_is_decided_at_creation_cannot_be_set(host: Host, name: str, prop: 
 
 @pytest.mark.parametrize("value", ["two words", 'quote" and \\', "a=b,c", "tab\tand more", "ünïcode", ""])
 def test_a_user_property_is_read_as_it_was_set(host: Host, name: str, value: str) -> None:
-    make(host, name)
+    create(host, name)
     host.set_properties(name, {USER_PROPERTY: value})
 
     assert read(host, name).properties[USER_PROPERTY] == Property(value, "local")
 
 
 def test_properties_go_down_the_tree_and_name_where_they_come_from(host: Host, name: str) -> None:
-    make(host, name, readonly="on", **{USER_PROPERTY: "r1.1"})
-    make(host, f"{name}/a")
-    make(host, f"{name}/a/b")
+    create(host, name, readonly="on", **{USER_PROPERTY: "r1.1"})
+    create(host, f"{name}/a")
+    create(host, f"{name}/a/b")
     host.set_properties(f"{name}/a", {USER_PROPERTY: "r1.2"})
 
     below = read(host, f"{name}/a/b")
@@ -109,18 +111,18 @@ def test_properties_go_down_the_tree_and_name_where_they_come_from(host: Host, n
     assert below.properties["type"] == Property("filesystem", "-")
 
 
-def test_canmount_and_quota_are_not_inherited(host: Host, name: str) -> None:
-    make(host, name, canmount="noauto", quota="20M")
-    make(host, f"{name}/child")
+def test_canmount_and_quota_are_not_inherited(host: Host, small_name: str) -> None:
+    create(host, small_name, canmount="noauto", quota="20M")
+    create(host, f"{small_name}/child")
 
-    child = host.datasets([POOL], ["quota"]).datasets[f"{name}/child"]
+    child = host.datasets([SMALL_POOL], ["quota"]).datasets[f"{small_name}/child"]
     assert child.properties["canmount"] == Property("on", "default")
     assert child.properties["quota"] == Property("0", "default")
 
 
 def test_a_mountpoint_is_inherited_with_the_name_appended(host: Host, directory: str, name: str) -> None:
-    make(host, name, mountpoint=f"{directory}/elsewhere")
-    make(host, f"{name}/a")
+    create(host, name, mountpoint=f"{directory}/elsewhere")
+    create(host, f"{name}/a")
 
     assert make(host, f"{name}/a/b").properties["mountpoint"] == Property(
         f"{directory}/elsewhere/a/b", f"inherited from {name}"
@@ -129,51 +131,83 @@ def test_a_mountpoint_is_inherited_with_the_name_appended(host: Host, directory:
 
 @pytest.mark.parametrize("value", ["none", "legacy"])
 def test_no_mountpoint_is_inherited_as_it_is(host: Host, name: str, value: str) -> None:
-    make(host, name, mountpoint=value)
+    create(host, name, mountpoint=value)
     child = make(host, f"{name}/child")
 
     assert child.properties["mountpoint"] == Property(value, f"inherited from {name}")
     assert not child.is_mounted_by_default
 
 
-def test_a_new_mountpoint_moves_what_is_mounted(host: Host, directory: str, name: str) -> None:
-    make(host, name)
-    host.mount(name)
-    host.set_properties(name, {"mountpoint": f"{directory}/moved-{name.rpartition('/')[2]}"})
-
-    assert read(host, name).is_mounted
+@pytest.fixture
+def new_place(directory: str, name: str) -> dict[str, str]:
+    return {"mountpoint": f"{directory}/moved-{name.rpartition('/')[2]}"}
 
 
-@pytest.mark.parametrize("before", ["none", "legacy"])
-def test_a_mountpoint_in_place_of_none_mounts_at_once(host: Host, directory: str, name: str, before: str) -> None:
-    make(host, name, mountpoint=before)
-    host.set_properties(name, {"mountpoint": f"{directory}/now-{name.rpartition('/')[2]}"})
-
-    assert read(host, name).is_mounted
-
-
-def test_a_mountpoint_of_an_unmounted_filesystem_can_change_without_mounting_it(
-    host: Host, directory: str, name: str
+@pytest.mark.parametrize("before", ["mounted", "not mounted", "none", "legacy"])
+def test_a_new_mountpoint_mounts_even_what_was_not_mounted(
+    host: Host, name: str, new_place: dict[str, str], before: str
 ) -> None:
-    make(host, name)
-    host.set_properties(name, {"mountpoint": f"{directory}/later-{name.rpartition('/')[2]}"})
+    create(host, name, **({"mountpoint": before} if before in ("none", "legacy") else {}))
+    if before == "mounted":
+        host.mount(name)
+    host.set_properties(name, new_place)
+
+    assert read(host, name).is_mounted
+
+
+def test_a_new_mountpoint_mounts_what_inherits_it_too(host: Host, name: str, new_place: dict[str, str]) -> None:
+    create(host, name)
+    create(host, f"{name}/child")
+    create(host, f"{name}/noauto", canmount="noauto")
+    host.set_properties(name, new_place)
+
+    assert read(host, f"{name}/child").is_mounted
+    assert not read(host, f"{name}/noauto").is_mounted
+
+
+@pytest.mark.parametrize("canmount", ["off", "noauto"])
+def test_a_new_mountpoint_mounts_nothing_that_is_not_mounted_by_itself(
+    host: Host, name: str, new_place: dict[str, str], canmount: str
+) -> None:
+    create(host, name, canmount=canmount)
+    host.set_properties(name, new_place)
+
+    assert not read(host, name).is_mounted
+
+
+def test_a_locked_filesystem_takes_a_new_mountpoint_and_stays_unmounted(
+    host: Host, name: str, new_place: dict[str, str]
+) -> None:
+    create_locked_root(host, name)
+    host.set_properties(name, new_place)
+
+    after = read(host, name)
+    assert after.value("mountpoint") == new_place["mountpoint"]
+    assert not after.is_mounted
+
+
+@pytest.mark.parametrize("value", ["none", "legacy"])
+def test_no_mountpoint_any_more_unmounts(host: Host, name: str, value: str) -> None:
+    create(host, name)
+    host.mount(name)
+    host.set_properties(name, {"mountpoint": value})
 
     assert not read(host, name).is_mounted
 
 
 def test_canmount_off_unmounts(host: Host, name: str) -> None:
-    make(host, name)
+    create(host, name)
     host.mount(name)
     host.set_properties(name, {"canmount": "off"})
 
     assert not read(host, name).is_mounted
 
 
-def test_sizes_are_read_in_bytes(host: Host, name: str) -> None:
-    make(host, name)
-    host.set_properties(name, {"quota": "1.5G", "recordsize": "1M", "refquota": "none"})
+def test_sizes_are_read_in_bytes(host: Host, small_name: str) -> None:
+    create(host, small_name)
+    host.set_properties(small_name, {"quota": "1.5G", "recordsize": "1M", "refquota": "none"})
 
-    shown = host.datasets([POOL], ["quota", "recordsize", "refquota"]).datasets[name]
+    shown = host.datasets([SMALL_POOL], ["quota", "recordsize", "refquota"]).datasets[small_name]
     assert [shown.value(prop) for prop in ("quota", "recordsize", "refquota")] == ["1610612736", "1048576", "0"]
 
 

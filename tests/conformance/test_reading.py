@@ -12,12 +12,12 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import H
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Property
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     PASSPHRASE,
-    make,
+    create,
+    create_volume,
     make_root,
-    make_volume,
     read,
 )
-from ansible_collections.zfsfleet.encryption.tests.conformance.world import POOL, World
+from ansible_collections.zfsfleet.encryption.tests.conformance.world import POOL, SMALL_POOL, World
 
 
 def test_the_pool_is_listed(host: Host) -> None:
@@ -27,19 +27,19 @@ def test_the_pool_is_listed(host: Host) -> None:
     assert (pool.name, pool.health, pool.readonly) == (POOL, "ONLINE", False)
 
 
-def test_one_read_shows_filesystems_and_volumes_but_no_snapshots(host: Host, world: World, name: str) -> None:
-    make(host, name)
-    make_volume(host, f"{name}/volume")
-    world.clone(name, f"{name}/clone")
-    found = [dataset.name for dataset in host.datasets([POOL]).at_or_below(name)]
+def test_one_read_shows_filesystems_and_volumes_but_no_snapshots(host: Host, world: World, small_name: str) -> None:
+    create(host, small_name)
+    create_volume(host, f"{small_name}/volume")
+    world.clone(small_name, f"{small_name}/clone")
+    found = [dataset.name for dataset in host.datasets([SMALL_POOL]).at_or_below(small_name)]
 
-    assert found == [name, f"{name}/clone", f"{name}/volume"]
+    assert found == [small_name, f"{small_name}/clone", f"{small_name}/volume"]
 
 
-def test_a_batch_read_and_a_single_read_agree(host: Host, name: str) -> None:
-    made = make_root(host, name, PASSPHRASE, "passphrase")
+def test_a_batch_read_and_a_single_read_agree(host: Host, small_name: str) -> None:
+    made = make_root(host, small_name, PASSPHRASE, "passphrase")
 
-    assert host.datasets([POOL]).datasets[name] == made
+    assert host.datasets([SMALL_POOL]).datasets[small_name] == made
 
 
 def test_a_clone_has_its_origins_root_and_master_key(host: Host, world: World, name: str) -> None:
@@ -65,7 +65,7 @@ def test_a_missing_pool_is_refused(host: Host) -> None:
 
 def test_a_property_that_does_not_exist_is_refused(host: Host) -> None:
     with pytest.raises(Refused):
-        host.datasets([POOL], ["nonsense"])
+        host.datasets([SMALL_POOL], ["nonsense"])
 
 
 def test_a_missing_dataset_is_none(host: Host, name: str) -> None:

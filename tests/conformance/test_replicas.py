@@ -12,8 +12,8 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     OTHER_PASSPHRASE,
     PASSPHRASE,
     change,
+    create_root,
     fails,
-    make_root,
     opens,
     read,
     source_of,
@@ -24,8 +24,8 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.world import Worl
 @pytest.fixture
 def replica(host: Host, world: World, name: str) -> str:
     """A replica of a root with a passphrase, below a root with a key."""
-    make_root(host, f"{name}-source", PASSPHRASE, "passphrase", **{"zfsfleet.encryption:key_id": "r1.1"})
-    make_root(host, name)
+    create_root(host, f"{name}-source", PASSPHRASE, "passphrase", **{"zfsfleet.encryption:key_id": "r1.1"})
+    create_root(host, name)
     world.replicate(f"{name}-source", f"{name}/replica")
     return f"{name}/replica"
 

@@ -11,34 +11,34 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import H
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     KEY,
     OTHER_KEY,
+    create,
+    create_locked_root,
+    create_root,
+    create_volume,
     fails,
-    make,
-    make_locked_root,
-    make_root,
-    make_volume,
     read,
 )
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
 
 
 def test_an_unused_root_is_locked(host: Host, name: str) -> None:
-    make_root(host, name)
+    create_root(host, name)
     host.unload_key(name)
 
     assert read(host, name).value("keystatus") == "unavailable"
 
 
 def test_what_is_locked_cannot_be_unloaded(host: Host, name: str) -> None:
-    make_locked_root(host, name)
+    create_locked_root(host, name)
     with fails():
         host.unload_key(name)
 
 
 @pytest.mark.parametrize("what", ["child", "plain", "missing"])
 def test_only_a_root_can_be_unloaded(host: Host, name: str, what: str) -> None:
-    make_root(host, name)
+    create_root(host, name)
     if what != "missing":
-        make(host, f"{name}/{what}", **({"encryption": "off"} if what == "plain" else {}))
+        create(host, f"{name}/{what}", **({"encryption": "off"} if what == "plain" else {}))
     with fails():
         host.unload_key(f"{name}/{what}")
 
@@ -47,11 +47,11 @@ def test_only_a_root_can_be_unloaded(host: Host, name: str, what: str) -> None:
 
 @pytest.mark.parametrize("mounted", ["", "/child", "/child/deeper"])
 def test_a_mounted_member_keeps_the_key(host: Host, name: str, mounted: str) -> None:
-    make_root(host, name)
+    create_root(host, name)
     if mounted:
-        make(host, f"{name}/child")
+        create(host, f"{name}/child")
     if mounted == "/child/deeper":
-        make(host, f"{name}/child/deeper")
+        create(host, f"{name}/child/deeper")
     host.mount(name + mounted)
     with fails("busy"):
         host.unload_key(name)
@@ -62,7 +62,7 @@ def test_a_mounted_member_keeps_the_key(host: Host, name: str, mounted: str) -> 
 
 
 def test_a_mounted_clone_elsewhere_keeps_the_key(host: Host, world: World, name: str) -> None:
-    make_root(host, name)
+    create_root(host, name)
     world.clone(name, f"{name}-clone")
     host.mount(f"{name}-clone")
     with fails("busy"):
@@ -74,7 +74,7 @@ def test_a_mounted_clone_elsewhere_keeps_the_key(host: Host, world: World, name:
 
 
 def test_an_open_volume_keeps_the_key(host: Host, world: World, name: str) -> None:
-    make_volume(host, name, key=KEY)
+    create_volume(host, name, key=KEY)
     with world.hold(name), fails("busy"):
         host.unload_key(name)
 
@@ -82,8 +82,8 @@ def test_an_open_volume_keeps_the_key(host: Host, world: World, name: str) -> No
 
 
 def test_a_mounted_root_below_does_not_keep_the_key(host: Host, name: str) -> None:
-    make_root(host, name)
-    make_root(host, f"{name}/below", OTHER_KEY)
+    create_root(host, name)
+    create_root(host, f"{name}/below", OTHER_KEY)
     host.mount(f"{name}/below")
     host.unload_key(name)
 
@@ -92,8 +92,8 @@ def test_a_mounted_root_below_does_not_keep_the_key(host: Host, name: str) -> No
 
 
 def test_a_mounted_plain_dataset_below_does_not_keep_the_key(host: Host, name: str) -> None:
-    make_root(host, name)
-    make(host, f"{name}/plain", encryption="off")
+    create_root(host, name)
+    create(host, f"{name}/plain", encryption="off")
     host.mount(f"{name}/plain")
     host.unload_key(name)
 

@@ -15,9 +15,10 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     KEYFORMATS,
     OTHER_KEY,
     PASSPHRASE,
+    create,
+    create_root,
     fails,
     key_of,
-    make,
     make_root,
     opens,
     other_key_of,
@@ -94,9 +95,9 @@ def test_what_is_no_root_leaves_the_question_open(host: Host, rootless: dict[str
 def rootless(host: Host, world: World) -> dict[str, str]:
     base = f"{POOL}/rootless"
     names = {"a child": f"{base}/child", "a plain dataset": f"{POOL}/plain", "a clone": f"{POOL}/clone"}
-    make_root(host, base)
-    make(host, names["a child"])
-    make(host, names["a plain dataset"])
+    create_root(host, base)
+    create(host, names["a child"])
+    create(host, names["a plain dataset"])
     world.clone(base, names["a clone"])
     return names
 

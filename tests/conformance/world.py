@@ -18,11 +18,15 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._openzfs impor
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
 POOL = "proof"
+SMALL_POOL = "proof.small"  # of few datasets, for what reads them all
 NODE_TIMEOUT = 20.0  # seconds until udev has made a volume's node
 
 
 class World(t.Protocol):
-    """A machine with one pool whose root dataset is plain and never mounted; its mountpoint is ``directory``."""
+    """A machine with two pools whose root datasets are plain and never mounted.
+
+    Their mountpoints are ``directory``, and the small pool's is ``small`` below it.
+    """
 
     directory: str
 
@@ -53,7 +57,8 @@ class FakeWorld:
 
     def __init__(self) -> None:
         self._host = FakeOpenZFS()
-        self._host.add_pool(POOL, {"mountpoint": self.directory, "canmount": "off", "compression": "off"})
+        for pool, mountpoint in ((POOL, self.directory), (SMALL_POOL, f"{self.directory}/small")):
+            self._host.add_pool(pool, {"mountpoint": mountpoint, "canmount": "off"})
 
     def host(self, binding: str) -> Host:
         return self._host
@@ -86,11 +91,12 @@ class RealWorld:
     def __init__(self, directory: str) -> None:
         self._files = directory
         self.directory = f"{directory}/mnt"
-        options = (f"mountpoint={self.directory}", "canmount=off", "compression=off")
-        self._make_pool(POOL, "512M", options)
+        for pool, size, mountpoint in ((POOL, "512M", self.directory), (SMALL_POOL, "64M", f"{self.directory}/small")):
+            self._make_pool(pool, size, (f"mountpoint={mountpoint}", "canmount=off"))
 
     def close(self) -> None:
-        _run("zpool", "destroy", "-f", POOL)
+        for pool in (POOL, SMALL_POOL):
+            _run("zpool", "destroy", "-f", pool)
 
     def host(self, binding: str) -> Host:
         return OpenZFS(binding)
@@ -108,7 +114,7 @@ class RealWorld:
         _run("zfs", "snapshot", snapshot)
         since = ["-i", known[-1]] if known else []
         stream = subprocess.run(["zfs", "send", "-wp", *since, snapshot], check=True, stdout=subprocess.PIPE).stdout
-        _run("zfs", "receive", "-u", target, stdin=stream)
+        _run("zfs", "receive", "-uF", target, stdin=stream)
 
     @contextlib.contextmanager
     def hold(self, name: str) -> t.Iterator[None]:

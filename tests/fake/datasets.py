@@ -156,13 +156,14 @@ class Datasets:
             if parent_of(other.name) == record.name or is_clone:
                 yield from self.inheriting(other, root)
 
-    def mounted_along(self, name: str) -> t.Iterator[Record]:
-        """Yield the mounted filesystems below that inherit their mountpoint from here."""
+    def mounted_below(self, name: str) -> t.Iterator[Record]:
+        return (found for found in self.records.values() if is_below(found.name, name) and found.mounted_at is not None)
+
+    def inheriting_mountpoint(self, name: str) -> t.Iterator[Record]:
         for record in self.records.values():
-            if is_below(record.name, name) and record.mounted_at is not None:
-                source = self.property(record, "mountpoint").source
-                if source != "local" and not is_below(source.removeprefix("inherited from "), name):
-                    yield record
+            source = self.property(record, "mountpoint").source.removeprefix("inherited from ")
+            if is_below(record.name, name) and source == name:
+                yield record
 
 
 def failed(what: str, number: int, reason: Reason = "unknown") -> CallFailed:

@@ -261,11 +261,11 @@ class FakeOpenZFS:
             return None
         if cipher not in CIPHERS:
             raise CallFailed(f"{what}'encryption' does not take '{cipher}'")
-        if parent is not None and above is not None and self._datasets.is_locked(parent):
-            raise CallFailed(f"{what}encryption root's key is not loaded or provided")
         if "keyformat" not in own:
-            if above is None or creation.key is not None or "pbkdf2iters" in own:
+            if parent is None or above is None or creation.key is not None:
                 raise CallFailed(f"{what}Keyformat required for new encryption root.")
+            if self._datasets.is_locked(parent):
+                raise CallFailed(f"{what}encryption root's key is not loaded or provided")
             return Protection(cipher, above.root, self._datasets.wrap_of(above.root))
         return Protection(cipher, creation.name, _first_wrap(what, creation.key, own))
 
@@ -294,20 +294,19 @@ class FakeOpenZFS:
                 raise CallFailed(f"{name} did not take keylocation: it may only be set on encryption roots")
             if record.is_root:
                 local["keylocation"] = location
-        was = self._datasets.property(record, "mountpoint").value
         record.local |= local
-        if "mountpoint" in local or "canmount" in local:
-            self._remount(record, was)
+        if local.get("canmount") == "off":
+            record.mounted_at = None
+        if "mountpoint" in local:
+            self._remount(record)
 
-    def _remount(self, record: Record, was: str) -> None:
-        """Follow a new mountpoint: what is mounted moves, and what had none until now is mounted."""
-        path, canmount = (
-            self._datasets.property(record, "mountpoint").value,
-            self._datasets.property(record, "canmount").value,
-        )
-        due = record.mounted_at is not None or (was in ("none", "legacy") and canmount == "on")
-        possible = path.startswith("/") and canmount != "off" and not self._datasets.is_locked(record)
-        record.mounted_at = path if due and possible else None
+    def _remount(self, record: Record) -> None:
+        """Follow a new mountpoint: what is mounted moves, and what mounts by itself is mounted, here and below."""
+        for found in [record, *self._datasets.inheriting_mountpoint(record.name)]:
+            shown = self._datasets.shown(found, ("type", "mountpoint", "canmount"))
+            due = shown.value("canmount") == "on" or found.mounted_at is not None
+            possible = shown.value("mountpoint").startswith("/") and not self._datasets.is_locked(found)
+            found.mounted_at = shown.value("mountpoint") if due and possible else None
 
     # Mounts and files
 
@@ -331,7 +330,7 @@ class FakeOpenZFS:
         record = self._datasets.existing(name, f"{name} was not unmounted")
         if record.mounted_at is None:
             return
-        taken = [record, *self._datasets.mounted_along(name)]
+        taken = [record, *self._datasets.mounted_below(name)]
         if any(found.name in self._datasets.held for found in taken):
             raise CallFailed(f"{name} was not unmounted: pool or dataset is busy", reason="busy")
         for found in taken:
