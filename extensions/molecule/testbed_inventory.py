@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 # Copyright: zfsfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Inventory script: the group `fleet` has the machine of the scenarios, while it runs."""
+"""What inventory/testbed prints: the group `fleet` has the machine of the scenarios, while it runs."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 MACHINE = "molecule"
-VM = Path(__file__).resolve().parents[3] / "tests/testbed/vm"
+VM = Path(__file__).resolve().parents[2] / "tests/testbed/vm"
 
 
 def main() -> None:
