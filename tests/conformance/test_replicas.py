@@ -60,19 +60,35 @@ def test_an_increment_brings_the_senders_new_key(host: Host, world: World, name:
     assert not opens(host, replica, PASSPHRASE)
 
 
-def test_an_increment_below_an_inherited_key_leaves_an_unlocked_dataset_that_cannot_be_read(
-    host: Host, world: World, name: str, replica: str
-) -> None:
+@pytest.fixture
+def inheriting_replica(host: Host, replica: str) -> str:
     host.load_key(read(host, replica), PASSPHRASE)
     host.inherit_key(replica)
-    host.prove_readable(read(host, replica))
-    world.replicate(f"{name}-source", replica)
+    return replica
 
-    broken = read(host, replica)
+
+def test_a_bare_increment_below_an_inherited_key_leaves_what_is_unlocked_and_cannot_be_read(
+    host: Host, world: World, name: str, inheriting_replica: str
+) -> None:
+    host.prove_readable(read(host, inheriting_replica))
+    world.replicate(f"{name}-source", inheriting_replica, properties=False)
+
+    broken = read(host, inheriting_replica)
     assert broken.encryption_root == name
     assert broken.is_key_loaded
     assert broken.value("pbkdf2salt") != read(host, name).value("pbkdf2salt")
     with fails():
         host.prove_readable(broken)
     with fails("mount_failed"):
-        host.mount(replica)
+        host.mount(broken.name)
+
+
+def test_an_increment_with_properties_makes_a_replica_a_root_of_its_own_again(
+    host: Host, world: World, name: str, inheriting_replica: str
+) -> None:
+    world.replicate(f"{name}-source", inheriting_replica)
+
+    again = read(host, inheriting_replica)
+    assert again.is_encryption_root
+    assert not again.is_key_loaded
+    assert opens(host, inheriting_replica, PASSPHRASE)

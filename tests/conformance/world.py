@@ -36,8 +36,8 @@ class World(t.Protocol):
     def clone(self, origin: str, name: str) -> None:
         """Clone a new snapshot of a dataset."""
 
-    def replicate(self, source: str, target: str) -> None:
-        """Send a dataset raw with its properties: the first time in full, then the increment."""
+    def replicate(self, source: str, target: str, *, properties: bool = True) -> None:
+        """Send a dataset raw, with or without its properties: the first time in full, then the increment."""
 
     def hold(self, name: str) -> t.ContextManager[None]:
         """Have a file of a mounted filesystem open, or a volume."""
@@ -66,8 +66,8 @@ class FakeWorld:
     def clone(self, origin: str, name: str) -> None:
         self._host.clone(origin, name)
 
-    def replicate(self, source: str, target: str) -> None:
-        self._host.replicate(source, target)
+    def replicate(self, source: str, target: str, *, properties: bool = True) -> None:
+        self._host.replicate(source, target, properties=properties)
 
     def hold(self, name: str) -> t.ContextManager[None]:
         return self._host.hold(name)
@@ -108,12 +108,14 @@ class RealWorld:
         # Cloning mounts, and there is no option against it before OpenZFS 2.3.
         subprocess.run(["zfs", "unmount", name], check=False, stderr=subprocess.DEVNULL)
 
-    def replicate(self, source: str, target: str) -> None:
+    def replicate(self, source: str, target: str, *, properties: bool = True) -> None:
         known = _output("zfs", "list", "-Ho", "name", "-t", "snapshot", "-s", "createtxg", source).split()
         snapshot = f"{source}@{len(known)}"
         _run("zfs", "snapshot", snapshot)
         since = ["-i", known[-1]] if known else []
-        stream = subprocess.run(["zfs", "send", "-wp", *since, snapshot], check=True, stdout=subprocess.PIPE).stdout
+        send = ["zfs", "send", "-wp" if properties else "-w", *since, snapshot]
+        stream = subprocess.run(send, check=True, stdout=subprocess.PIPE).stdout
+        # Forced, since trying to read a dataset changes it (space accounting).
         _run("zfs", "receive", "-uF", target, stdin=stream)
 
     @contextlib.contextmanager

@@ -76,8 +76,11 @@ class FakeOpenZFS:
         copied = {key: value for key, value in source.local.items() if key == "volsize"}
         self._datasets.records[name] = Record(name, source.kind, source.protection, copied, origin=f"{origin}@{name}")
 
-    def replicate(self, source: str, target: str) -> None:
-        """Send a dataset raw with its properties: the first time in full, then the increment."""
+    def replicate(self, source: str, target: str, *, properties: bool = True) -> None:
+        """Send a dataset raw, with or without its properties: the first time in full, then the increment.
+
+        An increment without them leaves a replica that inherits a key with a master key that this key does not open.
+        """
         sent, known = self._datasets.records[source], self._datasets.records.get(target)
         if sent.protection is None:
             raise AssertionError(f"{source} is plain; only raw replication is modelled")
@@ -89,8 +92,11 @@ class FakeOpenZFS:
             )
         elif known.protection is not None:
             known.protection.wrap = sent.protection.wrap
+            if properties and not known.is_root:
+                known.protection.root, known.local["keylocation"] = target, "prompt"
         known.has_snapshots = True
-        known.received = {key: value for key, value in sent.local.items() if key not in ("keylocation", "volsize")}
+        if properties:
+            known.received = {key: value for key, value in sent.local.items() if key not in ("keylocation", "volsize")}
 
     @contextlib.contextmanager
     def hold(self, name: str) -> t.Iterator[None]:
@@ -335,6 +341,11 @@ class FakeOpenZFS:
             raise CallFailed(f"{name} was not unmounted: pool or dataset is busy", reason="busy")
         for found in taken:
             found.mounted_at = None
+
+    def sync_key_file(self, path: str) -> None:
+        self._enter("sync_key_file", path)
+        if path not in self.key_files:
+            raise CallFailed(f"The key file {path} is not there.")
 
     def write_key_file(self, path: str, content: bytes) -> None:
         self._enter("write_key_file", path)
