@@ -9,4 +9,6 @@ from ..plugin_utils._secret_action import SecretAction
 
 
 class ActionModule(SecretAction):
-    """Nothing of its own: secrets on the wire only."""
+    """Secrets on the wire only; keys of datasets do not come from manifests."""
+
+    takes_manifest = False

@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ._errors import Refused
-from ._model import Dataset, Pool, Tree, depth_of, pool_of
+from ._model import Dataset, Pool, Tree, depth_of, is_dataset_name, pool_of
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,13 @@ class Choice:
 
 
 def choice_from(params: t.Mapping[str, t.Any]) -> Choice:
-    """Read ``name``, ``names`` and ``recursive``."""
-    names = [params["name"]] if params.get("name") else list(params.get("names") or ())
+    """Read ``name``, ``names`` and ``recursive``.
+
+    Raises:
+        Refused: a name can be nobody's.
+    """
+    names = list(params.get("names") or ()) if params.get("name") is None else [params["name"]]
+    for name in names:
+        if not is_dataset_name(name):
+            raise Refused(f"{name!r} is no name of a filesystem or volume. Write it like pool/dataset.")
     return Choice(tuple(dict.fromkeys(names)), bool(params.get("recursive")))

@@ -8,6 +8,7 @@ Private to the collection.
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import dataclass, field
 
@@ -18,8 +19,10 @@ from ._model import depth_of, is_dataset_name, parent_of, pool_of
 from ._offers import KeyFile, Secret, secret_from
 
 KEY_OPTIONS = ("key", "passphrase", "key_file")
+_ABOUT_KEYS = ("generate_key", "current", "keylocation")
 
 
+_KEYLOCATION = re.compile(r"prompt|file:///.*[^/]|https?://.+")
 State = t.Literal["present", "inherited", "absent"]
 
 
@@ -99,7 +102,7 @@ def batch_wanted(params: t.Mapping[str, t.Any]) -> BatchWanted:
         Refused: an entry contradicts itself or another one, or a key is malformed.
     """
     entries = params.get("datasets")
-    merged = [_merged(params, entry) for entry in entries] if entries else [dict(params)]
+    merged = [dict(params)] if entries is None else [_merged(params, entry) for entry in entries]
     wanted = [_entry(options) for options in merged]
     _refuse_contradictions(wanted)
     removals = sorted((e for e in wanted if e.state == "absent"), key=lambda e: (-depth_of(e.name), e.name))
@@ -108,15 +111,25 @@ def batch_wanted(params: t.Mapping[str, t.Any]) -> BatchWanted:
 
 
 def _merged(top: t.Mapping[str, t.Any], entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Fill an entry with the top level's options; a key of its own, of any kind, replaces the top level's."""
+    """Fill an entry with those of the top level's options that can go with what it says itself."""
     given = {name: value for name, value in entry.items() if value is not None}
-    defaults = dict(top)
-    if any(name in given for name in KEY_OPTIONS):
-        defaults.update(dict.fromkeys(KEY_OPTIONS))
-    if "generate_key" not in given and any(name in given for name in ("key", "passphrase")):
-        defaults["generate_key"] = None
     properties = {**(top.get("properties") or {}), **(given.get("properties") or {})}
+    defaults = {name: value for name, value in top.items() if name not in _not_for(given)}
     return {**defaults, **given, "properties": properties}
+
+
+def _not_for(given: t.Mapping[str, t.Any]) -> set[str]:
+    """Return the defaults that an entry's own options exclude."""
+    excluded: set[str] = set()
+    if given.get("state", "present") != "present" or given.get("encryption") == "off":
+        excluded.update(KEY_OPTIONS, _ABOUT_KEYS)
+    if any(name in given for name in KEY_OPTIONS):
+        excluded.update(KEY_OPTIONS)
+    if "key" in given or "passphrase" in given:
+        excluded.add("generate_key")
+    if given.get("type") == "filesystem":
+        excluded.update(("volsize", "sparse"))
+    return excluded
 
 
 def _entry(options: t.Mapping[str, t.Any]) -> DatasetWanted:
@@ -154,9 +167,9 @@ def _keylocation(options: t.Mapping[str, t.Any], name: str) -> str | None:
     key_file = options.get("key_file")
     if location is None:
         return None if key_file is None else f"file://{key_file}"
-    if location != "prompt" and not str(location).startswith(("file:///", "https://", "http://")):
+    if not _KEYLOCATION.fullmatch(location):
         raise Refused(
-            f"keylocation {location!r} of {name} is none. Use prompt, file:///absolute/path or an https:// address."
+            f"The keylocation of {name} is no location. Use prompt, file:///absolute/path or an https:// address."
         )
     return str(location)
 
@@ -173,9 +186,6 @@ def _refuse_nonsense(entry: DatasetWanted, options: t.Mapping[str, t.Any]) -> No
         raise Refused(f"{name} is to be a filesystem and has a volsize. Set type: volume, or leave volsize out.")
     if entry.pbkdf2iters is not None:
         _keys.refuse_unsettable_iterations(entry.pbkdf2iters, whose=name)
-    for secret in (entry.secret, entry.current):
-        if isinstance(secret, KeyFile) and not secret.path.startswith("/"):
-            raise Refused(f"The key file {secret.path} of {name} is no absolute path on the host.")
     _refuse_misplaced_key(entry, [option for option in KEY_OPTIONS if options.get(option) is not None])
     if entry.generate:
         _refuse_bad_generation(entry)
@@ -184,6 +194,10 @@ def _refuse_nonsense(entry: DatasetWanted, options: t.Mapping[str, t.Any]) -> No
 def _refuse_misplaced_key(entry: DatasetWanted, given: t.Sequence[str]) -> None:
     name = entry.name
     has_key = bool(given) or entry.generate
+    if entry.current is not None and not has_key and entry.state == "present":
+        raise Refused(
+            f"{name} was given its present key under current, but no new one. Give key, passphrase or key_file."
+        )
     if len(given) > 1:
         raise Refused(f"{name} was given {' and '.join(given)}. A root has one key: give one of them.")
     if entry.state != "present" and has_key:

@@ -8,14 +8,13 @@ Private to the collection.
 
 from __future__ import annotations
 
-import sys
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ansible.module_utils.basic import AnsibleModule
 
 from . import _lock
-from ._errors import EncryptionError, Refused
+from ._errors import EncryptionError, Refused, unforeseen
 from ._host import Host
 from ._model import Pool
 from ._openzfs import OpenZFS
@@ -42,14 +41,12 @@ class Spec:
     arguments: t.Mapping[str, t.Any]
     mutually_exclusive: t.Sequence[t.Sequence[str]] = ()
     required_one_of: t.Sequence[t.Sequence[str]] = ()
-    required_if: t.Sequence[t.Sequence[t.Any]] = field(default_factory=tuple)
 
     def module(self) -> AnsibleModule:
         return AnsibleModule(
             argument_spec=dict(self.arguments),
             mutually_exclusive=list(self.mutually_exclusive),
             required_one_of=list(self.required_one_of),
-            required_if=list(self.required_if),
             supports_check_mode=True,
         )
 
@@ -102,7 +99,7 @@ def _finish(module: AnsibleModule, work: t.Callable[[], dict[str, t.Any]]) -> No
     except EncryptionError as error:
         failure = str(error)
     except Exception as error:  # noqa: BLE001  # everything ends here: a person gets a sentence
-        failure = f"The module broke ({type(error).__name__} {_place()}). Nothing more was done; please report it."
+        failure = unforeseen(error)
     for warning in result.pop("warnings", ()):
         module.warn(warning)
     if failure is None and result.get("failures"):
@@ -110,14 +107,6 @@ def _finish(module: AnsibleModule, work: t.Callable[[], dict[str, t.Any]]) -> No
     if failure is not None:
         module.fail_json(msg=failure, **{"changed": False, **result})
     module.exit_json(**result)
-
-
-def _place() -> str:
-    """Name the line where the present exception arose, without its text."""
-    trace = sys.exc_info()[2]
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "" if trace is None else f"in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}"
 
 
 def _result(plan: Plan, outcome: Outcome, assumed: t.Sequence[str] = ()) -> dict[str, t.Any]:
@@ -137,14 +126,14 @@ def _result(plan: Plan, outcome: Outcome, assumed: t.Sequence[str] = ()) -> dict
 
 
 def _standing(done: t.Sequence[Step], step_type: type, opposite: type) -> list[str]:
-    """Return the datasets that one kind of step left behind, in order, when the other kind did not follow."""
-    names: dict[str, None] = {}
+    """Return the datasets that one kind of step took out of the opposite state, and that stayed so."""
+    first: dict[str, type] = {}
+    last: dict[str, type] = {}
     for step in done:
-        if isinstance(step, step_type):
-            names[step.dataset] = None
-        elif isinstance(step, opposite):
-            names.pop(step.dataset, None)
-    return list(names)
+        if isinstance(step, (step_type, opposite)):
+            first.setdefault(step.dataset, type(step))
+            last[step.dataset] = type(step)
+    return [name for name, kind in last.items() if kind is step_type and first[name] is step_type]
 
 
 def _failure(failure: Failure) -> dict[str, t.Any]:

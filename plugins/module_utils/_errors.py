@@ -47,5 +47,18 @@ class CallFailed(EncryptionError):
         self.errno = errno
 
 
-class KeyInDoubt(CallFailed):
+class StateUnknown(CallFailed):
+    """A call gave no answer in time: it may still take effect, so nothing is taken back because of it."""
+
+
+class KeyInDoubt(StateUnknown):
     """After a key change the new key did not verify: nothing may be unloaded or taken back until a person looked."""
+
+
+def unforeseen(error: Exception) -> str:
+    """Describe an exception that nobody foresaw by its type and place; its text may hold a key."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = "" if trace is None else f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}"
+    return f"The module broke ({type(error).__name__}{place}). Please report it."

@@ -9,10 +9,13 @@ forgotten passphrase locks away datasets whose keys are at hand. Private to the 
 
 from __future__ import annotations
 
+import typing as t
+
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
-from ._model import Dataset, Tree
+from ._model import Dataset, Tree, is_below
 
+_WRAPPED_WITH = ("keyformat", "pbkdf2salt", "pbkdf2iters")
 _WAY_OUT = "Set hierarchy: openzfs to allow it."
 
 
@@ -57,19 +60,48 @@ def refuse_passphrase_above_keyed(entry: DatasetWanted, dataset: Dataset, tree: 
         )
 
 
-def refuse_plain_below_encrypted(entry: DatasetWanted, parent: Dataset) -> None:
-    """Refuse a plain dataset below an encrypted one."""
-    if entry.keeps_truenas_hierarchy and parent.is_encrypted:
+def refuse_bad_creation(entry: DatasetWanted, parent: Dataset, tree: Tree) -> None:
+    """Refuse a new dataset that could not be, or should not lie, where it is wanted."""
+    name = entry.name
+    if entry.state == "inherited" and not parent.is_encrypted:
         raise Refused(
-            f"{entry.name} would be plain below {parent.name}, which is encrypted: its data would be readable while "
-            f"its parent is locked. {_WAY_OUT}"
+            f"{name} cannot inherit a key: {parent.name} is not encrypted. "
+            "Give it a key of its own with state: present, or set encryption: off."
         )
+    if entry.state == "present" and not entry.is_plain:
+        refuse_keyed_below_passphrase(entry, parent, tree)
+    if not entry.keeps_truenas_hierarchy or not entry.is_plain:
+        return
+    for above in (parent, *tree.ancestors(parent.name)):
+        if above.is_encrypted:
+            raise Refused(
+                f"{name} would be plain below {above.name}, which is encrypted: its data would be readable while "
+                f"{above.name} is locked. {_WAY_OUT}"
+            )
 
 
-def refuse_receiving(entry: DatasetWanted, dataset: Dataset) -> None:
-    """Refuse to touch the key of a replica in the middle of a receive, which brings the sender's key at its end."""
-    if dataset.value("receive_resume_token") != "-":
-        raise Refused(f"{entry.name} still receives a replica; let that end or abort it before its key is touched.")
+def refuse_unsound(entry: DatasetWanted, dataset: Dataset, tree: Tree, unreadable: t.Mapping[str, str]) -> None:
+    """Refuse a key change that a replica's state forbids, or that would make the kernel panic.
+
+    A raw incremental receive brings the sender's wrapped key but leaves the reference to the local root. Re-wrapping
+    such a dataset fails in the middle of the transaction and takes the pool down (openzfs/zfs#12614, #17425).
+    """
+    for member in tree.members(dataset.encryption_root or dataset.name):
+        root = tree.get(member.encryption_root or "") or dataset
+        if dataset.name not in (root.name, member.name) and not is_below(member.name, dataset.name):
+            continue
+        if member.value("receive_resume_token") != "-":
+            raise Refused(
+                f"The key of {entry.name} is not touched: {member.name} still receives a replica. "
+                "Let that end, or abort it with 'zfs receive -A'."
+            )
+        differs = [name for name in _WRAPPED_WITH if member.value(name) != root.value(name)]
+        if differs or member.name in unreadable:
+            why = f"its {', '.join(differs)} differ" if differs else unreadable[member.name]
+            raise Refused(
+                f"The key of {entry.name} is not touched: {member.name} inherits from {root.name}, but is wrapped with "
+                f"another key, as after a raw replication ({why}). Re-wrapping it would crash the pool."
+            )
 
 
 def refuse_inheriting(entry: DatasetWanted, dataset: Dataset, parent: Dataset | None, tree: Tree) -> None:
@@ -87,7 +119,6 @@ def refuse_inheriting(entry: DatasetWanted, dataset: Dataset, parent: Dataset | 
                 f"{name} cannot inherit the key of {parent.encryption_root} while {locked.name} is locked. "
                 "Unlock it first."
             )
-    refuse_receiving(entry, dataset)
     above = _ancestor_with_passphrase(parent, tree)
     keyed = _keyed_roots_below(dataset, tree)
     if entry.keeps_truenas_hierarchy and above is not None and keyed:

@@ -135,5 +135,8 @@ class Host(t.Protocol):
     def read_key_file(self, path: str) -> bytes | None:
         """Return a key file's content, None if there is no such file."""
 
+    def sync_key_file(self, path: str) -> None:
+        """Make a key file that is there durable, its directory entry included."""
+
     def write_key_file(self, path: str, content: bytes) -> None:
         """Write a new key file durably, readable by its owner only; never over an existing one."""

@@ -16,7 +16,8 @@ from ._host import Host
 from ._model import Dataset, Pool, Tree, is_below, pool_of
 from ._observe import find_occupants, key_files_of, observe_tree, read_key_files, try_keys
 from ._offers import Offers, offers_from
-from ._plan import Observed
+from ._plan import Failure, Observed
+from ._plan_unlock import UnlockWanted, locked_ancestor, unlock_failures
 
 USER_PROPERTIES = ("key_id", "rotated_at", "pool_guid")
 
@@ -43,7 +44,7 @@ def report(params: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
         },
         "pools": {name: _pool(pools[name], observed.tree) for name in choice.pools if name in pools},
         "roots": [_root(root, observed.tree, pools) for root in roots],
-        "summary": [_forecast(root, roots, offers, observed) for root in roots],
+        "summary": _forecast(roots, UnlockWanted(choice, offers), observed),
         "ignored": list(ignored),
         "warnings": list(choice.missing(pools)),
     }
@@ -52,13 +53,13 @@ def report(params: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
 def _observe(
     choice: Choice, offers: Offers, host: Host, pools: t.Mapping[str, Pool]
 ) -> tuple[Observed, tuple[Dataset, ...]]:
-    tree = observe_tree(host, pools, choice.pools)
+    tree = observe_tree(host, pools, {*choice.pools, *offers.pools})
     offers.refuse_unknown_names(tree, pools)
     roots = choice.roots(tree, pools)
     key_files = read_key_files(host, offers.key_file_paths() | key_files_of(roots))
     verdicts = try_keys(host, {root.name: (root, offers.for_root(root, key_files).keys) for root in roots})
-    members = [member for root in roots if not root.is_key_loaded for member in tree.members(root.name)]
-    occupied = find_occupants(host, (member for member in members if member.is_mounted_by_default))
+    closed = (dataset for root in roots if not root.is_key_loaded for dataset in tree.domain(root.name))
+    occupied = find_occupants(host, closed)
     return Observed(pools, tree, key_files, verdicts, occupied), roots
 
 
@@ -100,38 +101,37 @@ def _own_marks(root: Dataset, pool: Pool) -> dict[str, str]:
     return {name: root.value(f"zfsfleet.encryption:{name}") for name in ("key_id", "rotated_at")}
 
 
-def _forecast(root: Dataset, roots: t.Sequence[Dataset], offers: Offers, observed: Observed) -> dict[str, t.Any]:
+def _forecast(roots: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observed) -> list[dict[str, t.Any]]:
     """Say what unlocking would do, as TrueNAS's encryption summary does, with shared secrets taken into account."""
-    candidates = offers.for_root(root, observed.key_files)
-    outcomes = [observed.verdict(root.name, key).outcome for key in candidates.keys]
-    error = None if root.is_key_loaded else _unlock_error(root, roots, offers, observed)
-    return {
-        "name": root.name,
-        "keyformat": root.keyformat,
-        "key_given": bool(candidates.keys),
-        "valid_key": "opens" in outcomes,
-        "locked": not root.is_key_loaded,
-        "unlock_error": error,
-        "unlock_successful": error is None,
-    }
+    failures = unlock_failures(roots, wanted, observed)
+    forecast: list[dict[str, t.Any]] = []
+    for root in roots:
+        keys = wanted.offers.for_root(root, observed.key_files).keys
+        failure = None if root.is_key_loaded else _failure(root, roots, wanted, observed, failures)
+        forecast.append(
+            {
+                "name": root.name,
+                "keyformat": root.keyformat,
+                "key_given": bool(keys),
+                "valid_key": any(observed.verdict(root.name, key).outcome == "opens" for key in keys),
+                "locked": not root.is_key_loaded,
+                "unlock_error": None if failure is None else failure.msg,
+                "reason": None if failure is None else failure.reason,
+                "unlock_successful": failure is None,
+            }
+        )
+    return forecast
 
 
-def _unlock_error(root: Dataset, roots: t.Sequence[Dataset], offers: Offers, observed: Observed) -> str | None:
-    for above in roots:
-        if is_below(root.name, above.name) and not above.is_key_loaded and not _opens(above, offers, observed):
-            return f"{above.name} above it stays locked."
-    candidates = offers.for_root(root, observed.key_files)
-    if not candidates.keys:
-        return " ".join(("No key was given.", *candidates.remarks))
-    if not _opens(root, offers, observed):
-        return " ".join(("None of the keys given opens it.", *candidates.remarks))
-    for member in observed.tree.members(root.name):
-        path = member.value("mountpoint")
-        if member.is_mounted_by_default and path in observed.occupied:
-            return f"{member.name} would be mounted on {path}, which {observed.occupied[path]}"
-    return None
-
-
-def _opens(root: Dataset, offers: Offers, observed: Observed) -> bool:
-    keys = offers.for_root(root, observed.key_files).keys
-    return any(observed.verdict(root.name, key).outcome == "opens" for key in keys)
+def _failure(
+    root: Dataset,
+    roots: t.Sequence[Dataset],
+    wanted: UnlockWanted,
+    observed: Observed,
+    failures: t.Mapping[str, Failure],
+) -> Failure | None:
+    sentence = locked_ancestor(root, roots, wanted, observed)
+    for name in failures:
+        if is_below(root.name, name):
+            sentence = f"{name} above it stays locked."
+    return failures.get(root.name) if sentence is None else Failure("locked_ancestor", sentence)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import typing as t
 from dataclasses import dataclass, field
 
@@ -40,6 +41,16 @@ class KeyFiles:
             raise Refused(self.problems[path])
         return self.contents.get(path)
 
+    def without_those_below(self, places: t.Iterable[str]) -> KeyFiles:
+        """Return the key files of which those below the given directories count as unreadable."""
+        closed = tuple(places)
+        problems = {
+            path: f"The key file {path} lies inside what is to be locked and could not be read then."
+            for path in self.contents
+            if any(path.startswith(place.rstrip("/") + "/") for place in closed)
+        }
+        return KeyFiles(self.contents, {**self.problems, **problems})
+
 
 def read(path: str) -> bytes | None:
     """Return the content of a key file, None if there is none.
@@ -48,7 +59,10 @@ def read(path: str) -> bytes | None:
         Refused: it cannot be read, or cannot be a key file.
     """
     try:
-        with open(path, "rb") as file:
+        # Not blocking: a pipe in this place must not hold up the run.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Refused(f"The key file {path} is no regular file. Check the path.")
             content = file.read(_LIMIT + 1)
     except FileNotFoundError:
         return None
@@ -83,6 +97,25 @@ def write(path: str, content: bytes) -> None:
         ) from None
     if written != content:
         raise CallFailed(f"The key file {path} does not hold what was written to it. Check the file system below it.")
+
+
+def sync(path: str) -> None:
+    """Make a key file that somebody else wrote durable before it is relied on, its directory entry included.
+
+    Raises:
+        CallFailed: it cannot be done.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        _sync_directory(os.path.dirname(path) or ".")
+    except OSError as error:
+        raise CallFailed(
+            f"The key file {path} cannot be made durable: {error.strerror}. Nothing uses it yet.", errno=error.errno
+        ) from None
 
 
 def _sync_directory(path: str) -> None:

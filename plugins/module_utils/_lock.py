@@ -32,10 +32,20 @@ def hold(pools: t.Iterable[Pool], *, directory: str | None = None, patience: flo
     with contextlib.ExitStack() as held:
         for pool in sorted(pools, key=lambda pool: pool.guid):
             path = os.path.join(directory or DIRECTORY, f"zfsfleet-{pool.guid}.lock")
-            descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            descriptor = _open(path, pool)
             held.callback(os.close, descriptor)
             _wait(descriptor, pool, path, deadline)
         yield
+
+
+def _open(path: str, pool: Pool) -> int:
+    """Open a lock file for its owner alone: whoever can open it could hold up every change."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise Refused(
+            f"The lock of pool {pool.name}, {path}, cannot be taken: {error.strerror}. Nothing was changed."
+        ) from None
 
 
 def _wait(descriptor: int, pool: Pool, path: str, deadline: float) -> None:

@@ -9,10 +9,13 @@ Private to the collection; used on the controller and on the managed host.
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 
 from ._errors import Refused
+from ._model import is_dataset_name
 
+_LOOKS_LIKE_A_KEY = re.compile(r"[0-9a-fA-F]{64}")
 SIZE_LIMIT = 10 * 1024 * 1024  # what TrueNAS reads
 
 
@@ -29,10 +32,11 @@ def parse(content: bytes | str, *, where: str) -> dict[str, str]:
     if len(content) > SIZE_LIMIT:
         raise Refused(f"The manifest {where} is larger than 10 MiB; that is no list of keys.")
     try:
-        data = json.loads(content, object_pairs_hook=_without_duplicates)
-    except _Duplicate as duplicate:
-        raise Refused(f"The manifest {where} names {duplicate} twice. Keep one entry.") from None
-    except ValueError:
+        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content.lstrip("\ufeff")
+        data = json.loads(text, object_pairs_hook=_without_duplicates)
+    except _Duplicate:
+        raise Refused(f"The manifest {where} names a dataset twice. Keep one entry for each.") from None
+    except (ValueError, RecursionError):
         raise Refused(
             f'The manifest {where} is not JSON. It should look like {{"pool/dataset": "64 hex digits"}}.'
         ) from None
@@ -48,7 +52,12 @@ def checked(data: t.Any, *, where: str) -> dict[str, str]:
     if not isinstance(data, dict):
         raise Refused(f"The manifest {where} is no JSON object of dataset names and keys.")
     for name, text in data.items():
-        if not isinstance(name, str) or not isinstance(text, str):
+        if not isinstance(name, str) or not is_dataset_name(name) or _LOOKS_LIKE_A_KEY.fullmatch(name):
+            raise Refused(
+                f"The manifest {where} has an entry whose name is no dataset's; it may be a key, so it is not shown. "
+                'Every entry is "pool/dataset": "key".'
+            )
+        if not isinstance(text, str):
             raise Refused(f"The manifest {where} has an entry for {name} that is no text. Every key is a string.")
     return data
 
@@ -82,6 +91,6 @@ def _without_duplicates(pairs: list[tuple[str, t.Any]]) -> dict[str, t.Any]:
     found: dict[str, t.Any] = {}
     for name, value in pairs:
         if name in found:
-            raise _Duplicate(name)
+            raise _Duplicate
         found[name] = value
     return found

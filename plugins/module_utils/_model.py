@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bisect
 import functools
+import re
 import typing as t
 from dataclasses import dataclass, field, replace
 
@@ -37,6 +38,9 @@ OBSERVED_PROPERTIES = (
     "zfsfleet.encryption:rotated_at",
     "zfsfleet.encryption:pool_guid",
 )
+
+
+_COMPONENT = re.compile(r"[A-Za-z0-9 _.:-]+")
 
 
 @dataclass(frozen=True)
@@ -132,8 +136,9 @@ class Dataset:
 
 
 def is_dataset_name(name: str) -> bool:
-    """Tell a name of a filesystem or volume from one of a snapshot or bookmark, and from none (zfs(8))."""
-    return len(name.encode()) <= 255 and "@" not in name and "#" not in name and all(name.split("/"))
+    """Tell whether a text can name a filesystem or volume (zfs_namecheck.c, ``dataset_namecheck``)."""
+    components = name.split("/")
+    return len(name) <= 255 and all(_COMPONENT.fullmatch(part) and part not in (".", "..") for part in components)
 
 
 def parent_of(name: str) -> str | None:
@@ -208,10 +213,17 @@ class Tree:
         """Return the root and all that inherit its key, clones in other places included, parents first."""
         return self._members.get(root, ())
 
-    @property
-    def roots(self) -> tuple[Dataset, ...]:
-        """Return every encryption root, parents first."""
-        return tuple(self.datasets[key[:-1]] for key in self._index if self.datasets[key[:-1]].is_encryption_root)
+    def domain(self, root: str) -> tuple[Dataset, ...]:
+        """Return what opens and closes with a root: its members, and plain datasets below it, by mountpoint.
+
+        Below another encryption root begins that one's domain.
+        """
+        found = {member.name: member for member in self.members(root)}
+        for dataset in self.below(root):
+            nearest = next((above for above in self.ancestors(dataset.name) if above.is_encryption_root), None)
+            if not dataset.is_encrypted and nearest is not None and nearest.name == root:
+                found[dataset.name] = dataset
+        return tuple(sorted(found.values(), key=lambda dataset: (dataset.value("mountpoint") + "/", dataset.name)))
 
     def with_dataset(self, dataset: Dataset) -> Tree:
         """Return the tree as it would be with this dataset added or replaced."""

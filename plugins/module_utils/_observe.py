@@ -12,7 +12,7 @@ import os
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
-from ._errors import Refused
+from ._errors import CallFailed, Refused
 from ._host import Host, Verdict
 from ._keyfiles import KeyFiles
 from ._keys import Key
@@ -74,10 +74,21 @@ def side_by_side(function: t.Callable[[T], R], items: t.Sequence[T]) -> list[R]:
 
 
 def find_occupants(host: Host, datasets: t.Iterable[Dataset]) -> dict[str, str]:
-    """Look at the places where these filesystems would be mounted; return what stands in the way, by path."""
-    paths = {dataset.value("mountpoint") for dataset in datasets}
+    """Look at the places where these would be mounted by default; return what stands in the way, by path."""
+    paths = {dataset.value("mountpoint") for dataset in datasets if dataset.is_mounted_by_default}
     looks = ((path, host.occupant(path)) for path in sorted(paths))
     return {path: occupant for path, occupant in looks if occupant is not None}
+
+
+def find_unreadable(host: Host, datasets: t.Iterable[Dataset]) -> dict[str, str]:
+    """Read from unlocked datasets; return those that cannot be read, by name, and why."""
+    found: dict[str, str] = {}
+    for dataset in {each.name: each for each in datasets}.values():
+        try:
+            host.prove_readable(dataset)
+        except CallFailed as error:
+            found[dataset.name] = str(error).rstrip(".")
+    return found
 
 
 def key_files_of(roots: t.Iterable[Dataset]) -> set[str]:

@@ -64,6 +64,10 @@ class Offers:
     secrets: tuple[Offer, ...] = ()
     manifest: t.Mapping[str, ManifestText] = field(default_factory=dict, repr=False)
 
+    @property
+    def pools(self) -> set[str]:
+        return {pool_of(name) for name in (*(offer.dataset for offer in self.secrets), *self.manifest)}
+
     def key_file_paths(self) -> set[str]:
         return {offer.secret.path for offer in self.secrets if isinstance(offer.secret, KeyFile)}
 
@@ -134,4 +138,6 @@ def secret_from(entry: t.Mapping[str, t.Any], *, whose: str) -> Secret:
         return _keys.hex_key(entry["key"], whose=whose)
     if entry.get("passphrase") is not None:
         return _keys.passphrase(entry["passphrase"], whose=whose)
+    if not entry["key_file"].startswith("/"):
+        raise Refused(f"The key file {entry['key_file']} of {whose} is no absolute path on the host.")
     return KeyFile(entry["key_file"])

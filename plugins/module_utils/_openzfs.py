@@ -19,16 +19,16 @@ import subprocess
 import sys
 import time
 import typing as t
+from dataclasses import replace
 
-from . import _keyfiles, _keys
-from ._errors import CallFailed, Reason, Refused
+from . import _keyfiles, _keys, _places
+from ._errors import CallFailed, Reason, Refused, StateUnknown
 from ._host import OPENS, WRONG, Binding, Creation, KeyChange, Verdict
 from ._keys import Key, new_salt
 from ._model import OBSERVED_PROPERTIES, Dataset, Pool, Property, Tree, parent_of
 
 READ_TIMEOUT = 300
 CHANGE_TIMEOUT = 300
-VOLUME_NODE_TIMEOUT = 20
 UNLOAD_PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds
 KEYFORMAT_NUMBERS = {"raw": 1, "hex": 2, "passphrase": 3}  # zfs_keyformat_t
 
@@ -52,7 +52,7 @@ def _run(*argv: str, stdin: bytes | None = None, timeout: int = CHANGE_TIMEOUT) 
     except FileNotFoundError:
         raise Refused(f"There is no '{argv[0]}' command on this host. Install OpenZFS and run again.") from None
     except subprocess.TimeoutExpired:
-        raise CallFailed(
+        raise StateUnknown(
             f"'{argv[0]} {argv[1]}' gave no answer for {timeout} s. Look at 'zpool status' and the kernel's log; "
             "what it changed shows when the task is run again."
         ) from None
@@ -60,7 +60,8 @@ def _run(*argv: str, stdin: bytes | None = None, timeout: int = CHANGE_TIMEOUT) 
 
 
 def _one_line(stderr: bytes) -> str:
-    return " ".join(stderr.decode("utf-8", "replace").split())
+    """Return what a command complained of, without the usage text that may follow."""
+    return " ".join(stderr.decode("utf-8", "replace").partition("usage:")[0].split())
 
 
 def _failure(what: str, answer: _Answer) -> CallFailed:
@@ -176,10 +177,12 @@ class _CommandKeys:
         options = [f"keyformat={change.keyformat}", f"keylocation={change.keylocation}"]
         if change.keyformat == "passphrase":
             options.append(f"pbkdf2iters={change.iterations}")
-        # With a file as keylocation zfs reads the key there, which switches key and location in one transaction.
-        if change.keylocation.startswith("file://"):
+        data = None
+        if change.keylocation == "prompt":
+            data = _line(change.key.text(change.keyformat), change.keyformat)
+        else:
+            # zfs reads the key where keylocation says, which switches key and location in one transaction.
             _insist_on_content(change)
-        data = _line(change.key.text(change.keyformat), change.keyformat) if change.keylocation == "prompt" else None
         answer = _run("zfs", "change-key", *_options(options), change.name, stdin=data)
         if answer.code != 0:
             raise _failure(f"The key of {change.name} was not changed", answer)
@@ -191,7 +194,12 @@ class _CommandKeys:
 
 
 def _insist_on_content(change: KeyChange) -> None:
-    """Refuse a key file that holds anything but the new key: ``zfs`` would install what it finds there."""
+    """Refuse a location that holds anything but the new key: ``zfs`` would install what it finds there."""
+    if not change.keylocation.startswith("file://"):
+        raise CallFailed(
+            f"The key of {change.name} was not changed: without pyzfs, zfs would set what {change.keylocation} serves. "
+            "Install python3-pyzfs, or change the key with keylocation prompt first."
+        )
     path = change.keylocation[len("file://") :]
     try:
         content = _keyfiles.read(path)
@@ -267,7 +275,21 @@ class OpenZFS:
         )
         if answer.code != 0:
             raise Refused(f"The datasets of {', '.join(names)} cannot be read: {answer.error}")
-        return Tree(_parse_properties(answer.out))
+        return Tree(self._spelled_out(_parse_properties(answer.out)))
+
+    def _spelled_out(self, datasets: dict[str, Dataset]) -> dict[str, Dataset]:
+        """Say what ``xattr=on`` means: since OpenZFS 2.3 system attributes (``sa``), before it files (``dir``)."""
+        means = {name: each for name, each in datasets.items() if each.value("xattr") == "on"}
+        value = "sa" if means and self._version >= (2, 3) else "dir"
+        for name, each in means.items():
+            spelled = replace(each.properties["xattr"], value=value)
+            datasets[name] = replace(each, properties={**each.properties, "xattr": spelled})
+        return datasets
+
+    @functools.cached_property
+    def _version(self) -> tuple[int, int]:
+        found = re.match(r"zfs-(\d+)\.(\d+)", _run("zfs", "version", timeout=READ_TIMEOUT).out)
+        return (int(found.group(1)), int(found.group(2))) if found else (0, 0)
 
     def dataset(self, name: str) -> Dataset | None:
         wanted = ",".join(OBSERVED_PROPERTIES)
@@ -358,26 +380,20 @@ class OpenZFS:
 
     def prove_readable(self, dataset: Dataset) -> None:
         if dataset.is_volume:
-            _read_volume(dataset.name)
+            _places.read_volume(dataset.name)
             return
         answer = _run("zfs", "userspace", "-Hpo", "name", dataset.name, timeout=READ_TIMEOUT)
         if answer.code != 0:
             raise _failure(f"{dataset.name} is unlocked but cannot be read", answer)
 
     def occupant(self, path: str) -> str | None:
-        try:
-            with os.scandir(path) as entries:
-                first = next(entries, None)
-        except FileNotFoundError:
-            return None
-        except NotADirectoryError:
-            return "is a file, not a directory. Move it away."
-        except OSError as error:
-            return f"cannot be looked into: {error.strerror}."
-        return None if first is None else f"is not empty (it holds {first.name!r}). Move its content away."
+        return _places.occupant(path)
 
     def read_key_file(self, path: str) -> bytes | None:
         return _keyfiles.read(path)
+
+    def sync_key_file(self, path: str) -> None:
+        _keyfiles.sync(path)
 
     def write_key_file(self, path: str, content: bytes) -> None:
         _keyfiles.write(path, content)
@@ -391,21 +407,3 @@ def _parse_properties(output: str) -> dict[str, Dataset]:
         value, _tab, source = rest.rpartition("\t")
         found.setdefault(name, {})[prop] = Property(value, source)
     return {name: Dataset(name, properties) for name, properties in found.items()}
-
-
-def _read_volume(name: str) -> None:
-    """Read a volume's first block; its node comes a moment after the key (udev makes a space into a plus)."""
-    node = "/dev/zvol/" + re.sub(" ", "+", name)
-    deadline = time.monotonic() + VOLUME_NODE_TIMEOUT
-    while True:
-        try:
-            with open(node, "rb", buffering=0) as volume:
-                volume.read(512)
-            return
-        except FileNotFoundError as error:
-            problem = error
-        except OSError as error:
-            raise CallFailed(f"{name} cannot be read: {error.strerror}.", reason="unknown", errno=error.errno) from None
-        if time.monotonic() > deadline:
-            raise CallFailed(f"{node} did not appear within {VOLUME_NODE_TIMEOUT} s.", errno=problem.errno)
-        time.sleep(0.05)

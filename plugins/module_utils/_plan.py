@@ -9,9 +9,9 @@ Check mode walks the same plan with a step function that does nothing. Private t
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ._errors import CallFailed, EncryptionError, KeyInDoubt, Reason
+from ._errors import CallFailed, EncryptionError, Reason, StateUnknown, unforeseen
 from ._host import Host, Verdict
 from ._keyfiles import KeyFiles
 from ._keys import Key
@@ -29,6 +29,7 @@ class Observed:
         key_files: the key files that matter.
         verdicts: what the kernel said about (root, key), for every pair that was tried.
         occupied: mountpoints where something stands in the way, and what.
+        unreadable: datasets that their root's loaded key does not open, and what happened.
     """
 
     pools: t.Mapping[str, Pool]
@@ -36,6 +37,7 @@ class Observed:
     key_files: KeyFiles = field(default_factory=KeyFiles)
     verdicts: t.Mapping[tuple[str, Key], Verdict] = field(default_factory=dict, repr=False)
     occupied: t.Mapping[str, str] = field(default_factory=dict)
+    unreadable: t.Mapping[str, str] = field(default_factory=dict)
 
     def verdict(self, root: str, key: Key) -> Verdict:
         return self.verdicts.get((root, key), Verdict("unknown", None, "it was not tried"))
@@ -95,9 +97,13 @@ class Outcome:
     failures: dict[str, Failure] = field(default_factory=dict)
     _skipped: dict[str, str] = field(default_factory=dict)
 
-    def fail(self, name: str, error: EncryptionError) -> None:
-        reason, errno = (error.reason, error.errno) if isinstance(error, CallFailed) else ("unknown", None)
-        self.failures.setdefault(name, Failure(reason, str(error), errno))
+    def fail(self, name: str, error: Exception) -> None:
+        """Note an error; a later one about the same root adds its sentence to the first."""
+        failure = _failure_of(error)
+        first = self.failures.get(name)
+        if first is not None and failure.msg not in first.msg:
+            failure = replace(first, msg=f"{first.msg} {failure.msg}")
+        self.failures[name] = failure
 
     def blocker(self, group: Group) -> str | None:
         """Return the failed group because of which this one cannot be carried out."""
@@ -109,7 +115,14 @@ class Outcome:
     def skip(self, name: str, blocker: str) -> None:
         self._skipped[name] = blocker
         failure = self.failures[blocker]
-        self.failures[blocker] = Failure(failure.reason, failure.msg, failure.errno, (*failure.skipped, name))
+        self.failures[blocker] = replace(failure, skipped=(*failure.skipped, name))
+
+
+def _failure_of(error: Exception) -> Failure:
+    """Put an error into words; the text of one that nobody foresaw may hold anything and is left out."""
+    if isinstance(error, CallFailed):
+        return Failure(error.reason, str(error), error.errno)
+    return Failure("unknown", str(error) if isinstance(error, EncryptionError) else unforeseen(error))
 
 
 Perform = t.Callable[[Step], None]
@@ -139,34 +152,35 @@ def _walk(plan: Plan, perform: Perform) -> Outcome:
 def _walk_group(group: Group, perform: Perform, outcome: Outcome) -> list[Step]:
     """Return the steps that stand in the end."""
     done: list[Step] = []
-    try:
-        for step in group.steps:
+    for step in group.steps:
+        try:
             perform(step)
-            done.append(step)
-    except KeyInDoubt as error:
-        outcome.fail(group.name, error)
-        return done
-    except EncryptionError as error:
-        outcome.fail(group.name, error)
-        return _take_back(done, perform)
+        except Exception as error:  # noqa: BLE001  # the other groups go on, and what was done is reported
+            outcome.fail(group.name, error)
+            if isinstance(error, StateUnknown):
+                return [*done, step]  # it may have happened
+            return _take_back(group, done, perform, outcome)
+        done.append(step)
     mounted: list[Step] = []
     failed: list[str] = []
     for mount in group.mounts:
-        if any(is_below(mount.dataset, above) for above in failed):
-            continue  # it would be mounted into the directory that its parent should cover
+        if any(is_below(mount.mountpoint, above) for above in failed):
+            continue  # it would be mounted into the directory that the failed one should cover
         try:
             perform(mount)
             mounted.append(mount)
-        except EncryptionError as error:
-            failed.append(mount.dataset)
+        except Exception as error:  # noqa: BLE001  # as above
             outcome.fail(group.name, error)
+            if isinstance(error, StateUnknown):
+                mounted.append(mount)
+            failed.append(mount.mountpoint)
     if group.mounts and not mounted:
-        return _take_back(done, perform)
+        return _take_back(group, done, perform, outcome)
     return [*done, *mounted]
 
 
-def _take_back(done: list[Step], perform: Perform) -> list[Step]:
-    """Undo steps, last first, and return those that stay."""
+def _take_back(group: Group, done: list[Step], perform: Perform, outcome: Outcome) -> list[Step]:
+    """Undo steps, last first, and return those that stay; what cannot be undone is told."""
     standing: list[Step] = []
     for step in reversed(done):
         if step.undone_by is None:
@@ -174,6 +188,7 @@ def _take_back(done: list[Step], perform: Perform) -> list[Step]:
             continue
         try:
             perform(step.undone_by)
-        except EncryptionError:
+        except Exception as error:  # noqa: BLE001  # as above
+            outcome.fail(group.name, error)
             standing.insert(0, step)
     return standing

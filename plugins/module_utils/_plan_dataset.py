@@ -16,21 +16,28 @@ from ._dataset_wanted import BatchWanted, DatasetWanted
 from ._errors import Refused
 from ._host import Creation, Host
 from ._keys import Key
-from ._model import Dataset, Pool, Property, Tree, is_below, parent_of, pool_of
-from ._observe import find_occupants, observe_tree, read_key_files, try_keys
+from ._model import Dataset, Pool, Tree, is_below, parent_of, pool_of
+from ._observe import find_occupants, find_unreadable, observe_tree, read_key_files, try_keys
 from ._offers import KeyFile
 from ._plan import Group, Observed, Plan
-from ._plan_key import new_key, offered_key, plan_inherited, plan_own_root, serving_secret
+from ._plan_key import (
+    NewKey,
+    new_key,
+    offered_key,
+    plan_inherited,
+    plan_own_root,
+    refuse_key_file_inside,
+    serving_secret,
+)
 from ._steps import (
     ChangeKey,
     CreateDataset,
     DestroyDataset,
     GenerateKeyFile,
-    LoadKey,
+    InheritKey,
     Mount,
     SetProperties,
     Step,
-    UnloadKey,
 )
 
 
@@ -56,7 +63,26 @@ def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]
             candidates[root.name] = (root, [key for key in keys if key is not None])
     new = (entry for entry in wanted.entries if entry.state != "absent" and tree.get(entry.name) is None)
     occupied = find_occupants(host, (_predicted(entry, tree) for entry in new))
-    return Observed(pools, tree, key_files, try_keys(host, candidates), occupied)
+    verdicts = try_keys(host, candidates)
+    unreadable = find_unreadable(host, (each for entry in wanted.entries for each in _at_risk(entry, tree)))
+    return Observed(pools, tree, key_files, verdicts, occupied, unreadable)
+
+
+def _at_risk(entry: DatasetWanted, tree: Tree) -> t.Iterator[Dataset]:
+    """Yield what has to be read from before a key is changed: unmounted, so nothing proves that its root's key fits.
+
+    A dataset that its root's key does not unwrap makes the kernel panic during the change (openzfs/zfs#17425).
+    """
+    dataset = tree.get(entry.name)
+    if dataset is None or not dataset.is_key_loaded or entry.state == "absent":
+        return
+    converts = dataset.is_encryption_root == (entry.state == "inherited")
+    if not converts and not entry.change:
+        return
+    for member in tree.members(dataset.encryption_root or dataset.name):
+        affected = dataset.is_encryption_root or member.name == dataset.name or is_below(member.name, dataset.name)
+        if affected and not member.is_mounted and member.value("volmode") != "none":
+            yield member
 
 
 def _paths(entry: DatasetWanted, tree: Tree) -> t.Iterator[str]:
@@ -64,6 +90,8 @@ def _paths(entry: DatasetWanted, tree: Tree) -> t.Iterator[str]:
     for secret in (entry.secret, entry.current, serving_secret(entry, root)):
         if isinstance(secret, KeyFile):
             yield secret.path
+    if entry.keylocation is not None and entry.keylocation.startswith("file://"):
+        yield entry.keylocation.removeprefix("file://")
 
 
 def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
@@ -72,31 +100,38 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
     Raises:
         Refused: any entry cannot or must not be brought about.
     """
-    missing = tuple(
-        f"There is no pool {pool} on this host. Import or create it first."
-        for pool in wanted.pools
-        if pool not in observed.pools
-    )
     tree = observed.tree
     groups: list[Group] = []
     already: list[str] = []
-    generated: set[str] = set()
+    generated: dict[str, str] = {}
     for entry in wanted.entries:
-        parent = parent_of(entry.name)
-        if entry.state != "absent" and tree.get(entry.name) is None and parent is not None and tree.get(parent) is None:
-            if pool_of(entry.name) in observed.pools:
-                missing = (*missing, f"{entry.name} has no parent: there is no dataset {parent}. Create it first.")
-            tree = tree.with_dataset(Dataset(parent, {"encryption": Property("off"), "type": Property("filesystem")}))
         planned = _plan_entry(entry, tree, observed)
+        if not planned.steps and tree.get(entry.name) is not None and entry.state == "present" and not entry.is_plain:
+            already.append(entry.name)
         tree = planned.tree
-        if not planned.steps:
-            already.extend([entry.name] if entry.state == "present" and not entry.is_plain else [])
-            continue
         steps = tuple(step for step in planned.steps if _file_of(step) not in generated)
-        generated.update(path for path in map(_file_of, steps) if path is not None)
-        kin = (g.name for g in groups if is_below(entry.name, g.name) or is_below(g.name, entry.name))
-        groups.append(Group(entry.name, steps, after=tuple(kin)))
-    return Plan(tuple(groups), already=tuple(already), missing=missing)
+        if not steps:
+            continue
+        kin = [g.name for g in groups if is_below(entry.name, g.name) or is_below(g.name, entry.name)]
+        kin += [generated[path] for path in (entry.key_file,) if path in generated]
+        generated.update({path: entry.name for path in map(_file_of, steps) if path is not None})
+        groups.append(Group(entry.name, steps, after=tuple(dict.fromkeys(kin))))
+    return Plan(tuple(groups), already=tuple(already), missing=_missing(wanted, observed))
+
+
+def _missing(wanted: BatchWanted, observed: Observed) -> tuple[str, ...]:
+    """Name pools and parents that are neither there nor made by the same batch."""
+    made = {entry.name for entry in wanted.entries if entry.state != "absent"}
+    sentences: list[str] = []
+    for entry in wanted.entries:
+        pool, parent = pool_of(entry.name), parent_of(entry.name)
+        if entry.state == "absent":
+            continue
+        if pool not in observed.pools:
+            sentences.append(f"There is no pool {pool} on this host. Import or create it first.")
+        elif parent is not None and parent not in made and observed.tree.get(parent) is None:
+            sentences.append(f"{entry.name} has no parent: there is no dataset {parent}. Create it first.")
+    return tuple(dict.fromkeys(sentences))
 
 
 def _file_of(step: Step) -> str | None:
@@ -106,12 +141,20 @@ def _file_of(step: Step) -> str | None:
 
 def _plan_entry(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Planned:
     dataset = tree.get(entry.name)
+    planned = _plan_state(entry, dataset, tree, observed)
+    pool = observed.pools.get(pool_of(entry.name))
+    if planned.steps and pool is not None and pool.readonly:
+        raise Refused(f"{entry.name} cannot be changed: pool {pool.name} is imported read-only.")
+    return planned
+
+
+def _plan_state(entry: DatasetWanted, dataset: Dataset | None, tree: Tree, observed: Observed) -> _Planned:
     if entry.state == "absent":
         return _plan_absent(entry, dataset, tree)
     if dataset is None:
         return _plan_creation(entry, tree, observed)
     _refuse_immutable(entry, dataset)
-    key_steps = plan_inherited(entry, dataset, tree) if entry.state == "inherited" else ()
+    key_steps = plan_inherited(entry, dataset, tree, observed) if entry.state == "inherited" else ()
     if entry.state == "present" and not entry.is_plain:
         key_steps = plan_own_root(entry, dataset, tree, observed)
     changed = _changed_properties(entry, dataset)
@@ -140,45 +183,44 @@ def _plan_absent(entry: DatasetWanted, dataset: Dataset | None, tree: Tree) -> _
 
 
 def _plan_creation(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Planned:
-    parent = tree.parent(entry.name)
-    if parent is None:
+    if parent_of(entry.name) is None:
         if pool_of(entry.name) in observed.pools:
             raise Refused(f"{entry.name} is a pool's root dataset, which only comes with its pool.")
-        return _Planned((CreateDataset(Creation(entry.name, {})),), tree)
-    _refuse_bad_place(entry, parent, observed)
-    properties = dict(entry.properties)
-    key: Key | None = None
-    steps: list[Step] = []
-    key_file = None
-    if entry.is_plain:
-        _hierarchy.refuse_plain_below_encrypted(entry, parent)
-        properties["encryption"] = "off"
-    elif entry.state == "inherited":
-        if not parent.is_encrypted:
-            raise Refused(
-                f"{entry.name} cannot inherit a key: {parent.name} is not encrypted. "
-                "Give it a key of its own with state: present, or set encryption: off."
-            )
-        if entry.encryption is not None:
-            properties["encryption"] = entry.encryption
-    else:
-        key, steps, key_file = new_key(entry, observed)
-        _hierarchy.refuse_keyed_below_passphrase(entry, parent, tree)
-        properties.update(_encryption_properties(entry))
-    size = None
-    if entry.is_volume:
-        if entry.volume_size is None:
-            raise Refused(f"{entry.name} is to be a volume and has no volsize. Give it one, like 10G.")
-        size = str(_properties.volume_size(entry.volume_size, 0))
-    creation = Creation(entry.name, properties, size, entry.sparse, key, entry.keylocation or "prompt")
-    steps.append(CreateDataset(creation, key_file))
+        return _Planned((), tree)  # the pool is told to be missing
+    parent = tree.parent(entry.name)
     predicted = _predicted(entry, tree)
+    if parent is not None:
+        _refuse_bad_place(entry, parent)
+        _hierarchy.refuse_bad_creation(entry, parent, tree)
+    if predicted.is_mounted_by_default and predicted.value("mountpoint") in observed.occupied:
+        path = predicted.value("mountpoint")
+        raise Refused(f"{entry.name} would be mounted on {path}, which {observed.occupied[path]}")
+    new = NewKey(None)
+    properties = dict(entry.properties)
+    if entry.state == "present" and not entry.is_plain:
+        refuse_key_file_inside(entry, predicted)
+        new = new_key(entry, observed, entry.secret)
+        properties.update(_encryption_properties(entry))
+    elif entry.encryption is not None:
+        properties["encryption"] = entry.encryption
+    creation = Creation(
+        entry.name, properties, _new_volume_size(entry), entry.sparse, new.key, entry.keylocation or "prompt"
+    )
+    steps: list[Step] = [*new.steps, CreateDataset(creation, new.generated_file)]
     if predicted.is_mounted_by_default:
-        steps.append(Mount(entry.name))
+        steps.append(Mount(entry.name, predicted.value("mountpoint")))
     return _Planned(tuple(steps), tree.with_dataset(predicted))
 
 
-def _refuse_bad_place(entry: DatasetWanted, parent: Dataset, observed: Observed) -> None:
+def _new_volume_size(entry: DatasetWanted) -> str | None:
+    if not entry.is_volume:
+        return None
+    if entry.volume_size is None:
+        raise Refused(f"{entry.name} is to be a volume and has no volsize. Give it one, like 10G.")
+    return str(_properties.volume_size(entry.volume_size, 0))
+
+
+def _refuse_bad_place(entry: DatasetWanted, parent: Dataset) -> None:
     if parent.is_encrypted and not parent.is_key_loaded:
         raise Refused(
             f"{entry.name} cannot be created: its parent {parent.name} is locked. "
@@ -186,12 +228,6 @@ def _refuse_bad_place(entry: DatasetWanted, parent: Dataset, observed: Observed)
         )
     if parent.is_volume:
         raise Refused(f"{entry.name} cannot be created: {parent.name} is a volume, nothing can lie below it.")
-    pool = observed.pools.get(pool_of(entry.name))
-    if pool is not None and pool.readonly:
-        raise Refused(f"{entry.name} cannot be created: pool {pool.name} is imported read-only.")
-    path = _predicted(entry, Tree({parent.name: parent})).value("mountpoint")
-    if path in observed.occupied:
-        raise Refused(f"{entry.name} would be mounted on {path}, which {observed.occupied[path]}")
 
 
 def _encryption_properties(entry: DatasetWanted) -> dict[str, str]:
@@ -214,7 +250,7 @@ def _refuse_immutable(entry: DatasetWanted, dataset: Dataset) -> None:
     if entry.is_volume is not None and entry.is_volume != dataset.is_volume:
         raise Refused(f"{name} is a {dataset.value('type')} and cannot become anything else. Choose another name.")
     for prop in sorted(_properties.IMMUTABLE & set(entry.properties)):
-        if not _properties.is_same(entry.properties[prop], dataset.value(prop)):
+        if not _properties.is_same(prop, entry.properties[prop], dataset.value(prop)):
             raise Refused(f"{prop} of {name} is {dataset.value(prop)} and cannot be changed after creation.")
 
 
@@ -222,24 +258,23 @@ def _changed_properties(entry: DatasetWanted, dataset: Dataset) -> dict[str, str
     changed = {
         name: value
         for name, value in entry.properties.items()
-        if name not in _properties.IMMUTABLE and not _properties.is_same(value, dataset.value(name))
+        if name not in _properties.IMMUTABLE and not _properties.is_same(name, value, dataset.value(name))
     }
     if entry.volume_size is not None:
-        size, now = (
-            _properties.volume_size(entry.volume_size, dataset.number("volblocksize")),
-            dataset.number("volsize"),
-        )
+        now = dataset.number("volsize")
+        size = _properties.volume_size(entry.volume_size, dataset.number("volblocksize"))
         if size < now:
             raise Refused(f"volsize of {entry.name} is {now} and is not reduced to {size}: that would cut off data.")
         if size > now:
             changed["volsize"] = str(size)
-    if entry.keylocation is not None and entry.state == "present" and dataset.is_encryption_root:
-        location = entry.keylocation
-        if location == f"file://{entry.key_file}":
-            location = f"file://{_keyfiles.in_use(t.cast(str, entry.key_file), dataset.key_file)}"
-        if location != dataset.value("keylocation"):
-            changed["keylocation"] = location
-    return changed
+    if entry.keylocation is not None and dataset.is_encryption_root and not _is_rotated(entry, dataset):
+        changed["keylocation"] = entry.keylocation
+    return {name: value for name, value in changed.items() if value != dataset.value(name)}
+
+
+def _is_rotated(entry: DatasetWanted, root: Dataset) -> bool:
+    """Tell whether a rotation put a file beside the named one: it holds the key, whatever the task says."""
+    return entry.key_file is not None and _keyfiles.in_use(entry.key_file, root.key_file) != entry.key_file
 
 
 def _set_properties(dataset: Dataset, changed: t.Mapping[str, str]) -> tuple[Step, ...]:
@@ -250,7 +285,7 @@ def _set_properties(dataset: Dataset, changed: t.Mapping[str, str]) -> tuple[Ste
 
 def _after(dataset: Dataset, steps: t.Iterable[Step]) -> Dataset:
     for step in steps:
-        if not isinstance(step, (LoadKey, UnloadKey, GenerateKeyFile)):
+        if isinstance(step, (ChangeKey, InheritKey, SetProperties)):
             dataset = dataset.with_values({name: value for name, value in step.after.items() if name != "wrapping_key"})
     return dataset
 
@@ -272,6 +307,9 @@ def _predicted(entry: DatasetWanted, tree: Tree) -> Dataset:
     }
     if entry.is_plain:
         values.update({"encryption": "off", "encryptionroot": "-", "keyformat": "none", "keystatus": "-"})
+    elif parent is None and entry.state == "inherited":
+        above_root = {"encryption": "aes-256-gcm", "encryptionroot": parent_of(entry.name) or entry.name}
+        values.update({**above_root, "keyformat": "hex", "keystatus": "available"})
     elif entry.state == "present":
         values.update(_encryption_properties(entry))
         location = entry.keylocation or "prompt"

@@ -9,17 +9,18 @@ Private to the collection.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from . import _hierarchy, _keyfiles, _keys
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
+from ._host import WRONG
 from ._keyfiles import KeyFiles
 from ._keys import Key
 from ._model import Dataset, Tree
 from ._offers import KeyFile, Secret
 from ._plan import Observed
-from ._steps import ChangeKey, GenerateKeyFile, InheritKey, LoadKey, Step, UnloadKey
+from ._steps import ChangeKey, GenerateKeyFile, InheritKey, LoadKey, Step, SyncKeyFile, UnloadKey
 
 
 def serving_secret(entry: DatasetWanted, root: Dataset | None) -> Secret | None:
@@ -42,28 +43,73 @@ def offered_key(secret: Secret | None, root: Dataset, key_files: KeyFiles) -> Ke
         return None
 
 
-def new_key(entry: DatasetWanted, observed: Observed) -> tuple[Key | None, list[Step], str | None]:
-    """Return the key to set, or the step that generates it and the file to read it from."""
-    if entry.secret is None:
+@dataclass(frozen=True)
+class NewKey:
+    """A key to set.
+
+    Args:
+        key: the key, None where it is generated first.
+        steps: what has to be done before it may be used.
+        generated_file: where a generated key is read back from.
+    """
+
+    key: Key | None
+    steps: tuple[Step, ...] = ()
+    generated_file: str | None = None
+
+
+def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> NewKey:
+    """Judge the key that a dataset is to get.
+
+    Raises:
+        Refused: there is none, or it must not be set.
+    """
+    if secret is None:
         raise Refused(
             f"{entry.name} needs a key to become an encryption root. Give key, passphrase or key_file, "
             "or set state: inherited, or encryption: off."
         )
-    if isinstance(entry.secret, KeyFile):
-        path = entry.secret.path
-        content = observed.key_files.get(path)
-        if content is None and entry.generate:
-            return None, [GenerateKeyFile(entry.name, path, entry.new_keyformat)], path
-        if content is None:
-            raise Refused(
-                f"The key file {path} of {entry.name} is not there. "
-                "Put it there, or set generate_key: true to make one."
-            )
-        key = _keys.from_file(content, entry.new_keyformat, path=path)
-    else:
-        key = t.cast(Key, entry.secret)
+    if not isinstance(secret, KeyFile):
+        key = t.cast(Key, secret)
+        _keys.refuse_unsettable(key, whose=entry.name)
+        _refuse_location_with_another_key(entry, key, observed)
+        return NewKey(key)
+    content = observed.key_files.get(secret.path)
+    if content is None and entry.generate:
+        return NewKey(None, (GenerateKeyFile(entry.name, secret.path, entry.new_keyformat),), secret.path)
+    if content is None:
+        raise Refused(
+            f"The key file {secret.path} of {entry.name} is not there. "
+            "Put it there, or set generate_key: true to make one."
+        )
+    key = _keys.from_file(content, entry.new_keyformat, path=secret.path)
     _keys.refuse_unsettable(key, whose=entry.name)
-    return key, [], None
+    return NewKey(key, (SyncKeyFile(entry.name, secret.path),))
+
+
+def _refuse_location_with_another_key(entry: DatasetWanted, key: Key, observed: Observed) -> None:
+    """Refuse a ``keylocation`` whose file is there and holds something else: the next boot would find it."""
+    path = (entry.keylocation or "").removeprefix("file://")
+    content = observed.key_files.get(path)
+    if content is not None and _keys.from_file(content, entry.new_keyformat, path=path) != key:
+        raise Refused(
+            f"keylocation of {entry.name} would be {path}, which holds another key than the one given. "
+            "Put the key into the file, or give key_file instead."
+        )
+
+
+def refuse_key_file_inside(entry: DatasetWanted, dataset: Dataset) -> None:
+    """Refuse a key file that could be read only while the dataset is unlocked.
+
+    A root file system is let through: its key travels in the initramfs.
+    """
+    mountpoint = dataset.value("mountpoint")
+    path = entry.key_file or ""
+    if mountpoint.startswith("/") and mountpoint != "/" and path.startswith(mountpoint + "/"):
+        raise Refused(
+            f"The key file {path} lies inside {entry.name}, which it is to open, and could not be read when that "
+            "is locked. Keep it elsewhere."
+        )
 
 
 def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Step, ...]:
@@ -75,23 +121,42 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
         )
     if not dataset.is_encryption_root:
         return _plan_conversion(entry, dataset, tree, observed)
+    drift = _key_drift(entry, dataset)
     if entry.secret is None:
+        if drift:
+            raise Refused(f"{entry.name}: {drift}. To change it give the key, and update_key: always.")
         return ()
+    refuse_key_file_inside(entry, dataset)
     serving = t.cast(Secret, serving_secret(entry, dataset))
     if isinstance(serving, KeyFile) and observed.key_files.get(serving.path) is None:
         raise Refused(
-            f"{entry.name} is an encryption root, but its key file {serving.path} is not there. "
-            "Put the file back; a second key is never generated for a root that has one."
+            f"{entry.name} is an encryption root, but its key file {serving.path} is not there. Put the file back: "
+            "a second key is never generated for a root that has one. To change the key, write the new one there first."
         )
     offered = offered_key(serving, dataset, observed.key_files)
-    verdict = observed.verdict(dataset.name, offered) if offered is not None else None
-    if verdict is not None and verdict.outcome == "unknown":
+    verdict = WRONG if offered is None else observed.verdict(dataset.name, offered)
+    if verdict.outcome == "unknown":
         raise Refused(f"Whether the key given opens {entry.name} could not be found out: {verdict.detail}.")
-    opens = verdict is not None and verdict.outcome == "opens"
-    drift = _key_drift(entry, dataset)
-    if opens and not drift:
-        return ()
-    return _plan_change(_settled(entry, dataset), dataset, tree, observed, drift if opens else "")
+    if verdict.outcome == "opens":
+        wish = _Change(drift, serving, offered)
+        return _plan_change(_settled(entry, dataset), dataset, tree, observed, wish) if drift else ()
+    if serving != entry.secret:
+        raise Refused(
+            f"keylocation of {entry.name} names {t.cast(KeyFile, serving).path}, which a rotation put beside "
+            f"{entry.key_file}, but the key in it does not open it. Find out who changed the key before anything else."
+        )
+    current = offered_key(entry.current, dataset, observed.key_files)
+    wish = _Change("the key given does not open it", entry.secret, current)
+    return _plan_change(_settled(entry, dataset), dataset, tree, observed, wish)
+
+
+@dataclass(frozen=True)
+class _Change:
+    """Why a root is to get another key, from where, and the key that should be the present one."""
+
+    problem: str
+    secret: Secret
+    current: Key | None
 
 
 def _settled(entry: DatasetWanted, root: Dataset) -> DatasetWanted:
@@ -112,45 +177,36 @@ def _key_drift(entry: DatasetWanted, root: Dataset) -> str:
     return ""
 
 
-def _plan_change(entry: DatasetWanted, root: Dataset, tree: Tree, observed: Observed, drift: str) -> tuple[Step, ...]:
+def _plan_change(
+    entry: DatasetWanted, root: Dataset, tree: Tree, observed: Observed, wish: _Change
+) -> tuple[Step, ...]:
     """Plan another wrapping key for an existing root, after the present one was proven to be kept somewhere."""
     if not entry.change:
-        problem = drift or "the key given does not open it"
         raise Refused(
-            f"{entry.name} is an encryption root and {problem}. Give the right key, "
+            f"{entry.name} is an encryption root and {wish.problem}. Give the right key, "
             "or set update_key: always and the present key under current to change it."
         )
     if root.is_clone:
         raise Refused(f"{entry.name} is a clone; it shares the key of its origin {root.value('origin')}.")
-    _hierarchy.refuse_receiving(entry, root)
-    key, _steps, _file = new_key(entry, observed)
+    _hierarchy.refuse_unsound(entry, root, tree, observed.unreadable)
+    new = new_key(entry, observed, wish.secret)
     _hierarchy.refuse_keyed_below_passphrase(entry, tree.parent(root.name), tree)
     _hierarchy.refuse_passphrase_above_keyed(entry, root, tree)
-    offered = offered_key(entry.secret, root, observed.key_files)
-    current = offered if drift else offered_key(entry.current, root, observed.key_files)
+    current = wish.current
     if current is None or observed.verdict(root.name, current).outcome != "opens":
         why = "was not given" if entry.current is None else "does not open it"
         raise Refused(
             f"The key of {entry.name} is not changed: the present key {why}, so nothing proves that it is "
             "kept anywhere (replicas, streams and roll-backs may need it). Give it under current."
         )
-    change = ChangeKey(
-        root,
-        entry.new_keyformat,
-        key,
-        entry.keylocation or _kept_location(root, entry.new_keyformat),
-        entry.new_iterations,
-        replaced=None if current == key else current,
-    )
+    location = entry.keylocation or "prompt"
+    if isinstance(wish.secret, KeyFile) and location == f"file://{entry.key_file}":
+        location = f"file://{wish.secret.path}"
+    replaced = None if current == new.key else current
+    change = ChangeKey(root, entry.new_keyformat, new.key, location, entry.new_iterations, replaced)
     if root.is_key_loaded:
-        return (change,)
-    return (LoadKey(root, current), change, UnloadKey(root.name))
-
-
-def _kept_location(root: Dataset, keyformat: str) -> str:
-    """A key that comes by the task goes with a prompt: a file that holds the old key would no longer fit."""
-    location = root.value("keylocation")
-    return location if location.startswith("http") and keyformat == root.keyformat else "prompt"
+        return (*new.steps, change)
+    return (*new.steps, LoadKey(root, current), change, UnloadKey(root.name))
 
 
 def _plan_conversion(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Step, ...]:
@@ -164,17 +220,20 @@ def _plan_conversion(entry: DatasetWanted, dataset: Dataset, tree: Tree, observe
         raise Refused(
             f"{entry.name} cannot get a key of its own while it is locked. Unlock {dataset.encryption_root} first."
         )
-    _hierarchy.refuse_receiving(entry, dataset)
-    key, steps, key_file = new_key(entry, observed)
+    _hierarchy.refuse_unsound(entry, dataset, tree, observed.unreadable)
+    refuse_key_file_inside(entry, dataset)
+    new = new_key(entry, observed, entry.secret)
     _hierarchy.refuse_keyed_below_passphrase(entry, tree.parent(dataset.name), tree)
     _hierarchy.refuse_passphrase_above_keyed(entry, dataset, tree)
+    location = entry.keylocation or "prompt"
     change = ChangeKey(
-        dataset, entry.new_keyformat, key, entry.keylocation or "prompt", entry.new_iterations, key_file=key_file
+        dataset, entry.new_keyformat, new.key, location, entry.new_iterations, key_file=new.generated_file
     )
-    return (*steps, change)
+    return (*new.steps, change)
 
 
-def plan_inherited(entry: DatasetWanted, dataset: Dataset, tree: Tree) -> tuple[Step, ...]:
+def plan_inherited(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Step, ...]:
+    """Plan a root's giving up its own key for its parent's."""
     if not dataset.is_encrypted:
         raise Refused(
             f"{entry.name} is there and not encrypted, so it cannot inherit a key; OpenZFS encrypts only at creation."
@@ -183,4 +242,5 @@ def plan_inherited(entry: DatasetWanted, dataset: Dataset, tree: Tree) -> tuple[
         return ()
     parent = tree.parent(dataset.name)
     _hierarchy.refuse_inheriting(entry, dataset, parent, tree)
+    _hierarchy.refuse_unsound(entry, dataset, tree, observed.unreadable)
     return (InheritKey(dataset, t.cast(str, t.cast(Dataset, parent).encryption_root)),)

@@ -16,7 +16,7 @@ from ._choice import Choice, choice_from
 from ._errors import Refused
 from ._host import Host
 from ._keys import Key
-from ._model import Dataset, Pool, is_below
+from ._model import Dataset, Pool, Tree, is_below
 from ._observe import find_occupants, key_files_of, observe_tree, read_key_files, try_keys
 from ._offers import Offers, offers_from
 from ._plan import Failure, Group, Observed, Plan
@@ -38,8 +38,8 @@ class UnlockWanted:
         return self.choice.pools
 
     @property
-    def tries_keys_of_unlocked(self) -> bool:
-        return self.state == "locked" and self.verify_key
+    def mounts(self) -> bool:
+        return self.mount and self.state == "unlocked"
 
 
 def unlock_wanted(params: t.Mapping[str, t.Any]) -> UnlockWanted:
@@ -55,18 +55,29 @@ def unlock_wanted(params: t.Mapping[str, t.Any]) -> UnlockWanted:
 
 def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]) -> Observed:
     """Read the pools; try the offered keys where one is needed; look at the mountpoints that will be used."""
-    tree = observe_tree(host, pools, wanted.pools)
+    tree = observe_tree(host, pools, {*wanted.pools, *wanted.offers.pools})
     wanted.offers.refuse_unknown_names(tree, pools)
     roots = wanted.choice.roots(tree, pools)
-    asked = [root for root in roots if root.is_key_loaded == wanted.tries_keys_of_unlocked]
-    if wanted.state == "locked" and not wanted.verify_key:
-        asked = []
+    asked = [root for root in roots if _needs_key(root, wanted)]
     key_files = read_key_files(host, wanted.offers.key_file_paths() | key_files_of(asked))
+    if wanted.state == "locked":
+        key_files = key_files.without_those_below(_places_to_close(roots, tree))
     candidates = {root.name: (root, wanted.offers.for_root(root, key_files).keys) for root in asked}
-    mounts = []
-    if wanted.state == "unlocked" and wanted.mount:
-        mounts = [dataset for root in roots for dataset in _due_mounts(tree.members(root.name))]
+    mounts = [dataset for root in roots for dataset in _due_mounts(root, tree)] if wanted.mounts else []
     return Observed(pools, tree, key_files, try_keys(host, candidates), find_occupants(host, mounts))
+
+
+def _needs_key(root: Dataset, wanted: UnlockWanted) -> bool:
+    """Tell whether a key has to be tried: to open a locked root, or before an unlocked one is locked."""
+    if wanted.state == "unlocked":
+        return not root.is_key_loaded
+    return root.is_key_loaded and wanted.verify_key
+
+
+def _places_to_close(roots: t.Iterable[Dataset], tree: Tree) -> tuple[str, ...]:
+    """Return the mountpoints behind which nothing can be read once these roots are locked."""
+    datasets = (dataset for root in roots for dataset in tree.domain(root.name))
+    return tuple(dataset.value("mountpoint") for dataset in datasets if dataset.is_mounted)
 
 
 def plan_unlock(wanted: UnlockWanted, observed: Observed) -> Plan:
@@ -75,73 +86,98 @@ def plan_unlock(wanted: UnlockWanted, observed: Observed) -> Plan:
     Raises:
         Refused: the request as a whole makes no sense or would do harm.
     """
-    planner = _plan_unlocked if wanted.state == "unlocked" else _plan_locked
-    return planner(wanted, observed)
-
-
-def _plan_unlocked(wanted: UnlockWanted, observed: Observed) -> Plan:
     roots = wanted.choice.roots(observed.tree, observed.pools)
-    _refuse_locked_ancestors(roots, observed)
-    failures: dict[str, Failure] = {}
-    groups: list[Group] = []
-    for root in roots:
-        mounts = _due_mounts(observed.tree.members(root.name)) if wanted.mount else ()
-        failure = _occupied(mounts, observed) or (None if root.is_key_loaded else _unopened(root, wanted, observed))
-        if failure is not None:
-            failures[root.name] = failure
-        steps: tuple[Step, ...] = ()
-        if failure is None and not root.is_key_loaded:
-            key = _opening_key(root, wanted, observed)
-            proof = () if mounts or not wanted.mount else (ProveReadable(root),)
-            steps = (LoadKey(root, t.cast(Key, key)), *proof)
-        above = tuple(other.name for other in roots if is_below(root.name, other.name))
-        groups.append(Group(root.name, steps, tuple(Mount(dataset.name) for dataset in mounts), above))
+    plan_state = _plan_unlocked if wanted.state == "unlocked" else _plan_locked
+    groups, failures = plan_state(roots, wanted, observed)
+    is_unlocked = wanted.state == "unlocked"
     return Plan(
-        tuple(_without_failed(groups, failures)),
+        tuple(group for group in groups if group.name not in failures and (group.steps or group.mounts)),
         failures,
-        tuple(root.name for root in roots if root.is_key_loaded),
+        tuple(root.name for root in roots if root.is_key_loaded == is_unlocked),
         wanted.choice.missing(observed.pools),
         _ignored(wanted, observed),
     )
 
 
-def _plan_locked(wanted: UnlockWanted, observed: Observed) -> Plan:
-    tree = observed.tree
-    chosen = wanted.choice.roots(tree, observed.pools)
+def _plan_unlocked(
+    roots: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observed
+) -> tuple[list[Group], dict[str, Failure]]:
+    for root in roots:
+        sentence = locked_ancestor(root, roots, wanted, observed)
+        if sentence is not None:
+            raise Refused(sentence)
+    failures = unlock_failures(roots, wanted, observed)
+    groups: list[Group] = []
+    for root in roots:
+        mounts = _due_mounts(root, observed.tree) if wanted.mounts else ()
+        key = _opening_key(root, wanted, observed)
+        steps: tuple[Step, ...] = ()
+        if not root.is_key_loaded and key is not None:
+            steps = (LoadKey(root, key), *(_proof(root) if wanted.mounts and not mounts else ()))
+        above = tuple(other.name for other in roots if is_below(root.name, other.name))
+        due = tuple(Mount(dataset.name, dataset.value("mountpoint")) for dataset in mounts)
+        groups.append(Group(root.name, steps, due, above))
+    return groups, failures
+
+
+def unlock_failures(roots: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observed) -> dict[str, Failure]:
+    """Return what can be foreseen to fail, by root: keys that do not open it, places that are occupied."""
+    failures: dict[str, Failure] = {}
+    for root in roots:
+        mounts = _due_mounts(root, observed.tree) if wanted.mounts else ()
+        failure = None if root.is_key_loaded else _unopened(root, wanted, observed)
+        failure = failure or _occupied(mounts, observed)
+        if failure is not None:
+            failures[root.name] = failure
+    return failures
+
+
+def locked_ancestor(root: Dataset, roots: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observed) -> str | None:
+    """Say which locked root above, not among the chosen, keeps this one from being unlocked or mounted."""
+    if root.is_key_loaded and not (wanted.mounts and _due_mounts(root, observed.tree)):
+        return None
+    chosen = {each.name for each in roots}
+    for ancestor in observed.tree.ancestors(root.name):
+        if ancestor.is_encryption_root and not ancestor.is_key_loaded and ancestor.name not in chosen:
+            return (
+                f"{root.name} lies below {ancestor.name}, which is locked. "
+                f"Unlock {ancestor.name} in the same task or before."
+            )
+    return None
+
+
+def _proof(root: Dataset) -> tuple[Step, ...]:
+    """A root without a mount is read from; a volume without a node (volmode=none) cannot be."""
+    return () if root.is_volume and root.value("volmode") == "none" else (ProveReadable(root),)
+
+
+def _plan_locked(
+    chosen: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observed
+) -> tuple[list[Group], dict[str, Failure]]:
     _refuse_unlocked_below(chosen, observed)
-    deepest_first = tuple(reversed(chosen))
     failures: dict[str, Failure] = {}
     groups: list[Group] = []
-    for root in deepest_first:
+    for root in reversed(chosen):
         if not root.is_key_loaded:
             continue
         failure = _held_elsewhere(root, observed) or (_unopened(root, wanted, observed) if wanted.verify_key else None)
         if failure is not None:
             failures[root.name] = failure
-        mounted = [dataset for dataset in tree.at_or_below(root.name) if dataset.is_mounted]
-        # What lies below a deeper root is unmounted in that root's own group.
-        deeper = [other.name for other in chosen if is_below(other.name, root.name) and other.is_key_loaded]
-        own = [d for d in reversed(mounted) if not any(d.name == name or is_below(d.name, name) for name in deeper)]
-        unmounts: list[Step] = [Unmount(dataset.name) for dataset in own]
-        groups.append(Group(root.name, (*unmounts, UnloadKey(root.name)), after=tuple(deeper)))
-    return Plan(
-        tuple(_without_failed(groups, failures)),
-        failures,
-        tuple(root.name for root in chosen if not root.is_key_loaded),
-        wanted.choice.missing(observed.pools),
-        _ignored(wanted, observed),
-    )
+        deeper = tuple(each.name for each in chosen if is_below(each.name, root.name) and each.is_key_loaded)
+        steps: list[Step] = [Unmount(d.name, d.value("mountpoint")) for d in _mounted_below(root, observed.tree)]
+        groups.append(Group(root.name, (*steps, UnloadKey(root.name)), after=deeper))
+    return groups, failures
 
 
-def _without_failed(groups: t.Iterable[Group], failures: t.Mapping[str, Failure]) -> t.Iterator[Group]:
-    """Yield the groups that are worth starting, and those that do something or depend on a failure."""
-    for group in groups:
-        if group.name not in failures and (group.steps or group.mounts):
-            yield group
+def _mounted_below(root: Dataset, tree: Tree) -> list[Dataset]:
+    """Return what has to be unmounted, innermost first. A plain dataset with a legacy mount is nobody's business."""
+    domain = (dataset for dataset in reversed(tree.domain(root.name)) if dataset.is_mounted)
+    return [dataset for dataset in domain if dataset.is_encrypted or dataset.value("mountpoint").startswith("/")]
 
 
-def _due_mounts(members: t.Iterable[Dataset]) -> tuple[Dataset, ...]:
-    return tuple(member for member in members if member.is_mounted_by_default and not member.is_mounted)
+def _due_mounts(root: Dataset, tree: Tree) -> tuple[Dataset, ...]:
+    """Return what is to be mounted once the root is unlocked, outermost first."""
+    return tuple(each for each in tree.domain(root.name) if each.is_mounted_by_default and not each.is_mounted)
 
 
 def _opening_key(root: Dataset, wanted: UnlockWanted, observed: Observed) -> Key | None:
@@ -196,18 +232,6 @@ def _held_elsewhere(root: Dataset, observed: Observed) -> Failure | None:
                 "Unmount that first.",
             )
     return None
-
-
-def _refuse_locked_ancestors(roots: t.Sequence[Dataset], observed: Observed) -> None:
-    chosen = {root.name for root in roots}
-    for root in roots:
-        for ancestor in observed.tree.ancestors(root.name):
-            locked = ancestor.is_encryption_root and not ancestor.is_key_loaded
-            if locked and not root.is_key_loaded and ancestor.name not in chosen:
-                raise Refused(
-                    f"{root.name} lies below {ancestor.name}, which is locked. "
-                    f"Unlock {ancestor.name} in the same task or before."
-                )
 
 
 def _refuse_unlocked_below(chosen: t.Sequence[Dataset], observed: Observed) -> None:

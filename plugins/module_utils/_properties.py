@@ -18,6 +18,15 @@ from ._errors import Refused
 IMMUTABLE = frozenset({"encryption", "casesensitivity", "normalization", "utf8only", "volblocksize"})
 HAVE_OPTIONS = frozenset({"encryption", "keyformat", "keylocation", "pbkdf2iters", "volsize"})
 
+# Values that OpenZFS takes and prints under another name (zfs_prop.c: the first name of an index wins).
+_ALIASES: dict[str, dict[str, str]] = {
+    "acltype": {"posixacl": "posix", "noacl": "off"},
+    "aclinherit": {"secure": "restricted"},
+    "compression": {"gzip-6": "gzip"},
+    "volmode": {"geom": "full"},
+    "xattr": {"on": "sa"},
+}
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGTPEZ]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 _UNITS = {unit: 1024**power for power, unit in enumerate(("", "K", "M", "G", "T", "P", "E", "Z"))}
 
@@ -37,9 +46,9 @@ def size(value: str) -> int | None:
     return int(Decimal(match.group(1)) * _UNITS[match.group(2).upper()])
 
 
-def is_same(wanted: str, observed: str) -> bool:
+def is_same(name: str, wanted: str, observed: str) -> bool:
     """Tell whether a wanted property value means what ``zfs get -p`` printed."""
-    if wanted == observed or (wanted == "none" and observed == "0"):
+    if _ALIASES.get(name, {}).get(wanted, wanted) == observed or (wanted == "none" and observed == "0"):
         return True
     return observed.isdigit() and size(wanted) == int(observed)
 

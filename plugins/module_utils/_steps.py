@@ -12,12 +12,13 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from . import _keys
-from ._errors import CallFailed, KeyInDoubt
+from ._errors import CallFailed, EncryptionError, KeyInDoubt
 from ._host import Creation, Host, KeyChange
 from ._keys import Key
 from ._model import Dataset
 
 Values = t.Mapping[str, str]
+_KEY_PROPERTIES = ("encryptionroot", "keyformat", "pbkdf2salt", "pbkdf2iters")
 NOTHING: Values = {}
 
 
@@ -65,6 +66,21 @@ class GenerateKeyFile:
 
     def perform(self, host: Host) -> None:
         host.write_key_file(self.path, _keys.generate().text(self.keyformat))
+
+
+@dataclass(frozen=True)
+class SyncKeyFile:
+    """A key file that was there before, made durable before anything relies on it."""
+
+    dataset: str
+    path: str
+    action: t.ClassVar[str] = "sync_key_file"
+    before: t.ClassVar[Values] = NOTHING
+    after: t.ClassVar[Values] = NOTHING
+    undone_by: t.ClassVar[None] = None
+
+    def perform(self, host: Host) -> None:
+        host.sync_key_file(self.path)
 
 
 @dataclass(frozen=True)
@@ -157,8 +173,23 @@ class ChangeKey:
         key = self.key
         if key is None:
             key = _read_generated(host, self.key_file or "", self.keyformat, self.dataset)
-        host.change_key(KeyChange(self.dataset, self.keyformat, key, self.keylocation, self.iterations))
-        self._prove(host, key)
+        try:
+            host.change_key(KeyChange(self.dataset, self.keyformat, key, self.keylocation, self.iterations))
+            self._prove(host, key)
+        except EncryptionError as error:
+            if isinstance(error, KeyInDoubt) or not self._is_unchanged(host):
+                raise KeyInDoubt(str(error)) from None
+            raise
+
+    def _is_unchanged(self, host: Host) -> bool:
+        """Tell, after an error, whether the key is certainly the one it was: a call may fail late and still count."""
+        try:
+            now = host.dataset(self.dataset)
+            if now is None or any(now.value(name) != self.old.value(name) for name in _KEY_PROPERTIES):
+                return False
+            return self.replaced is None or host.verify(now, self.replaced).outcome == "opens"
+        except EncryptionError:
+            return False
 
     def _prove(self, host: Host, key: Key) -> None:
         changed = host.dataset(self.dataset)
@@ -244,13 +275,14 @@ class UnloadKey:
 @dataclass(frozen=True)
 class Mount:
     dataset: str
+    mountpoint: str
     action: t.ClassVar[str] = "mount"
     before: t.ClassVar[Values] = {"mounted": "no"}
     after: t.ClassVar[Values] = {"mounted": "yes"}
 
     @property
     def undone_by(self) -> Step | None:
-        return Unmount(self.dataset)
+        return Unmount(self.dataset, self.mountpoint)
 
     def perform(self, host: Host) -> None:
         host.mount(self.dataset)
@@ -259,13 +291,14 @@ class Mount:
 @dataclass(frozen=True)
 class Unmount:
     dataset: str
+    mountpoint: str
     action: t.ClassVar[str] = "unmount"
     before: t.ClassVar[Values] = {"mounted": "yes"}
     after: t.ClassVar[Values] = {"mounted": "no"}
 
     @property
     def undone_by(self) -> Step | None:
-        return Mount(self.dataset)
+        return Mount(self.dataset, self.mountpoint)
 
     def perform(self, host: Host) -> None:
         host.unmount(self.dataset)

@@ -152,6 +152,12 @@ summary:
     unlock_error:
       description: Why it would stay locked, V(null) if it would not.
       type: str
+    reason:
+      description:
+        - >-
+          The same in one word, V(wrong_key), V(no_key), V(mountpoint_occupied), V(locked_ancestor) or V(unknown), or
+          V(null).
+      type: str
     unlock_successful:
       description: Whether it is unlocked, or would be.
       type: bool

@@ -24,7 +24,13 @@ from ..module_utils._errors import Refused
 
 
 class SecretAction(ActionBase):
-    """Runs the module of the same name with its arguments on the wire only."""
+    """Runs the module of the same name with its arguments on the wire only.
+
+    Attributes:
+        takes_manifest: whether the module has the options of a manifest.
+    """
+
+    takes_manifest = True
 
     _supports_check_mode = True
     _supports_async = True  # refused with a reason of our own
@@ -32,30 +38,37 @@ class SecretAction(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        # core masks a suboption's secret after str(), so one with a quote would reach the host's journal.
-        quiet_vars = {**(task_vars or {}), "ansible_no_target_syslog": True}
-        arguments = self._with_manifest(dict(self._task.args))
+        arguments = dict(self._task.args)
+        if self.takes_manifest:
+            arguments = self._with_manifest(arguments)
         with self._pipelining():
-            result.update(self._execute_module(module_args=arguments, task_vars=quiet_vars))
+            result.update(self._execute_module(module_args=arguments, task_vars={**(task_vars or {}), **_QUIET}))
+        # What was called is known; a misspelled option's value would stand in it unmasked.
+        result.pop("invocation", None)
         return result
 
     def _with_manifest(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         """Read a manifest that lies on the controller, decrypting it in memory where ansible-vault protects it."""
-        path = arguments.get("manifest")
+        path, content = arguments.get("manifest"), arguments.get("manifest_content")
+        if isinstance(content, str):
+            # A dict is masked by its values, a text only as a whole.
+            return {**arguments, "manifest_content": self._parsed(content, "in manifest_content")}
         if path is None or boolean(arguments.get("remote_src", False)):
             return arguments
-        if arguments.get("manifest_content") is not None:
+        if content is not None:
             raise AnsibleActionFail("manifest and manifest_content were both given. Give one of them.")
         try:
             found = self._find_needle("files", path)  # type: ignore[no-untyped-call]
-            content = self._loader.get_text_file_contents(found)
+            text = self._loader.get_text_file_contents(found)
         except AnsibleError as error:
             raise AnsibleActionFail(f"The manifest {path} cannot be read on the controller: {error}") from None
+        return {**arguments, "manifest_content": self._parsed(text, str(path))}
+
+    def _parsed(self, text: str, where: str) -> dict[str, str]:
         try:
-            manifest = _manifest.parse(str(content), where=str(path))
+            return _manifest.parse(str(text), where=where)
         except Refused as refusal:
             raise AnsibleActionFail(str(refusal)) from None
-        return {**arguments, "manifest_content": manifest}
 
     @contextlib.contextmanager
     def _pipelining(self) -> t.Iterator[None]:
@@ -89,6 +102,10 @@ class SecretAction(ActionBase):
             return f"become_method {become.name} does not allow it; use sudo"
         return f"connection {self._connection.transport} does not allow it; use ssh"
 
+
+# Core masks a suboption's secret after str(), so one with a quote would reach the host's journal; and from 2.21 on
+# the arguments are echoed in the result only where this is asked for.
+_QUIET = {"ansible_no_target_syslog": True, "ansible_inject_invocation": False}
 
 _REFUSAL = (
     "Refused before anything was sent: without pipelining the keys of this task would be written to the managed "

@@ -38,12 +38,12 @@ from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
             id="generated passphrase",
         ),
         pytest.param({"key_file": "k"}, "key file k of tank/a is no absolute path", id="relative file"),
-        pytest.param({"current": {"key_file": "k"}}, "key file k of tank/a is no absolute path", id="relative current"),
+        pytest.param({"current": {"key_file": "k"}}, "key file k of tank/a .current.", id="relative current"),
         pytest.param({"key": KEY_TEXT, "keyformat": "passphrase"}, "do not go together", id="key as passphrase"),
         pytest.param({"passphrase": "correct horse", "keyformat": "raw"}, "do not go together", id="passphrase as raw"),
-        pytest.param({"key": KEY_TEXT, "keylocation": "/k"}, "keylocation '/k' of tank/a is none", id="location"),
+        pytest.param({"key": KEY_TEXT, "keylocation": "/k"}, "keylocation of tank/a is no location", id="location"),
         pytest.param(
-            {"key": KEY_TEXT, "keylocation": "none"}, "keylocation 'none' of tank/a is none", id="no location"
+            {"key": KEY_TEXT, "keylocation": "none"}, "keylocation of tank/a is no location", id="no location"
         ),
         pytest.param(
             {"passphrase": "correct horse", "pbkdf2iters": 99_999}, "pbkdf2iters of tank/a is 99999", id="iterations"
@@ -53,6 +53,10 @@ from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
             "properties of tank/a hold keyformat, volsize; use the option of that name",
             id="properties with options",
         ),
+        pytest.param({"key": KEY_TEXT, "keylocation": "file:///"}, "is no location", id="no path"),
+        pytest.param({"current": {"key": KEY_TEXT}}, "present key under current, but no new one", id="only current"),
+        pytest.param({"name": "tank/a%b"}, "'tank/a%b' is no name", id="percent"),
+        pytest.param({"name": "tank/.."}, "'tank/..' is no name", id="dots"),
         pytest.param({"type": "filesystem", "volsize": "1G"}, "is to be a filesystem and has a volsize", id="volsize"),
     ],
 )
@@ -118,3 +122,24 @@ def test_the_whole_world_of_defaults_is_that_of_the_design() -> None:
     assert (entry.new_keyformat, entry.new_iterations, entry.keylocation) == ("hex", 0, None)
     assert entry.keeps_truenas_hierarchy
     assert not entry.change
+
+
+def test_defaults_that_an_entry_excludes_do_not_reach_it() -> None:
+    batch = batch_wanted(
+        {
+            "key_file": "/k",
+            "generate_key": True,
+            "volsize": "1G",
+            "datasets": [
+                {"name": "tank/a", "state": "inherited", "type": "filesystem"},
+                {"name": "tank/b", "state": "absent"},
+                {"name": "tank/c", "encryption": "off"},
+            ],
+        }
+    )
+    assert all(entry.secret is None and not entry.generate and entry.keylocation is None for entry in batch.entries)
+    assert next(entry for entry in batch.entries if entry.name == "tank/a").volume_size is None
+
+
+def test_no_datasets_at_all_are_a_fleets_everyday() -> None:
+    assert batch_wanted({"datasets": []}).entries == ()

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from ansible_collections.zfsfleet.encryption.plugins.module_utils import _manifest
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
 
+NAMES = st.from_regex(r"[a-z][A-Za-z0-9 _.:-]{0,20}(/[A-Za-z0-9_:-]{1,20})?", fullmatch=True)
 
-@given(st.dictionaries(st.text(min_size=1), st.text()))
+
+@given(st.dictionaries(NAMES, st.text()))
 def test_whatever_json_holds_comes_back(keys: dict[str, str]) -> None:
     assert _manifest.parse(json.dumps(keys), where="keys.json") == keys
 
@@ -31,8 +33,11 @@ def test_whatever_json_holds_comes_back(keys: dict[str, str]) -> None:
         pytest.param('{"tank": {"key": "secret-secret"}}', "entry for tank that is no text", id="nested"),
         pytest.param('{"tank": 12}', "entry for tank that is no text", id="number"),
         pytest.param('{"tank": null}', "entry for tank that is no text", id="null"),
-        pytest.param('{"tank": "secret-secret", "tank": "x"}', "names tank twice", id="duplicate"),
+        pytest.param('{"tank": "secret-secret", "tank": "x"}', "names a dataset twice", id="duplicate"),
         pytest.param(" " * (10 * 1024 * 1024 + 1), "larger than 10 MiB", id="large"),
+        pytest.param('{"secret-secret!": "tank"}', "name is no dataset's", id="no name"),
+        pytest.param(f'{{"{"ab" * 32}": "tank"}}', "name is no dataset's", id="turned round"),
+        pytest.param('{"tank":' * 100_000, "is not JSON", id="deep"),
         pytest.param(b"\xff\xfe\xfd", "is not JSON", id="no UTF-8"),
     ],
 )

@@ -25,7 +25,7 @@ def test_what_lies_below_is_told_from_what_only_begins_alike() -> None:
 
 def test_parents_come_before_children_everywhere() -> None:
     here = tree(root("tank/b/c"), root("tank/b"), root("tank/a.x/y"), root("tank/a.x"), root("tank/a"))
-    found = names(here.roots)
+    found = names(here.at_or_below("tank"))
     assert all(found.index(name.rpartition("/")[0]) < found.index(name) for name in ("tank/b/c", "tank/a.x/y"))
 
 
@@ -55,7 +55,7 @@ def test_a_tree_with_a_dataset_more_leaves_the_first_one_as_it_was() -> None:
 
 
 def test_an_empty_tree_has_nothing() -> None:
-    assert Tree({}).roots == ()
+    assert Tree({}).roots_at_or_below("tank") == ()
     assert Tree({}).members("tank") == ()
 
 
@@ -72,3 +72,16 @@ def test_a_key_file_is_a_file_location_only() -> None:
     assert root("tank/a", keylocation="file:///etc/a.key").key_file == "/etc/a.key"
     assert root("tank/a", keylocation="https://host/a.key").key_file is None
     assert root("tank/a").key_file is None
+
+
+def test_a_domain_is_what_opens_and_closes_with_a_root_outermost_mount_first() -> None:
+    here = tree(
+        root("tank/a"),
+        inheriting("tank/a/x", "tank/a", mountpoint="/srv/y/x"),
+        inheriting("tank/a/y", "tank/a", mountpoint="/srv/y"),
+        dataset("tank/a/plain"),
+        root("tank/a/own"),
+        dataset("tank/a/own/plain"),
+    )
+    assert names(here.domain("tank/a")) == ["tank/a/y", "tank/a/x", "tank/a", "tank/a/plain"]
+    assert names(here.domain("tank/a/own")) == ["tank/a/own", "tank/a/own/plain"]

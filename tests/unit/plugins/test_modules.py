@@ -10,7 +10,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, StateUnknown
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import KeyChange
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
 from .conftest import Run
@@ -145,7 +146,7 @@ def test_a_locked_root_is_locked_again_after_its_key_was_changed(locked: FakeOpe
     }
     result = run("zfs_dataset_key", **wish)
     assert actions(result) == ["load_key tank/keyed", "change_key tank/keyed", "unload_key tank/keyed"]
-    assert (result["unlocked"], result["locked"]) == ([], ["tank/keyed"])
+    assert (result["unlocked"], result["locked"]) == ([], [])
 
 
 def test_a_key_that_cannot_be_proven_after_its_change_is_in_doubt_and_stays_loaded(
@@ -161,6 +162,46 @@ def test_a_key_that_cannot_be_proven_after_its_change_is_in_doubt_and_stays_load
     result = run("zfs_dataset_key", **wish)
     assert "Keep both keys" in result["msg"]
     assert ("unload_key", "tank/keyed") not in locked.calls
+
+
+@pytest.mark.parametrize("call", ["change_key", "dataset"])
+def test_a_change_without_an_answer_unloads_nothing_and_counts_as_a_change(
+    locked: FakeOpenZFS, run: Run, call: str
+) -> None:
+    wish: dict[str, t.Any] = {"key": OTHER_KEY_TEXT, "update_key": "always", "current": {"key": KEY_TEXT}}
+    change_key = locked.change_key
+
+    def late(change: KeyChange) -> None:
+        change_key(change)
+        raise StateUnknown("'zfs change-key' gave no answer for 300 s.")
+
+    if call == "change_key":
+        locked.change_key = late  # type: ignore[method-assign]
+    else:
+        locked.fail_on("dataset", "tank/keyed", StateUnknown("'zfs get' gave no answer for 300 s."))
+    result = run("zfs_dataset_key", name="tank/keyed", **wish)
+    assert result["failed"]
+    assert "gave no answer" in result["msg"]
+    assert result["changed"]
+    assert ("unload_key", "tank/keyed") not in locked.calls
+
+
+def test_a_change_that_did_not_happen_is_taken_back(locked: FakeOpenZFS, run: Run) -> None:
+    locked.fail_on("change_key", "tank/keyed", CallFailed("The key of tank/keyed was not changed: out of space"))
+    wish: dict[str, t.Any] = {"key": OTHER_KEY_TEXT, "update_key": "always", "current": {"key": KEY_TEXT}}
+    result = run("zfs_dataset_key", name="tank/keyed", **wish)
+    assert (result["changed"], result["actions"]) == (False, [])
+    assert locked.calls[-1] == ("unload_key", "tank/keyed")
+
+
+def test_a_key_file_that_was_there_is_made_durable_before_it_is_used(host: FakeOpenZFS, run: Run) -> None:
+    host.key_files["/etc/k"] = KEY_TEXT.encode()
+    run("zfs_dataset_key", name="tank/a", key_file="/etc/k")
+    assert host.calls.index(("sync_key_file", "/etc/k")) < host.calls.index(("create", "tank/a"))
+
+
+def test_an_empty_list_of_datasets_is_nothing_to_do(host: FakeOpenZFS, run: Run) -> None:
+    assert run("zfs_dataset_key", datasets=[])["changed"] is False
 
 
 def test_converting_both_ways_and_back_is_idempotent(provisioned: FakeOpenZFS, run: Run) -> None:
@@ -217,6 +258,21 @@ def test_a_manifest_opens_what_it_names_and_other_pools_are_ignored(locked: Fake
     assert sorted(result["unlocked"]) == ROOTS
     assert "lake/x" in json.dumps(result["warnings"])
     assert "secret-of-lake" not in json.dumps(result)
+
+
+def test_keys_for_other_imported_pools_are_fine(locked: FakeOpenZFS, run: Run) -> None:
+    locked.add_pool("dozer", {})
+    run("zfs_dataset_key", name="dozer/a", key=KEY_TEXT)
+    manifest = {"tank/keyed": KEY_TEXT, "dozer/a": KEY_TEXT}
+    assert unlock(run, name="tank/keyed", secrets=[], manifest_content=manifest)["unlocked"] == ["tank/keyed"]
+
+
+def test_what_lies_behind_its_own_lock_is_no_key(provisioned: FakeOpenZFS, run: Run) -> None:
+    provisioned.key_files["/tank/keyed/child/k"] = KEY_TEXT.encode()
+    provisioned.set_properties("tank/keyed", {"keylocation": "file:///tank/keyed/child/k"})
+    result = run("zfs_unlock", name="tank/keyed", state="locked")
+    assert result["failures"]["tank/keyed"]["reason"] == "no_key"
+    assert "lies inside what is to be locked" in result["msg"]
 
 
 def test_a_wrong_key_fails_its_root_and_the_rest_proceeds(locked: FakeOpenZFS, run: Run) -> None:
@@ -287,12 +343,13 @@ def test_the_summary_says_what_unlocking_would_do(locked: FakeOpenZFS, run: Run)
         "key_given": True,
         "valid_key": False,
         "locked": True,
-        "unlock_error": "None of the keys given opens it.",
+        "unlock_error": "None of the keys given for tank/keyed opens it.",
+        "reason": "wrong_key",
         "unlock_successful": False,
     }
     assert summary["tank/worded"]["valid_key"]
     assert summary["tank/worded"]["unlock_error"] == "tank/worded would be mounted on /tank/worded, which is not empty."
-    assert summary["tank/disk"]["unlock_error"] == "No key was given."
+    assert summary["tank/disk"]["reason"] == "no_key"
     assert summary["tank/filed"]["unlock_successful"]
     assert locked.changes == []
 
@@ -325,6 +382,7 @@ def test_a_replicas_marks_are_not_believed(provisioned: FakeOpenZFS, run: Run) -
         ("zfs_unlock", {}, "one of the following is required: name, names"),
         ("zfs_unlock", {"name": "tank", "names": ["tank"]}, "mutually exclusive: name|names"),
         ("zfs_unlock", {"name": "tank", "secrets": [{"name": "tank"}]}, "one of the following is required: key"),
+        ("zfs_unlock", {"name": ""}, "'' is no name of a filesystem"),
         ("zfs_unlock", {"name": "tank", "colour": "red"}, "Unsupported parameters"),
         ("zfs_dataset_key", {"name": "tank/a", "key": KEY_TEXT, "passphrase": WORDS}, "mutually exclusive: key"),
         ("zfs_dataset_key", {"datasets": [{"key": KEY_TEXT}]}, "missing required arguments: name"),

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, KeyInDoubt
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, KeyInDoubt, StateUnknown
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import (
     Failure,
@@ -42,6 +43,14 @@ class Note:
         if self.error is not None:
             raise self.error
         DONE.append(self.dataset)
+
+
+class Stuck(Note):
+    """A step that cannot be taken back."""
+
+    @property
+    def undone_by(self) -> Step | None:
+        return Note("undo", CallFailed("it stays"))
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,26 @@ def test_nothing_is_taken_back_while_a_key_is_in_doubt() -> None:
     assert outcome.failures["a"].msg == "which key?"
 
 
+def test_a_call_without_an_answer_counts_as_done_and_nothing_is_taken_back() -> None:
+    outcome = run(Group("a", (Note("created", undo="destroy"), Note("mounted", StateUnknown("no answer")), Note("x"))))
+    assert DONE == ["created"]
+    assert [step.dataset for step in outcome.done] == ["created", "mounted"]
+
+
+def test_what_nobody_foresaw_ends_its_group_and_keeps_its_text_to_itself() -> None:
+    surprise: t.Any = ValueError("a secret")
+    outcome = run(Group("a", (Note("1", undo="-1"), Note("2", surprise))), Group("b", (Note("3"),)))
+    assert DONE == ["1", "-1", "3"]
+    assert "ValueError" in outcome.failures["a"].msg
+    assert "a secret" not in outcome.failures["a"].msg
+
+
+def test_what_cannot_be_taken_back_is_told_and_counts_as_done() -> None:
+    outcome = run(Group("a", (Stuck("1"), Note("2", BUSY))))
+    assert outcome.failures["a"] == Failure("busy", "it is busy it stays", 16)
+    assert [step.dataset for step in outcome.done] == ["1"]
+
+
 def test_descendants_of_a_failed_group_are_skipped_and_named_by_it() -> None:
     outcome = run(
         Group("a", (Note("1", BUSY),)),
@@ -107,20 +136,22 @@ def test_descendants_of_a_failure_that_was_foreseen_are_skipped_too() -> None:
 
 
 def test_one_failed_mount_leaves_the_others_and_the_key() -> None:
-    outcome = run(Group("a", (Note("key", undo="unload"),), (NoteMount("x", error=BUSY), NoteMount("y"))))
+    outcome = run(Group("a", (Note("key", undo="unload"),), (NoteMount("x", "/x", error=BUSY), NoteMount("y", "/y"))))
     assert DONE == ["key", "mount y"]
     assert outcome.failures["a"].reason == "busy"
 
 
 def test_a_key_goes_out_again_when_every_mount_fails() -> None:
-    outcome = run(Group("a", (Note("key", undo="unload"),), (NoteMount("x", error=BUSY), NoteMount("y", error=BUSY))))
+    outcome = run(
+        Group("a", (Note("key", undo="unload"),), (NoteMount("x", "/x", error=BUSY), NoteMount("y", "/y", error=BUSY)))
+    )
     assert DONE == ["key", "unload"]
     assert outcome.done == []
     assert "a" in outcome.failures
 
 
 def test_nothing_is_mounted_into_the_directory_of_a_parent_that_failed() -> None:
-    mounts = (NoteMount("a", error=BUSY), NoteMount("a/b"), NoteMount("c"))
+    mounts = (NoteMount("a", "/a", error=BUSY), NoteMount("b", "/a/b"), NoteMount("c", "/c"))
     run(Group("a", (Note("key", undo="unload"),), mounts))
     assert DONE == ["key", "mount c"]
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 import pytest
 
@@ -100,7 +101,7 @@ def test_a_key_is_generated_into_a_file_before_it_is_used() -> None:
 
 def test_a_key_file_that_is_there_is_never_generated_again() -> None:
     planned = plan(observed(key_files={"/k": KEY_TEXT.encode()}), key_file="/k", generate_key=True)
-    assert steps(planned) == ["create tank/a", "mount tank/a"]
+    assert steps(planned) == ["sync_key_file tank/a", "create tank/a", "mount tank/a"]
 
 
 def test_entries_that_name_one_file_share_the_key_that_is_generated_once() -> None:
@@ -161,6 +162,21 @@ def test_nothing_is_created_where_something_else_would_be_hidden() -> None:
 def test_nothing_is_created_in_a_pool_that_is_read_only() -> None:
     seen = Observed({"tank": Pool("tank", "1", readonly=True)}, observed().tree)
     assert "pool tank is imported read-only" in refusal(seen, key=KEY_TEXT)
+
+
+def test_only_what_will_be_mounted_minds_an_occupied_place() -> None:
+    seen = observed(occupied={"/tank/a": "is not empty."})
+    assert steps(plan(seen, key=KEY_TEXT, volsize="1G")) == ["create tank/a"]
+    assert steps(plan(seen, key=KEY_TEXT, properties={"canmount": "off"})) == ["create tank/a"]
+
+
+def test_rules_about_a_parent_wait_until_it_is_there() -> None:
+    below = [{"name": "lake/p/c", "state": "inherited"}, {"name": "lake/p/c/d", "state": "inherited"}]
+    planned = plan(observed(), datasets=below)
+    assert "create lake/p/c" in steps(planned)
+    assert planned.missing == ("There is no pool lake on this host. Import or create it first.",)
+    gone = plan(observed(), datasets=[{"name": "lake/x", "state": "absent"}])
+    assert (gone.groups, gone.missing) == ((), ())
 
 
 def test_a_missing_parent_and_a_missing_pool_are_told_and_planned_as_if_there() -> None:
@@ -334,7 +350,7 @@ def test_the_location_goes_with_the_key_also_when_the_root_is_locked() -> None:
         key_files={"/k": OTHER_KEY_TEXT.encode()},
     )
     planned = plan(seen, key_file="/k", current=NOW, update_key="always")
-    assert steps(planned) == ["load_key tank/a", "change_key tank/a", "unload_key tank/a"]
+    assert steps(planned) == ["sync_key_file tank/a", "load_key tank/a", "change_key tank/a", "unload_key tank/a"]
 
 
 @pytest.mark.parametrize(
@@ -367,6 +383,70 @@ def test_an_inheriting_dataset_gets_no_key_while_locked() -> None:
 def test_a_clone_gets_no_key_of_its_own() -> None:
     seen = observed(root("tank/r"), inheriting("tank/a", "tank/r", origin="tank/r@s"))
     assert "tank/a is a clone" in refusal(seen, key=KEY_TEXT)
+
+
+@pytest.mark.parametrize(
+    "replica",
+    [
+        pytest.param(
+            inheriting("tank/a/r", "tank/a", keyformat="passphrase", pbkdf2salt="77", mounted="no"), id="another salt"
+        ),
+        pytest.param(inheriting("tank/a/r", "tank/a", receive_resume_token="1-x"), id="receiving"),
+    ],
+)
+def test_no_key_is_changed_above_a_replica_that_another_key_wraps(replica: Dataset) -> None:
+    keyformat = replica.keyformat
+    seen = observed(root("tank/a", keyformat=keyformat), replica, wrong={"tank/a": PASSPHRASE}, opens={"tank/a": KEY})
+    sentence = refusal(seen, passphrase="correct horse", current=NOW, update_key="always")
+    assert "The key of tank/a is not touched: tank/a/r" in sentence
+
+
+def test_no_key_is_changed_above_what_cannot_be_read() -> None:
+    seen = observed(
+        root("tank/a"),
+        inheriting("tank/a/r", "tank/a", mounted="no"),
+        wrong={"tank/a": OTHER_KEY},
+        opens={"tank/a": KEY},
+    )
+    broken = replace(seen, unreadable={"tank/a/r": "permission denied"})
+    assert "would crash the pool" in refusal(broken, key=OTHER_KEY_TEXT, current=NOW, update_key="always")
+    assert only_change(change(seen)).key == OTHER_KEY
+
+
+def test_a_key_file_inside_what_it_opens_is_refused() -> None:
+    files: dict[str, bytes | None] = {"/tank/a/k": KEY_TEXT.encode()}
+    assert "lies inside tank/a" in refusal(observed(key_files=files), key_file="/tank/a/k")
+    there = observed(root("tank/a"), opens={"tank/a": KEY}, key_files=files)
+    assert "lies inside tank/a" in refusal(there, key_file="/tank/a/k")
+
+
+def test_a_location_that_holds_another_key_is_refused() -> None:
+    seen = observed(key_files={"/k": OTHER_KEY_TEXT.encode()})
+    assert "holds another key than the one given" in refusal(seen, key=KEY_TEXT, keylocation="file:///k")
+
+
+def test_an_address_is_not_kept_for_a_key_that_it_does_not_serve() -> None:
+    seen = observed(root("tank/a", keylocation="https://keys/a"), wrong={"tank/a": OTHER_KEY}, opens={"tank/a": KEY})
+    assert only_change(change(seen)).keylocation == "prompt"
+
+
+def test_a_format_asked_for_without_a_key_is_refused_where_it_differs() -> None:
+    assert "keyformat is hex, asked for is raw" in refusal(observed(root("tank/a")), keyformat="raw")
+
+
+ROTATED = root("tank/a", keyformat="passphrase", keylocation="file:///etc/a.3f.key")
+BOTH_FILES: dict[str, bytes | None] = {"/etc/a.key": b"battery staple", "/etc/a.3f.key": b"correct horse"}
+
+
+def test_a_rotated_file_is_never_turned_back() -> None:
+    opened = observed(ROTATED, opens={"tank/a": PASSPHRASE}, key_files=BOTH_FILES)
+    assert steps(plan(opened, key_file="/etc/a.key", keylocation="prompt")) == []
+    more = only_change(plan(opened, key_file="/etc/a.key", pbkdf2iters=200_000, update_key="always"))
+    assert (more.key, more.keylocation) == (PASSPHRASE, "file:///etc/a.3f.key")
+    closed = observed(ROTATED, wrong={"tank/a": PASSPHRASE}, key_files=BOTH_FILES)
+    now = {"passphrase": "something else"}
+    sentence = refusal(closed, key_file="/etc/a.key", current=now, update_key="always")
+    assert "which a rotation put beside /etc/a.key, but the key in it does not open it" in sentence
 
 
 # -- inheriting

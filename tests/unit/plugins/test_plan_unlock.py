@@ -146,6 +146,34 @@ def test_a_name_that_is_no_root_is_refused(name: str, recursive: bool, sentence:
     assert refusal(wanted(name, recursive=recursive), seen).startswith(sentence)
 
 
+def test_mounts_go_by_path_and_plain_datasets_below_come_along() -> None:
+    seen = observed(
+        root("tank/a", locked=True),
+        inheriting("tank/a/x", "tank/a", locked=True, mountpoint="/srv/y/x"),
+        inheriting("tank/a/y", "tank/a", locked=True, mountpoint="/srv/y"),
+        dataset("tank/a/plain", mounted="no"),
+        opens={"tank/a": KEY},
+    )
+    assert steps(plan_unlock(wanted("tank/a", keys={"tank/a": KEY_TEXT}), seen)) == [
+        "load_key tank/a",
+        "mount tank/a/y",
+        "mount tank/a/x",
+        "mount tank/a",
+        "mount tank/a/plain",
+    ]
+
+
+def test_nothing_is_mounted_below_a_locked_ancestor() -> None:
+    seen = observed(root("tank/a", locked=True), root("tank/a/b", mounted="no"))
+    assert "tank/a/b lies below tank/a, which is locked" in refusal(wanted("tank/a/b"), seen)
+
+
+def test_a_volume_without_a_node_is_taken_at_its_keys_word() -> None:
+    volume = root("tank/a", locked=True, type="volume", canmount="-", volmode="none")
+    plan = plan_unlock(wanted("tank/a", keys={"tank/a": KEY_TEXT}), observed(volume, opens={"tank/a": KEY}))
+    assert steps(plan) == ["load_key tank/a"]
+
+
 # -- locking
 
 
@@ -170,6 +198,12 @@ def test_a_tree_is_locked_deepest_first_after_its_keys_were_verified() -> None:
         "unload_key tank/a",
     ]
     assert plan.groups[1].after == ("tank/a/b",)
+
+
+def test_a_plain_dataset_with_a_legacy_mount_is_left_alone() -> None:
+    seen = observed(root("tank/a"), dataset("tank/a/plain", mountpoint="legacy"), opens={"tank/a": KEY})
+    plan = plan_unlock(wanted("tank/a", state="locked", keys={"tank/a": KEY_TEXT}), seen)
+    assert steps(plan) == ["unmount tank/a", "unload_key tank/a"]
 
 
 def test_locking_wants_a_key_that_opens() -> None:

@@ -32,14 +32,14 @@ def test_yaml_values_become_openzfs_text(written: object, text: str) -> None:
     ],
 )
 def test_values_that_mean_the_same_are_the_same(wanted: str, observed: str) -> None:
-    assert _properties.is_same(wanted, observed)
+    assert _properties.is_same("recordsize", wanted, observed)
 
 
 @pytest.mark.parametrize(
     ("wanted", "observed"), [("1M", "131072"), ("on", "off"), ("none", "1024"), ("1M", "1M "), ("x", "0")]
 )
 def test_values_that_differ_differ(wanted: str, observed: str) -> None:
-    assert not _properties.is_same(wanted, observed)
+    assert not _properties.is_same("recordsize", wanted, observed)
 
 
 def test_on_means_aes_256_gcm() -> None:
@@ -58,3 +58,18 @@ def test_a_volume_is_rounded_up_to_its_blocks(text: str, block: int, size: int) 
 def test_a_size_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(Refused, match="is no size"):
         _properties.volume_size(text, 16384)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "observed"),
+    [
+        ("acltype", "posixacl", "posix"),
+        ("acltype", "noacl", "off"),
+        ("aclinherit", "secure", "restricted"),
+        ("compression", "gzip-6", "gzip"),
+        ("volmode", "geom", "full"),
+    ],
+)
+def test_a_value_is_known_under_the_name_that_openzfs_prints(name: str, wanted: str, observed: str) -> None:
+    assert _properties.is_same(name, wanted, observed)
+    assert not _properties.is_same("other", wanted, observed)

@@ -27,7 +27,7 @@ class Recording(SecretAction):
 
     def _execute_module(self, **arguments: t.Any) -> dict[str, t.Any]:  # type: ignore[override]
         self.executed = {**arguments, "pipelining": self._connection.get_option("pipelining")}
-        return {"changed": False}
+        return {"changed": False, "invocation": {"module_args": arguments}}
 
 
 def action(**arguments: t.Any) -> Recording:
@@ -51,7 +51,8 @@ def test_pipelining_is_on_while_the_module_runs_and_off_again_afterwards() -> No
 def test_nothing_is_written_to_the_hosts_journal() -> None:
     plugin = action(name="tank")
     plugin.run(task_vars={"kept": 1})
-    assert plugin.executed["task_vars"] == {"kept": 1, "ansible_no_target_syslog": True}
+    quiet = {"ansible_no_target_syslog": True, "ansible_inject_invocation": False}
+    assert plugin.executed["task_vars"] == {"kept": 1, **quiet}
 
 
 def test_an_asynchronous_task_is_refused() -> None:
@@ -121,3 +122,14 @@ def test_two_manifests_are_refused(tmp_path: pathlib.Path) -> None:
     plugin = action(name="tank", manifest="keys.json", manifest_content={"tank": KEY_TEXT})
     with pytest.raises(AnsibleActionFail, match="manifest and manifest_content were both given"):
         plugin.run(task_vars={})
+
+
+def test_a_manifest_given_as_text_travels_as_an_object() -> None:
+    plugin = action(name="tank", manifest_content=f'{{"tank": "{KEY_TEXT}"}}')
+    plugin.run(task_vars={})
+    assert plugin.executed["module_args"]["manifest_content"] == {"tank": KEY_TEXT}
+
+
+def test_the_result_does_not_repeat_the_call() -> None:
+    plugin = action(name="tank", pasphrase="misspelled")
+    assert "invocation" not in plugin.run(task_vars={})
