@@ -27,8 +27,8 @@ lint: setup ## Run all linters, or those named: make lint ONLY="ruff mypy"
 	@.venv/bin/python tools/lint.py $(ONLY)
 
 .PHONY: unit
-unit: setup ## Run the unit tests, options in ARGS: make unit ARGS="-k manifest -x"
-	@PYTHONPATH=.tree .venv/bin/python -m pytest tests/unit $(ARGS)
+unit: setup ## Run the unit tests, and the conformance statements on the in-memory fake: make unit ARGS="-k manifest -x"
+	@PYTHONPATH=.tree .venv/bin/python -m pytest tests/unit tests/conformance --host fake $(ARGS)
 
 .PHONY: sanity
 sanity: setup ## Run ansible-test sanity with every Python of the machine, options in ARGS

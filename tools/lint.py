@@ -16,7 +16,15 @@ from snapshot import ROOT, project_files, snapshot
 
 COLLECTION = "ansible_collections.zfsfleet.encryption"
 # Imported by their name within the collection, like the plugins they test.
-COLLECTION_PACKAGES = ("plugins", "tests/unit", "tests/fake", "tests/conformance", "tests/wire", "tests/faults", "tests/benchmark")
+COLLECTION_PACKAGES = (
+    "plugins",
+    "tests/unit",
+    "tests/fake",
+    "tests/conformance",
+    "tests/wire",
+    "tests/faults",
+    "tests/benchmark",
+)
 # Programs of their own, imported from `tests`.
 PROGRAMS = ("testbed", "demo")
 

@@ -37,7 +37,7 @@ def fresh_keys() -> Keys:
     return Keys(
         {
             "tank/media": secrets.token_hex(32),
-            "tank/home": " ".join(secrets.token_hex(3) for _ in range(5)),
+            "tank/home": " ".join(secrets.token_hex(3) for _position in range(5)),
             "tank/disk0": secrets.token_hex(32),
         }
     )
