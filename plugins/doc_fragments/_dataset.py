@@ -21,9 +21,10 @@ options:
   state: &state
     description:
       - V(present), the default. The dataset exists and is an encryption root with the key given; with
-        O(encryption=off) it exists and is plain.
+        O(encryption=off) it exists and is plain. A new filesystem is mounted, as C(canmount) and C(mountpoint) say, and
+        taken back if it cannot be.
       - V(inherited). It exists and inherits the key of its parent's encryption root. A root of its own gives up its
-        key; both keys must be loaded.
+        key for good; both keys must be loaded. Be sure that the parent's key is kept, it alone opens the data then.
       - V(absent). It does not exist. Needs O(force_destroy=true); what lies below it is never destroyed with it.
       - An existing dataset that inherits its key becomes a root with V(present) and a key.
     type: str
@@ -47,7 +48,8 @@ options:
     type: str
   key_file: &key_file
     description:
-      - Absolute path of a key file on the managed host. 32 bytes for O(keyformat=raw), else one line.
+      - Absolute path of a key file on the managed host. 32 bytes for O(keyformat=raw), else one line. It must not lie
+        inside what it opens.
       - It sets C(keylocation) to this file, also of an existing root, unless O(keylocation) says otherwise.
       - A root whose C(keylocation) names C(NAME.VERSION.key) beside C(NAME.key) is satisfied by that file, which a
         rotation put there.

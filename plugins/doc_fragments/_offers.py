@@ -63,7 +63,9 @@ options:
     type: path
   manifest_content:
     description:
-      - The manifest itself, where it is a variable already. The action plugin fills it in from O(manifest).
+      - >-
+        The manifest itself, where it is a variable already, as an object or as its JSON text. The action plugin fills
+        it in from O(manifest).
     type: dict
   remote_src:
     description:

@@ -31,10 +31,12 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(unlocked). The keys of the chosen roots are loaded and what is mounted by default is mounted.
       - >-
-        V(locked). Everything below the chosen roots is unmounted and their keys are unloaded, deepest first. Without
-        O(recursive=true) it is refused while an unlocked root lies below.
+        V(unlocked). The keys of the chosen roots are loaded and what is mounted by default is mounted, plain datasets
+        below them too.
+      - >-
+        V(locked). Everything below the chosen roots is unmounted, plain datasets too, and their keys are unloaded,
+        deepest first. Without O(recursive=true) it is refused while an unlocked root lies below.
     type: str
     choices: [unlocked, locked]
     default: unlocked
@@ -48,7 +50,7 @@ options:
     description:
       - >-
         With O(state=locked), lock only what an offered key or its key file is proven to open again. Roots without one
-        fail and stay unlocked.
+        fail and stay unlocked. A key file that lies inside what is to be locked does not count.
     type: bool
     default: true
 seealso:
@@ -118,8 +120,7 @@ failures:
     reason:
       description:
         - >-
-          One of V(wrong_key), V(no_key), V(busy), V(mount_failed), V(mountpoint_occupied), V(locked_ancestor),
-          V(unknown).
+          One of V(wrong_key), V(no_key), V(busy), V(mount_failed), V(mountpoint_occupied) or V(unknown).
       type: str
     msg:
       description: What happened and what to do.

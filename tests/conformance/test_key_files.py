@@ -35,3 +35,12 @@ def test_an_existing_key_file_is_never_overwritten(host: Host, path: str) -> Non
         host.write_key_file(path, OTHER_KEY.text("hex"))
 
     assert host.read_key_file(path) == KEY.text("hex")
+
+
+def test_only_a_key_file_that_is_there_can_be_made_durable(host: Host, path: str) -> None:
+    with fails():
+        host.sync_key_file(path)
+    host.write_key_file(path, KEY.text("hex"))
+    host.sync_key_file(path)
+
+    assert host.read_key_file(path) == KEY.text("hex")
