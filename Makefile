@@ -34,28 +34,36 @@ unit: setup ## Run the unit tests, and the conformance statements on the in-memo
 sanity: setup ## Run ansible-test sanity with every Python of the machine, options in ARGS
 	@.venv/bin/python tools/sanity.py $(ARGS)
 
+.PHONY: packages
+packages: ## Install the Debian packages that virtual machines need (as root or with sudo)
+	@$(VM) packages
+
+.PHONY: image
+image: packages ## Build the image of the virtual machines, if there is none yet: SUITE=trixie|...
+	@$(VM) image --suite $(SUITE)
+
 .PHONY: vm
-vm: setup ## Boot a development VM with four disks and say how to reach it
+vm: setup packages ## Boot a development VM with four disks and say how to reach it
 	@$(VM) start dev --disk d0=1G --disk d1=1G --disk d2=1G --disk d3=1G
 
 .PHONY: conformance
-conformance: setup ## Check our statements about OpenZFS against the real one: SUITE=bookworm|trixie|...
+conformance: setup packages ## Check our statements about OpenZFS against the real one: SUITE=bookworm|trixie|...
 	@tests/conformance/run --suite $(SUITE) $(ARGS)
 
 .PHONY: wire
-wire: setup ## Watch a host's disk while modules run without configured pipelining: no key may appear
+wire: setup packages ## Watch a host's disk while modules run without configured pipelining: no key may appear
 	@tests/wire/run wire $(ARGS)
 
 .PHONY: scenario
-scenario: setup ## Run Molecule scenarios on real VMs: NAME="lifecycle rotate"
+scenario: setup packages ## Run Molecule scenarios on real VMs: NAME="lifecycle rotate"
 	@tools/scenario $(NAME)
 
 .PHONY: demo
-demo: setup ## Encrypt, lock and unlock a pool in a throw-away VM
+demo: setup packages ## Encrypt, lock and unlock a pool in a throw-away VM
 	@tests/demo/run
 
 .PHONY: test
-test: ## The gate: set-up, linters, sanity, unit, conformance, scenarios
+test: ## The gate: set-up, linters, sanity, unit, conformance, wire, scenarios
 	@tools/test
 
 .PHONY: full

@@ -109,6 +109,8 @@ class Running:
             failed.append(f"exit status {self.process.returncode}")
         elif self.part.count and not counted.passed and not failed:
             failed.append("executed nothing")
+        if counted.skipped:
+            failed.append(f"{counted.skipped} skipped")
         return dataclasses.replace(counted, failed=tuple(failed))
 
 
@@ -118,7 +120,7 @@ def parts() -> list[Part]:
         Part("lint", ("make", "lint"), 8, tally.of_lint),
         Part("sanity", ("make", "sanity"), 12, tally.of_sanity),
         Part("unit", ("make", "unit", f"ARGS=--junitxml={unit}"), 10, lambda _output: tally.of_junit(unit)),
-        Part("image", ("tests/testbed/vm", "image", "--suite", SUITE), 20),
+        Part("image", ("make", "image", f"SUITE={SUITE}"), 20),
         Part("conformance", ("make", "conformance", f"SUITE={SUITE}"), 20, tally.of_conformance, needs=("image",)),
         Part(
             "wire",

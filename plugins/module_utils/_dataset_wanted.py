@@ -19,7 +19,7 @@ from ._model import depth_of, is_dataset_name, parent_of, pool_of
 from ._offers import KeyFile, Secret, secret_from
 
 KEY_OPTIONS = ("key", "passphrase", "key_file")
-_ABOUT_KEYS = ("generate_key", "current", "keylocation")
+_ABOUT_KEYS = ("generate_key", "current", "keylocation", "keyformat", "pbkdf2iters")
 
 
 _KEYLOCATION = re.compile(r"prompt|file:///.*[^/]|https?://.+")
@@ -114,21 +114,30 @@ def _merged(top: t.Mapping[str, t.Any], entry: t.Mapping[str, t.Any]) -> dict[st
     """Fill an entry with those of the top level's options that can go with what it says itself."""
     given = {name: value for name, value in entry.items() if value is not None}
     properties = {**(top.get("properties") or {}), **(given.get("properties") or {})}
-    defaults = {name: value for name, value in top.items() if name not in _not_for(given)}
+    excluded = _not_for(given, top)
+    defaults = {name: value for name, value in top.items() if name not in excluded}
     return {**defaults, **given, "properties": properties}
 
 
-def _not_for(given: t.Mapping[str, t.Any]) -> set[str]:
+def _not_for(given: t.Mapping[str, t.Any], top: t.Mapping[str, t.Any]) -> set[str]:
     """Return the defaults that an entry's own options exclude."""
     excluded: set[str] = set()
-    if given.get("state", "present") != "present" or given.get("encryption") == "off":
+    has_own_key = any(name in given for name in KEY_OPTIONS)
+    if given.get("state", "present") != "present":
+        excluded.update(KEY_OPTIONS, _ABOUT_KEYS, ("encryption",))
+    if given.get("encryption") == "off":
         excluded.update(KEY_OPTIONS, _ABOUT_KEYS)
-    if any(name in given for name in KEY_OPTIONS):
+    if has_own_key:
         excluded.update(KEY_OPTIONS)
+        excluded.update({"encryption"} if top.get("encryption") == "off" else ())
     if "key" in given or "passphrase" in given:
         excluded.add("generate_key")
+        fits = (top.get("keyformat") == "passphrase") == ("passphrase" in given)
+        excluded.update(() if fits else {"keyformat"})
     if given.get("type") == "filesystem":
         excluded.update(("volsize", "sparse"))
+    if "volsize" in given:
+        excluded.add("type")
     return excluded
 
 
@@ -202,6 +211,12 @@ def _refuse_misplaced_key(entry: DatasetWanted, given: t.Sequence[str]) -> None:
         raise Refused(f"{name} was given {' and '.join(given)}. A root has one key: give one of them.")
     if entry.state != "present" and has_key:
         raise Refused(f"{name} has state {entry.state}, which takes no key. Leave the key out, or use state present.")
+    if entry.state == "inherited" and entry.is_plain:
+        raise Refused(
+            f"{name} has state inherited and encryption: off, which exclude each other. Leave one of them out."
+        )
+    if entry.keylocation is not None and (entry.state != "present" or entry.is_plain):
+        raise Refused(f"{name} was given a keylocation, which only an encryption root has. Leave it out.")
     if entry.is_plain and has_key:
         raise Refused(f"{name} was given encryption: off and a key. Leave one of them out.")
     if isinstance(entry.secret, Key) and not entry.secret.fits(entry.new_keyformat):

@@ -99,8 +99,9 @@ def refuse_unsound(entry: DatasetWanted, dataset: Dataset, tree: Tree, unreadabl
         if differs or member.name in unreadable:
             why = f"its {', '.join(differs)} differ" if differs else unreadable[member.name]
             raise Refused(
-                f"The key of {entry.name} is not touched: {member.name} inherits from {root.name}, but is wrapped with "
-                f"another key, as after a raw replication ({why}). Re-wrapping it would crash the pool."
+                f"The key of {entry.name} is not touched: {member.name} inherits from {root.name}, but {why}. "
+                "It seems to be wrapped with another key, as after a raw replication. "
+                "Re-wrapping it would crash the pool."
             )
 
 

@@ -46,7 +46,7 @@ def report(params: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
         "roots": [_root(root, observed.tree, pools) for root in roots],
         "summary": _forecast(roots, UnlockWanted(choice, offers), observed),
         "ignored": list(ignored),
-        "warnings": list(choice.missing(pools)),
+        "warnings": [*choice.missing(pools), *offers.warnings(pools)],
     }
 
 
@@ -58,8 +58,8 @@ def _observe(
     roots = choice.roots(tree, pools)
     key_files = read_key_files(host, offers.key_file_paths() | key_files_of(roots))
     verdicts = try_keys(host, {root.name: (root, offers.for_root(root, key_files).keys) for root in roots})
-    closed = (dataset for root in roots if not root.is_key_loaded for dataset in tree.domain(root.name))
-    occupied = find_occupants(host, closed)
+    due = (dataset for root in roots for dataset in tree.domain(root.name) if not dataset.is_mounted)
+    occupied = find_occupants(host, due)
     return Observed(pools, tree, key_files, verdicts, occupied), roots
 
 
@@ -133,5 +133,5 @@ def _failure(
     sentence = locked_ancestor(root, roots, wanted, observed)
     for name in failures:
         if is_below(root.name, name):
-            sentence = f"{name} above it stays locked."
+            sentence = f"{name} above it fails: {failures[name].msg}"
     return failures.get(root.name) if sentence is None else Failure("locked_ancestor", sentence)

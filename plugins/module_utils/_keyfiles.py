@@ -8,6 +8,7 @@ Private to the collection.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -113,6 +114,8 @@ def sync(path: str) -> None:
             os.close(descriptor)
         _sync_directory(os.path.dirname(path) or ".")
     except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EROFS, errno.ENOTSUP):
+            return  # a file system that is never written to
         raise CallFailed(
             f"The key file {path} cannot be made durable: {error.strerror}. Nothing uses it yet.", errno=error.errno
         ) from None

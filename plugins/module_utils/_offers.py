@@ -104,8 +104,13 @@ class Offers:
                 )
 
     def foreign_names(self, pools: t.Container[str]) -> tuple[str, ...]:
-        """Return manifest names of pools that are not imported here; they are ignored."""
-        return tuple(sorted(name for name in self.manifest if pool_of(name) not in pools))
+        """Return names in pools that are not imported here; their keys are ignored."""
+        names = {*(offer.dataset for offer in self.secrets), *self.manifest}
+        return tuple(sorted(name for name in names if pool_of(name) not in pools))
+
+    def warnings(self, pools: t.Container[str]) -> tuple[str, ...]:
+        names = ", ".join(self.foreign_names(pools))
+        return (f"Keys for datasets of pools that are not imported were ignored: {names}.",) if names else ()
 
 
 def _resolve(secret: Secret, root: Dataset, key_files: KeyFiles) -> Key | None:

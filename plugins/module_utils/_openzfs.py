@@ -347,6 +347,8 @@ class OpenZFS:
         if creation.key is not None and creation.keylocation != "prompt":
             try:
                 self.set_properties(creation.name, {"keylocation": creation.keylocation})
+            except StateUnknown:
+                raise
             except CallFailed:
                 self.destroy(creation.name)
                 raise

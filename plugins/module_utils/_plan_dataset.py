@@ -9,7 +9,7 @@ Private to the collection.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import _hierarchy, _keyfiles, _properties
 from ._dataset_wanted import BatchWanted, DatasetWanted
@@ -22,6 +22,7 @@ from ._offers import KeyFile
 from ._plan import Group, Observed, Plan
 from ._plan_key import (
     NewKey,
+    key_drift,
     new_key,
     offered_key,
     plan_inherited,
@@ -38,6 +39,7 @@ from ._steps import (
     Mount,
     SetProperties,
     Step,
+    SyncKeyFile,
 )
 
 
@@ -61,28 +63,48 @@ def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]
             secrets = (serving_secret(entry, root), entry.current)
             keys = [offered_key(secret, root, key_files) for secret in secrets]
             candidates[root.name] = (root, [key for key in keys if key is not None])
-    new = (entry for entry in wanted.entries if entry.state != "absent" and tree.get(entry.name) is None)
-    occupied = find_occupants(host, (_predicted(entry, tree) for entry in new))
-    verdicts = try_keys(host, candidates)
-    unreadable = find_unreadable(host, (each for entry in wanted.entries for each in _at_risk(entry, tree)))
-    return Observed(pools, tree, key_files, verdicts, occupied, unreadable)
+    occupied = find_occupants(host, _to_be_mounted(wanted, tree))
+    observed = Observed(pools, tree, key_files, try_keys(host, candidates), occupied)
+    at_risk = (each for entry in wanted.entries for each in _at_risk(entry, observed))
+    return replace(observed, unreadable=find_unreadable(host, at_risk))
 
 
-def _at_risk(entry: DatasetWanted, tree: Tree) -> t.Iterator[Dataset]:
+def _to_be_mounted(wanted: BatchWanted, tree: Tree) -> t.Iterator[Dataset]:
+    """Yield, as they will be, new datasets and those that get another mountpoint."""
+    for entry in wanted.entries:
+        dataset = tree.get(entry.name)
+        if entry.state == "absent":
+            continue
+        if dataset is None:
+            dataset = _predicted(entry, tree)
+            yield dataset
+        elif entry.properties.get("mountpoint", dataset.value("mountpoint")) != dataset.value("mountpoint"):
+            dataset = dataset.with_values(entry.properties)
+            yield dataset
+        tree = tree.with_dataset(dataset)
+
+
+def _at_risk(entry: DatasetWanted, observed: Observed) -> t.Iterator[Dataset]:
     """Yield what has to be read from before a key is changed: unmounted, so nothing proves that its root's key fits.
 
     A dataset that its root's key does not unwrap makes the kernel panic during the change (openzfs/zfs#17425).
     """
+    tree = observed.tree
     dataset = tree.get(entry.name)
     if dataset is None or not dataset.is_key_loaded or entry.state == "absent":
         return
     converts = dataset.is_encryption_root == (entry.state == "inherited")
-    if not converts and not entry.change:
+    if not converts and not (entry.change and _is_to_change(entry, dataset, observed)):
         return
     for member in tree.members(dataset.encryption_root or dataset.name):
         affected = dataset.is_encryption_root or member.name == dataset.name or is_below(member.name, dataset.name)
         if affected and not member.is_mounted and member.value("volmode") != "none":
             yield member
+
+
+def _is_to_change(entry: DatasetWanted, root: Dataset, observed: Observed) -> bool:
+    key = offered_key(serving_secret(entry, root), root, observed.key_files)
+    return key is None or bool(key_drift(entry, root)) or observed.verdict(root.name, key).outcome != "opens"
 
 
 def _paths(entry: DatasetWanted, tree: Tree) -> t.Iterator[str]:
@@ -158,10 +180,17 @@ def _plan_state(entry: DatasetWanted, dataset: Dataset | None, tree: Tree, obser
     if entry.state == "present" and not entry.is_plain:
         key_steps = plan_own_root(entry, dataset, tree, observed)
     changed = _changed_properties(entry, dataset)
+    _refuse_occupied(entry, dataset.with_values(changed), observed, changed)
     if any(isinstance(step, ChangeKey) for step in key_steps):
         changed.pop("keylocation", None)
-    steps = (*key_steps, *_set_properties(dataset, changed))
-    return _Planned(steps, tree.with_dataset(_after(dataset, steps)) if steps else tree)
+    steps = (*_synced(entry, changed, observed), *key_steps, *_set_properties(dataset, changed))
+    return _Planned(steps, _after(tree, dataset, steps) if steps else tree)
+
+
+def _synced(entry: DatasetWanted, changed: t.Mapping[str, str], observed: Observed) -> tuple[Step, ...]:
+    """A file that becomes the place of a key has to be durable first."""
+    path = changed.get("keylocation", "").removeprefix("file://")
+    return (SyncKeyFile(entry.name, path),) if observed.key_files.get(path) is not None else ()
 
 
 def _plan_absent(entry: DatasetWanted, dataset: Dataset | None, tree: Tree) -> _Planned:
@@ -192,13 +221,11 @@ def _plan_creation(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Pla
     if parent is not None:
         _refuse_bad_place(entry, parent)
         _hierarchy.refuse_bad_creation(entry, parent, tree)
-    if predicted.is_mounted_by_default and predicted.value("mountpoint") in observed.occupied:
-        path = predicted.value("mountpoint")
-        raise Refused(f"{entry.name} would be mounted on {path}, which {observed.occupied[path]}")
+    _refuse_occupied(entry, predicted, observed, ("mountpoint",))
     new = NewKey(None)
     properties = dict(entry.properties)
     if entry.state == "present" and not entry.is_plain:
-        refuse_key_file_inside(entry, predicted)
+        refuse_key_file_inside(entry, (predicted,))
         new = new_key(entry, observed, entry.secret)
         properties.update(_encryption_properties(entry))
     elif entry.encryption is not None:
@@ -228,6 +255,12 @@ def _refuse_bad_place(entry: DatasetWanted, parent: Dataset) -> None:
         )
     if parent.is_volume:
         raise Refused(f"{entry.name} cannot be created: {parent.name} is a volume, nothing can lie below it.")
+
+
+def _refuse_occupied(entry: DatasetWanted, dataset: Dataset, observed: Observed, changed: t.Container[str]) -> None:
+    path = dataset.value("mountpoint")
+    if "mountpoint" in changed and dataset.is_mounted_by_default and path in observed.occupied:
+        raise Refused(f"{entry.name} would be mounted on {path}, which {observed.occupied[path]}")
 
 
 def _encryption_properties(entry: DatasetWanted) -> dict[str, str]:
@@ -283,11 +316,23 @@ def _set_properties(dataset: Dataset, changed: t.Mapping[str, str]) -> tuple[Ste
     return (SetProperties(dataset.name, changed, {name: dataset.value(name) for name in changed}),)
 
 
-def _after(dataset: Dataset, steps: t.Iterable[Step]) -> Dataset:
+def _after(tree: Tree, dataset: Dataset, steps: t.Iterable[Step]) -> Tree:
+    """Return the tree as these steps leave it: what inherits a key follows its root."""
     for step in steps:
+        if isinstance(step, (ChangeKey, InheritKey)):
+            source = step.after if isinstance(step, ChangeKey) else _shown(t.cast(Dataset, tree.parent(dataset.name)))
+            wrap = {name: source[name] for name in ("encryptionroot", "keyformat", "pbkdf2iters") if name in source}
+            for member in tree.members(dataset.encryption_root or dataset.name):
+                if dataset.is_encryption_root or member.name == dataset.name or is_below(member.name, dataset.name):
+                    tree = tree.with_dataset(member.with_values({**wrap, "pbkdf2salt": "unknown"}))
         if isinstance(step, (ChangeKey, InheritKey, SetProperties)):
-            dataset = dataset.with_values({name: value for name, value in step.after.items() if name != "wrapping_key"})
-    return dataset
+            values = {name: value for name, value in step.after.items() if name != "wrapping_key"}
+            tree = tree.with_dataset(t.cast(Dataset, tree.get(dataset.name)).with_values(values))
+    return tree
+
+
+def _shown(dataset: Dataset) -> dict[str, str]:
+    return {name: dataset.value(name) for name in ("encryptionroot", "keyformat", "pbkdf2iters", "pbkdf2salt")}
 
 
 def _predicted(entry: DatasetWanted, tree: Tree) -> Dataset:

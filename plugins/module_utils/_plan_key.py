@@ -20,7 +20,7 @@ from ._keys import Key
 from ._model import Dataset, Tree
 from ._offers import KeyFile, Secret
 from ._plan import Observed
-from ._steps import ChangeKey, GenerateKeyFile, InheritKey, LoadKey, Step, SyncKeyFile, UnloadKey
+from ._steps import ChangeKey, GenerateKeyFile, InheritKey, LoadKey, ProveReadable, Step, SyncKeyFile, UnloadKey
 
 
 def serving_secret(entry: DatasetWanted, root: Dataset | None) -> Secret | None:
@@ -84,13 +84,14 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
         )
     key = _keys.from_file(content, entry.new_keyformat, path=secret.path)
     _keys.refuse_unsettable(key, whose=entry.name)
+    _refuse_location_with_another_key(entry, key, observed)
     return NewKey(key, (SyncKeyFile(entry.name, secret.path),))
 
 
 def _refuse_location_with_another_key(entry: DatasetWanted, key: Key, observed: Observed) -> None:
     """Refuse a ``keylocation`` whose file is there and holds something else: the next boot would find it."""
     path = (entry.keylocation or "").removeprefix("file://")
-    content = observed.key_files.get(path)
+    content = None if path == entry.key_file else observed.key_files.get(path)
     if content is not None and _keys.from_file(content, entry.new_keyformat, path=path) != key:
         raise Refused(
             f"keylocation of {entry.name} would be {path}, which holds another key than the one given. "
@@ -98,18 +99,20 @@ def _refuse_location_with_another_key(entry: DatasetWanted, key: Key, observed: 
         )
 
 
-def refuse_key_file_inside(entry: DatasetWanted, dataset: Dataset) -> None:
-    """Refuse a key file that could be read only while the dataset is unlocked.
+def refuse_key_file_inside(entry: DatasetWanted, opened: t.Iterable[Dataset]) -> None:
+    """Refuse a key file that could be read only while what it opens is unlocked.
 
     A root file system is let through: its key travels in the initramfs.
     """
-    mountpoint = dataset.value("mountpoint")
     path = entry.key_file or ""
-    if mountpoint.startswith("/") and mountpoint != "/" and path.startswith(mountpoint + "/"):
-        raise Refused(
-            f"The key file {path} lies inside {entry.name}, which it is to open, and could not be read when that "
-            "is locked. Keep it elsewhere."
-        )
+    for dataset in opened:
+        mountpoint = dataset.value("mountpoint")
+        holds_files = mountpoint.startswith("/") and mountpoint != "/" and dataset.value("canmount") != "off"
+        if dataset.is_encrypted and holds_files and path.startswith(mountpoint + "/"):
+            raise Refused(
+                f"The key file {path} of {entry.name} lies inside {dataset.name}, which it is to open, and could not "
+                "be read when that is locked. Keep it elsewhere."
+            )
 
 
 def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Step, ...]:
@@ -121,12 +124,12 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
         )
     if not dataset.is_encryption_root:
         return _plan_conversion(entry, dataset, tree, observed)
-    drift = _key_drift(entry, dataset)
+    drift = key_drift(entry, dataset)
     if entry.secret is None:
         if drift:
             raise Refused(f"{entry.name}: {drift}. To change it give the key, and update_key: always.")
         return ()
-    refuse_key_file_inside(entry, dataset)
+    refuse_key_file_inside(entry, tree.members(dataset.name))
     serving = t.cast(Secret, serving_secret(entry, dataset))
     if isinstance(serving, KeyFile) and observed.key_files.get(serving.path) is None:
         raise Refused(
@@ -137,7 +140,8 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
     verdict = WRONG if offered is None else observed.verdict(dataset.name, offered)
     if verdict.outcome == "unknown":
         raise Refused(f"Whether the key given opens {entry.name} could not be found out: {verdict.detail}.")
-    if verdict.outcome == "opens":
+    if offered is not None and verdict.outcome == "opens":
+        _refuse_location_with_another_key(_settled(entry, dataset), offered, observed)
         wish = _Change(drift, serving, offered)
         return _plan_change(_settled(entry, dataset), dataset, tree, observed, wish) if drift else ()
     if serving != entry.secret:
@@ -167,7 +171,7 @@ def _settled(entry: DatasetWanted, root: Dataset) -> DatasetWanted:
     return replace(entry, keyformat=keyformat, pbkdf2iters=entry.pbkdf2iters or iterations)
 
 
-def _key_drift(entry: DatasetWanted, root: Dataset) -> str:
+def key_drift(entry: DatasetWanted, root: Dataset) -> str:
     """Say in which asked-for attribute of its key a root differs, empty if in none."""
     if entry.keyformat is not None and entry.keyformat != root.keyformat:
         return f"keyformat is {root.keyformat}, asked for is {entry.keyformat}"
@@ -206,7 +210,9 @@ def _plan_change(
     change = ChangeKey(root, entry.new_keyformat, new.key, location, entry.new_iterations, replaced)
     if root.is_key_loaded:
         return (*new.steps, change)
-    return (*new.steps, LoadKey(root, current), change, UnloadKey(root.name))
+    # Nothing could be read while it was locked: a member that another key wraps would crash the pool in the change.
+    proofs = [ProveReadable(member) for member in tree.members(root.name) if member.value("volmode") != "none"]
+    return (*new.steps, LoadKey(root, current), *proofs, change, UnloadKey(root.name))
 
 
 def _plan_conversion(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Step, ...]:
@@ -221,7 +227,7 @@ def _plan_conversion(entry: DatasetWanted, dataset: Dataset, tree: Tree, observe
             f"{entry.name} cannot get a key of its own while it is locked. Unlock {dataset.encryption_root} first."
         )
     _hierarchy.refuse_unsound(entry, dataset, tree, observed.unreadable)
-    refuse_key_file_inside(entry, dataset)
+    refuse_key_file_inside(entry, tree.at_or_below(dataset.name))
     new = new_key(entry, observed, entry.secret)
     _hierarchy.refuse_keyed_below_passphrase(entry, tree.parent(dataset.name), tree)
     _hierarchy.refuse_passphrase_above_keyed(entry, dataset, tree)

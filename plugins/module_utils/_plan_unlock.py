@@ -95,7 +95,7 @@ def plan_unlock(wanted: UnlockWanted, observed: Observed) -> Plan:
         failures,
         tuple(root.name for root in roots if root.is_key_loaded == is_unlocked),
         wanted.choice.missing(observed.pools),
-        _ignored(wanted, observed),
+        wanted.offers.warnings(observed.pools),
     )
 
 
@@ -243,8 +243,3 @@ def _refuse_unlocked_below(chosen: t.Sequence[Dataset], observed: Observed) -> N
                     f"{root.name} cannot be locked alone: {below.name} below it is unlocked. "
                     f"Lock {below.name} first, or set recursive: true."
                 )
-
-
-def _ignored(wanted: UnlockWanted, observed: Observed) -> tuple[str, ...]:
-    names = wanted.offers.foreign_names(observed.pools)
-    return (f"The manifest also names datasets of pools that are not imported: {', '.join(names)}.",) if names else ()

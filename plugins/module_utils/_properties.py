@@ -19,12 +19,12 @@ IMMUTABLE = frozenset({"encryption", "casesensitivity", "normalization", "utf8on
 HAVE_OPTIONS = frozenset({"encryption", "keyformat", "keylocation", "pbkdf2iters", "volsize"})
 
 # Values that OpenZFS takes and prints under another name (zfs_prop.c: the first name of an index wins).
-_ALIASES: dict[str, dict[str, str]] = {
-    "acltype": {"posixacl": "posix", "noacl": "off"},
-    "aclinherit": {"secure": "restricted"},
-    "compression": {"gzip-6": "gzip"},
-    "volmode": {"geom": "full"},
-    "xattr": {"on": "sa"},
+_ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
+    "acltype": {"posixacl": ("posix",), "noacl": ("off",)},
+    "aclinherit": {"secure": ("restricted",)},
+    "compression": {"gzip-6": ("gzip",)},
+    "volmode": {"geom": ("full",)},
+    "xattr": {"on": ("sa", "dir")},  # by version
 }
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGTPEZ]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
@@ -48,7 +48,7 @@ def size(value: str) -> int | None:
 
 def is_same(name: str, wanted: str, observed: str) -> bool:
     """Tell whether a wanted property value means what ``zfs get -p`` printed."""
-    if _ALIASES.get(name, {}).get(wanted, wanted) == observed or (wanted == "none" and observed == "0"):
+    if observed in (wanted, *_ALIASES.get(name, {}).get(wanted, ())) or (wanted == "none" and observed == "0"):
         return True
     return observed.isdigit() and size(wanted) == int(observed)
 

@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from . import _keys
-from ._errors import CallFailed, EncryptionError, KeyInDoubt
+from ._errors import CallFailed, EncryptionError, KeyInDoubt, unforeseen
 from ._host import Creation, Host, KeyChange
 from ._keys import Key
 from ._model import Dataset
@@ -176,9 +176,9 @@ class ChangeKey:
         try:
             host.change_key(KeyChange(self.dataset, self.keyformat, key, self.keylocation, self.iterations))
             self._prove(host, key)
-        except EncryptionError as error:
+        except Exception as error:
             if isinstance(error, KeyInDoubt) or not self._is_unchanged(host):
-                raise KeyInDoubt(str(error)) from None
+                raise KeyInDoubt(str(error) if isinstance(error, EncryptionError) else unforeseen(error)) from None
             raise
 
     def _is_unchanged(self, host: Host) -> bool:
@@ -188,7 +188,7 @@ class ChangeKey:
             if now is None or any(now.value(name) != self.old.value(name) for name in _KEY_PROPERTIES):
                 return False
             return self.replaced is None or host.verify(now, self.replaced).outcome == "opens"
-        except EncryptionError:
+        except Exception:  # noqa: BLE001  # whatever it was, nothing is certain
             return False
 
     def _prove(self, host: Host, key: Key) -> None:

@@ -50,13 +50,13 @@ class SecretAction(ActionBase):
     def _with_manifest(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         """Read a manifest that lies on the controller, decrypting it in memory where ansible-vault protects it."""
         path, content = arguments.get("manifest"), arguments.get("manifest_content")
+        if path is not None and content is not None:
+            raise AnsibleActionFail("manifest and manifest_content were both given. Give one of them.")
         if isinstance(content, str):
             # A dict is masked by its values, a text only as a whole.
             return {**arguments, "manifest_content": self._parsed(content, "in manifest_content")}
-        if path is None or boolean(arguments.get("remote_src", False)):
+        if path is None or boolean(arguments.get("remote_src") or False, strict=False):
             return arguments
-        if content is not None:
-            raise AnsibleActionFail("manifest and manifest_content were both given. Give one of them.")
         try:
             found = self._find_needle("files", path)  # type: ignore[no-untyped-call]
             text = self._loader.get_text_file_contents(found)

@@ -119,7 +119,7 @@ def test_check_mode_foretells_a_second_run_is_unchanged_and_a_refusal_changes_no
         assert not [step for step in foresee(again).done if step.before != step.after]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(requests)
 def test_whatever_was_locked_opens_again_with_the_keys_that_were_given(sequence: list[dict[str, t.Any]]) -> None:
     host = FakeOpenZFS("tank")

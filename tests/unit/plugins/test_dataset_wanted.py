@@ -30,6 +30,8 @@ from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
             {"state": "inherited", "key": KEY_TEXT}, "state inherited, which takes no key", id="inherited key"
         ),
         pytest.param({"state": "absent", "key": KEY_TEXT}, "state absent, which takes no key", id="absent key"),
+        pytest.param({"state": "inherited", "encryption": "off"}, "exclude each other", id="inherited and off"),
+        pytest.param({"state": "inherited", "keylocation": "prompt"}, "which only an encryption root has", id="where"),
         pytest.param({"encryption": "off", "key": KEY_TEXT}, "encryption: off and a key", id="plain key"),
         pytest.param({"generate_key": True}, "generate_key for tank/a needs key_file", id="generated nowhere"),
         pytest.param(
@@ -143,3 +145,23 @@ def test_defaults_that_an_entry_excludes_do_not_reach_it() -> None:
 
 def test_no_datasets_at_all_are_a_fleets_everyday() -> None:
     assert batch_wanted({"datasets": []}).entries == ()
+
+
+def test_what_an_entry_says_of_its_key_outweighs_the_defaults() -> None:
+    worded, keyed, volume, child = batch_wanted(
+        {
+            "keyformat": "raw",
+            "encryption": "off",
+            "type": "filesystem",
+            "datasets": [
+                {"name": "tank/a", "passphrase": "correct horse"},
+                {"name": "tank/b", "key": KEY_TEXT},
+                {"name": "tank/c", "key": KEY_TEXT, "volsize": "1G"},
+                {"name": "tank/d", "state": "inherited"},
+            ],
+        }
+    ).entries
+    assert (worded.new_keyformat, worded.is_plain) == ("passphrase", False)
+    assert (keyed.new_keyformat, keyed.is_plain, keyed.is_volume) == ("raw", False, False)
+    assert volume.is_volume
+    assert not child.is_plain

@@ -15,7 +15,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import K
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
 from .conftest import Run
-from .trees import KEY, KEY_TEXT, OTHER_KEY_TEXT, PASSPHRASE
+from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
 
 WORDS = "correct horse"
 TREE: list[dict[str, t.Any]] = [
@@ -170,10 +170,11 @@ def test_a_key_that_cannot_be_proven_after_its_change_is_in_doubt_and_stays_load
         ("change_key", StateUnknown("zfs gave no answer for 300 s.")),
         ("change_key", CallFailed("zfs gave no answer that means anything.")),
         ("dataset", CallFailed("zfs gave no answer that means anything.")),
+        ("dataset", KeyError("zfs gave no answer that a program understands")),
     ],
 )
 def test_a_change_that_may_have_happened_unloads_nothing_and_counts_as_a_change(
-    locked: FakeOpenZFS, run: Run, call: str, error: CallFailed
+    locked: FakeOpenZFS, run: Run, call: str, error: Exception
 ) -> None:
     wish: dict[str, t.Any] = {"key": OTHER_KEY_TEXT, "update_key": "always", "current": {"key": KEY_TEXT}}
     change_key = locked.change_key
@@ -188,7 +189,7 @@ def test_a_change_that_may_have_happened_unloads_nothing_and_counts_as_a_change(
         locked.fail_on("dataset", "tank/keyed", error)
     result = run("zfs_dataset_key", name="tank/keyed", **wish)
     assert result["failed"]
-    assert "gave no answer" in result["msg"]
+    assert "gave no answer" in result["msg"] or "KeyError" in result["msg"]
     assert result["changed"]
     assert ("unload_key", "tank/keyed") not in locked.calls
 
@@ -199,6 +200,34 @@ def test_a_change_that_did_not_happen_is_taken_back(locked: FakeOpenZFS, run: Ru
     result = run("zfs_dataset_key", name="tank/keyed", **wish)
     assert (result["changed"], result["actions"]) == (False, [])
     assert locked.calls[-1] == ("unload_key", "tank/keyed")
+
+
+def test_a_locked_root_above_an_unreadable_replica_keeps_its_key(host: FakeOpenZFS, run: Run) -> None:
+    pair = [{"name": "tank/src", "key": OTHER_KEY_TEXT}, {"name": "tank/r", "key": KEY_TEXT}]
+    run("zfs_dataset_key", datasets=pair)
+    host.replicate("tank/src", "tank/r/c", properties=False)
+    replica = host.dataset("tank/r/c")
+    assert replica is not None
+    host.load_key(replica, OTHER_KEY)
+    run("zfs_dataset_key", name="tank/r/c", state="inherited")
+    host.replicate("tank/src", "tank/r/c", properties=False)
+    run("zfs_unlock", name="tank/r", state="locked", verify_key=False)
+    wish: dict[str, t.Any] = {"key": "0c" * 32, "update_key": "always", "current": {"key": KEY_TEXT}}
+    result = run("zfs_dataset_key", name="tank/r", **wish)
+    assert result["failed"]
+    assert ("change_key", "tank/r") not in host.calls
+    assert host.calls[-1] == ("unload_key", "tank/r")
+
+
+def test_an_occupied_place_is_found_below_a_parent_of_the_same_batch(host: FakeOpenZFS, run: Run) -> None:
+    host.occupied["/srv/b"] = "is not empty."
+    batch = [
+        {"name": "tank/a", "key": KEY_TEXT, "properties": {"mountpoint": "/srv", "canmount": "off"}},
+        {"name": "tank/a/b", "state": "inherited"},
+    ]
+    assert "would be mounted on /srv/b" in run("zfs_dataset_key", check=True, datasets=batch)["msg"]
+    assert run("zfs_dataset_key", datasets=batch)["failed"]
+    assert host.changes == []
 
 
 def test_a_key_file_that_was_there_is_made_durable_before_it_is_used(host: FakeOpenZFS, run: Run) -> None:

@@ -257,7 +257,8 @@ def test_a_volume_grows_and_never_shrinks() -> None:
 def test_a_key_location_is_set_without_touching_the_key() -> None:
     seen = observed(root("tank/a"), opens={"tank/a": KEY}, key_files={"/k": KEY_TEXT.encode()})
     planned = plan(seen, key_file="/k")
-    assert planned.groups[0].steps[0].after == {"keylocation": "file:///k"}
+    assert steps(planned) == ["sync_key_file tank/a", "set_properties tank/a"]
+    assert planned.groups[0].steps[1].after == {"keylocation": "file:///k"}
 
 
 def test_a_rotated_key_file_satisfies_the_one_that_is_named() -> None:
@@ -286,9 +287,20 @@ def test_a_key_is_changed_after_the_present_one_was_verified() -> None:
     assert (step.key, step.replaced, step.keyformat, step.keylocation) == (OTHER_KEY, KEY, "hex", "prompt")
 
 
-def test_a_locked_root_is_unlocked_for_the_change_and_locked_again() -> None:
-    seen = observed(root("tank/a", locked=True), wrong={"tank/a": OTHER_KEY}, opens={"tank/a": KEY})
-    assert steps(change(seen)) == ["load_key tank/a", "change_key tank/a", "unload_key tank/a"]
+def test_a_locked_root_is_unlocked_for_the_change_its_members_read_and_locked_again() -> None:
+    seen = observed(
+        root("tank/a", locked=True),
+        inheriting("tank/a/b", "tank/a", locked=True),
+        wrong={"tank/a": OTHER_KEY},
+        opens={"tank/a": KEY},
+    )
+    assert steps(change(seen)) == [
+        "load_key tank/a",
+        "prove_readable tank/a",
+        "prove_readable tank/a/b",
+        "change_key tank/a",
+        "unload_key tank/a",
+    ]
 
 
 def test_a_key_that_verifies_is_not_changed_again() -> None:
@@ -350,7 +362,8 @@ def test_the_location_goes_with_the_key_also_when_the_root_is_locked() -> None:
         key_files={"/k": OTHER_KEY_TEXT.encode()},
     )
     planned = plan(seen, key_file="/k", current=NOW, update_key="always")
-    assert steps(planned) == ["sync_key_file tank/a", "load_key tank/a", "change_key tank/a", "unload_key tank/a"]
+    assert steps(planned)[-2:] == ["change_key tank/a", "unload_key tank/a"]
+    assert only_change(planned).keylocation == "file:///k"
 
 
 @pytest.mark.parametrize(
@@ -420,9 +433,50 @@ def test_a_key_file_inside_what_it_opens_is_refused() -> None:
     assert "lies inside tank/a" in refusal(there, key_file="/tank/a/k")
 
 
+def test_a_key_file_inside_a_member_is_refused_and_an_unmounted_place_is_not() -> None:
+    files: dict[str, bytes | None] = {"/srv/keys/k": KEY_TEXT.encode(), "/var/lib/k": KEY_TEXT.encode()}
+    members = (
+        root("tank/a", mountpoint="/var", canmount="off", mounted="no"),
+        inheriting("tank/a/keys", "tank/a", mountpoint="/srv/keys"),
+    )
+    seen = observed(*members, opens={"tank/a": KEY}, key_files=files)
+    assert "lies inside tank/a/keys" in refusal(seen, key_file="/srv/keys/k")
+    assert plan(seen, key_file="/var/lib/k").groups
+
+
 def test_a_location_that_holds_another_key_is_refused() -> None:
-    seen = observed(key_files={"/k": OTHER_KEY_TEXT.encode()})
-    assert "holds another key than the one given" in refusal(seen, key=KEY_TEXT, keylocation="file:///k")
+    files: dict[str, bytes | None] = {"/k": OTHER_KEY_TEXT.encode(), "/mine": KEY_TEXT.encode()}
+    there = observed(root("tank/a"), opens={"tank/a": KEY}, key_files=files)
+    for seen in (observed(key_files=files), there):
+        for key in ({"key": KEY_TEXT}, {"key_file": "/mine"}):
+            sentence = refusal(seen, **key, keylocation="file:///k")
+            assert "holds another key than the one given" in sentence
+
+
+def test_a_batch_may_change_a_root_and_free_what_inherits_from_it() -> None:
+    seen = observed(
+        root("tank/a", keyformat="passphrase"),
+        inheriting("tank/a/b", "tank/a", keyformat="passphrase"),
+        inheriting("tank/a/b/c", "tank/a", keyformat="passphrase"),
+        opens={"tank/a": PASSPHRASE},
+        wrong={"tank/a": KEY},
+    )
+    entries: list[Params] = [
+        {"name": "tank/a", "key": KEY_TEXT, "current": {"passphrase": "correct horse"}, "update_key": "always"},
+        {"name": "tank/a/b", "key": OTHER_KEY_TEXT},
+        {"name": "tank/a/b/c", "key": KEY_TEXT},
+    ]
+    planned = plan(seen, datasets=entries)
+    assert steps(planned) == ["change_key tank/a", "change_key tank/a/b", "change_key tank/a/b/c"]
+    last = planned.groups[-1].steps[-1]
+    assert isinstance(last, ChangeKey)
+    assert last.old.encryption_root == "tank/a/b"
+
+
+def test_an_occupied_new_mountpoint_of_an_existing_dataset_is_refused() -> None:
+    seen = observed(root("tank/a"), opens={"tank/a": KEY}, occupied={"/srv": "is not empty."})
+    assert "would be mounted on /srv" in refusal(seen, key=KEY_TEXT, properties={"mountpoint": "/srv"})
+    assert plan(seen, key=KEY_TEXT, properties={"mountpoint": "/srv", "canmount": "noauto"}).groups
 
 
 def test_an_address_is_not_kept_for_a_key_that_it_does_not_serve() -> None:

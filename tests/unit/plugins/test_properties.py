@@ -68,6 +68,8 @@ def test_a_size_that_is_none_is_refused(text: str) -> None:
         ("aclinherit", "secure", "restricted"),
         ("compression", "gzip-6", "gzip"),
         ("volmode", "geom", "full"),
+        ("xattr", "on", "sa"),
+        ("xattr", "on", "dir"),
     ],
 )
 def test_a_value_is_known_under_the_name_that_openzfs_prints(name: str, wanted: str, observed: str) -> None:
