@@ -145,7 +145,7 @@ def _entry(options: t.Mapping[str, t.Any]) -> DatasetWanted:
     name = options["name"]
     state: State = options.get("state") or "present"
     given = options.get("properties") or {}
-    properties = {key: _properties.text(value) for key, value in given.items() if value is not None}
+    properties = {key: _properties.text(key, value) for key, value in given.items() if value is not None}
     secret = secret_from(options, whose=name) if any(options.get(key) is not None for key in KEY_OPTIONS) else None
     current = options.get("current")
     kind = options.get("type")

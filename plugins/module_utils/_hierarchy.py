@@ -13,7 +13,7 @@ import typing as t
 
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
-from ._model import Dataset, Tree, is_below
+from ._model import Dataset, Tree
 
 _WRAPPED_WITH = ("keyformat", "pbkdf2salt", "pbkdf2iters")
 _WAY_OUT = "Set hierarchy: openzfs to allow it."
@@ -86,10 +86,8 @@ def refuse_unsound(entry: DatasetWanted, dataset: Dataset, tree: Tree, unreadabl
     A raw incremental receive brings the sender's wrapped key but leaves the reference to the local root. Re-wrapping
     such a dataset fails in the middle of the transaction and takes the pool down (openzfs/zfs#12614, #17425).
     """
-    for member in tree.members(dataset.encryption_root or dataset.name):
-        root = tree.get(member.encryption_root or "") or dataset
-        if dataset.name not in (root.name, member.name) and not is_below(member.name, dataset.name):
-            continue
+    root = tree.get(dataset.encryption_root or "") or dataset
+    for member in tree.rewrapped_with(dataset):
         if member.value("receive_resume_token") != "-":
             raise Refused(
                 f"The key of {entry.name} is not touched: {member.name} still receives a replica. "

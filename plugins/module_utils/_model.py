@@ -160,6 +160,12 @@ def is_below(name: str, ancestor: str) -> bool:
     return name.startswith(ancestor + "/")
 
 
+def _follows(member: Dataset, above: str) -> bool:
+    """Tell whether a dataset lies at or below another one, or is a clone of something there."""
+    origin = member.value("origin").partition("@")[0]
+    return above in (member.name, origin) or is_below(member.name, above) or is_below(origin, above)
+
+
 @dataclass(frozen=True)
 class Tree:
     """All datasets that were read, by name. Looking below a dataset costs what it finds, not the whole tree."""
@@ -224,6 +230,21 @@ class Tree:
             if not dataset.is_encrypted and nearest is not None and nearest.name == root:
                 found[dataset.name] = dataset
         return tuple(sorted(found.values(), key=lambda dataset: (dataset.value("mountpoint") + "/", dataset.name)))
+
+    def rewrapped_with(self, dataset: Dataset) -> tuple[Dataset, ...]:
+        """Return what a change of this dataset's key wraps anew: a root's members, else what hangs below it.
+
+        Clones follow their origin, wherever they lie.
+        """
+        members = self.members(dataset.encryption_root or dataset.name)
+        if dataset.is_encryption_root:
+            return members
+        found: set[str] = set()
+        reached = {dataset.name}
+        while reached != found:
+            found = reached
+            reached = {member.name for member in members if any(_follows(member, above) for above in found)}
+        return tuple(member for member in members if member.name in found)
 
     def with_dataset(self, dataset: Dataset) -> Tree:
         """Return the tree as it would be with this dataset added or replaced."""

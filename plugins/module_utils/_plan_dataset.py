@@ -96,9 +96,8 @@ def _at_risk(entry: DatasetWanted, observed: Observed) -> t.Iterator[Dataset]:
     converts = dataset.is_encryption_root == (entry.state == "inherited")
     if not converts and not (entry.change and _is_to_change(entry, dataset, observed)):
         return
-    for member in tree.members(dataset.encryption_root or dataset.name):
-        affected = dataset.is_encryption_root or member.name == dataset.name or is_below(member.name, dataset.name)
-        if affected and not member.is_mounted and member.value("volmode") != "none":
+    for member in tree.rewrapped_with(dataset):
+        if not member.is_mounted and member.value("volmode") != "none":
             yield member
 
 
@@ -322,9 +321,8 @@ def _after(tree: Tree, dataset: Dataset, steps: t.Iterable[Step]) -> Tree:
         if isinstance(step, (ChangeKey, InheritKey)):
             source = step.after if isinstance(step, ChangeKey) else _shown(t.cast(Dataset, tree.parent(dataset.name)))
             wrap = {name: source[name] for name in ("encryptionroot", "keyformat", "pbkdf2iters") if name in source}
-            for member in tree.members(dataset.encryption_root or dataset.name):
-                if dataset.is_encryption_root or member.name == dataset.name or is_below(member.name, dataset.name):
-                    tree = tree.with_dataset(member.with_values({**wrap, "pbkdf2salt": "unknown"}))
+            for member in tree.rewrapped_with(dataset):
+                tree = tree.with_dataset(member.with_values({**wrap, "pbkdf2salt": "unknown"}))
         if isinstance(step, (ChangeKey, InheritKey, SetProperties)):
             values = {name: value for name, value in step.after.items() if name != "wrapping_key"}
             tree = tree.with_dataset(t.cast(Dataset, tree.get(dataset.name)).with_values(values))

@@ -31,10 +31,16 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGTPEZ]?)(?:i?B)?", re.IGNORECASE | re.AS
 _UNITS = {unit: 1024**power for power, unit in enumerate(("", "K", "M", "G", "T", "P", "E", "Z"))}
 
 
-def text(value: t.Any) -> str:
-    """Write a YAML value as OpenZFS does: booleans are ``on`` and ``off``."""
+def text(name: str, value: t.Any) -> str:
+    """Write a YAML value as OpenZFS does: booleans are ``on`` and ``off``.
+
+    Raises:
+        Refused: it is a list or a mapping.
+    """
     if isinstance(value, bool):
         return "on" if value else "off"
+    if not isinstance(value, (str, int, float)):
+        raise Refused(f"Property {name} was given a {type(value).__name__}; a property is one text or number.")
     return str(value)
 
 
@@ -50,6 +56,8 @@ def is_same(name: str, wanted: str, observed: str) -> bool:
     """Tell whether a wanted property value means what ``zfs get -p`` printed."""
     if observed in (wanted, *_ALIASES.get(name, {}).get(wanted, ())) or (wanted == "none" and observed == "0"):
         return True
+    if wanted == "auto" and observed.isdigit():
+        return observed != "0"  # refreservation shows the space that it came to
     return observed.isdigit() and size(wanted) == int(observed)
 
 

@@ -85,3 +85,19 @@ def test_a_domain_is_what_opens_and_closes_with_a_root_outermost_mount_first() -
     )
     assert names(here.domain("tank/a")) == ["tank/a/y", "tank/a/x", "tank/a", "tank/a/plain"]
     assert names(here.domain("tank/a/own")) == ["tank/a/own", "tank/a/own/plain"]
+
+
+def test_a_changed_key_reaches_members_below_and_clones_of_them_elsewhere() -> None:
+    here = tree(
+        root("tank/a"),
+        inheriting("tank/a/b", "tank/a"),
+        inheriting("tank/a/b/c", "tank/a"),
+        inheriting("tank/a/d", "tank/a"),
+        inheriting("tank/Clone", "tank/a", origin="tank/a/b/c@s"),
+        inheriting("tank/Clone/e", "tank/a"),
+    )
+    of_root, of_child = here.get("tank/a"), here.get("tank/a/b")
+    assert of_root is not None
+    assert of_child is not None
+    assert len(here.rewrapped_with(of_root)) == 6
+    assert names(here.rewrapped_with(of_child)) == ["tank/Clone", "tank/Clone/e", "tank/a/b", "tank/a/b/c"]

@@ -15,7 +15,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import
     ("written", "text"), [(True, "on"), (False, "off"), (1048576, "1048576"), ("1M", "1M"), ("yes", "yes")]
 )
 def test_yaml_values_become_openzfs_text(written: object, text: str) -> None:
-    assert _properties.text(written) == text
+    assert _properties.text("atime", written) == text
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,14 @@ def test_a_size_that_is_none_is_refused(text: str) -> None:
 def test_a_value_is_known_under_the_name_that_openzfs_prints(name: str, wanted: str, observed: str) -> None:
     assert _properties.is_same(name, wanted, observed)
     assert not _properties.is_same("other", wanted, observed)
+
+
+def test_an_automatic_reservation_shows_as_the_space_it_came_to() -> None:
+    assert _properties.is_same("refreservation", "auto", "70254592")
+    assert not _properties.is_same("refreservation", "auto", "0")
+
+
+@pytest.mark.parametrize("value", [["lz4"], {"on": True}])
+def test_a_property_is_one_value(value: object) -> None:
+    with pytest.raises(Refused, match="Property compression was given a"):
+        _properties.text("compression", value)
