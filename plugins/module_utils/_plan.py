@@ -101,9 +101,10 @@ class Outcome:
         """Note an error; a later one about the same root adds its sentence to the first."""
         failure = _failure_of(error)
         first = self.failures.get(name)
-        if first is not None and failure.msg not in first.msg:
-            failure = replace(first, msg=f"{first.msg} {failure.msg}")
-        self.failures[name] = failure
+        if first is None:
+            self.failures[name] = failure
+        elif failure.msg not in first.msg:
+            self.failures[name] = replace(first, msg=f"{first.msg} {failure.msg}")
 
     def blocker(self, group: Group) -> str | None:
         """Return the failed group because of which this one cannot be carried out."""
