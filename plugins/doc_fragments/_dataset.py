@@ -140,8 +140,9 @@ options:
     description:
       - Many datasets in one task. Every option can be given for each; those of the task's top level are the defaults.
       - >-
-        Removals come first, then parents before children. Nothing is changed if any entry is refused. An entry that
-        fails while it is carried out keeps those below it from being tried.
+        Removals come first, then parents before children, and each entry is judged by what those before it leave.
+        Nothing is changed if any entry is refused. An entry that fails while it is carried out keeps those below it
+        from being tried.
     type: list
     elements: dict
     suboptions:
