@@ -386,7 +386,7 @@ class OpenZFS:
             return
         answer = _run("zfs", "userspace", "-Hpo", "name", dataset.name, timeout=READ_TIMEOUT)
         if answer.code != 0:
-            raise _failure(f"{dataset.name} is unlocked but cannot be read", answer)
+            raise _failure(f"{dataset.name} cannot be read though its key is loaded", answer)
 
     def occupant(self, path: str) -> str | None:
         return _places.occupant(path)
