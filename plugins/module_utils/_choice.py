@@ -28,11 +28,7 @@ class Choice:
 
     def missing(self, pools: t.Mapping[str, Pool]) -> tuple[str, ...]:
         """Return a sentence for each pool that is not imported."""
-        return tuple(
-            f"There is no pool {pool} on this host. Import or create it first."
-            for pool in self.pools
-            if pool not in pools
-        )
+        return tuple(missing_pool(pool) for pool in self.pools if pool not in pools)
 
     def roots(self, tree: Tree, pools: t.Mapping[str, Pool]) -> tuple[Dataset, ...]:
         """Return the chosen encryption roots, parents first; names in pools that are missing are passed over.
@@ -64,6 +60,10 @@ class Choice:
                 "Name an encryption root, or set recursive: true for all roots below it."
             )
         return (dataset,)
+
+
+def missing_pool(pool: str) -> str:
+    return f"There is no pool {pool} on this host. Import or create it first."
 
 
 def choice_from(params: t.Mapping[str, t.Any]) -> Choice:

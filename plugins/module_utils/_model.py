@@ -124,6 +124,11 @@ class Dataset:
         return not self.is_volume and self.value("canmount") == "on" and self.value("mountpoint").startswith("/")
 
     @property
+    def can_be_read(self) -> bool:
+        """Tell whether there is something to read from; a volume with ``volmode=none`` has no node."""
+        return self.value("volmode") != "none"
+
+    @property
     def key_file(self) -> str | None:
         """Path of the key file that ``keylocation`` names, None for a prompt or a URL."""
         location = self.value("keylocation")

@@ -15,7 +15,7 @@ from ._errors import CallFailed, EncryptionError, Reason, StateUnknown, unforese
 from ._host import Host, Verdict
 from ._keyfiles import KeyFiles
 from ._keys import Key
-from ._model import Pool, Tree, is_below
+from ._model import Dataset, Pool, Tree, is_below
 from ._steps import Mount, Step
 
 
@@ -38,6 +38,13 @@ class Observed:
     verdicts: t.Mapping[tuple[str, Key], Verdict] = field(default_factory=dict, repr=False)
     occupied: t.Mapping[str, str] = field(default_factory=dict)
     unreadable: t.Mapping[str, str] = field(default_factory=dict)
+
+    def obstacle(self, dataset: Dataset) -> str | None:
+        """Say what stands in the way of mounting a dataset where its mountpoint says, None if nothing does."""
+        path = dataset.value("mountpoint")
+        return (
+            f"{dataset.name} would be mounted on {path}, which {self.occupied[path]}" if path in self.occupied else None
+        )
 
     def verdict(self, root: str, key: Key) -> Verdict:
         return self.verdicts.get((root, key), Verdict("unknown", None, "it was not tried"))

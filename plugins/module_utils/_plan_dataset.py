@@ -12,6 +12,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from . import _hierarchy, _keyfiles, _properties
+from ._choice import missing_pool
 from ._dataset_wanted import BatchWanted, DatasetWanted
 from ._errors import Refused
 from ._host import Creation, Host
@@ -41,6 +42,8 @@ from ._steps import (
     Step,
     SyncKeyFile,
 )
+
+_WRAP = ("encryptionroot", "keyformat", "pbkdf2iters", "pbkdf2salt")
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def _at_risk(entry: DatasetWanted, observed: Observed) -> t.Iterator[Dataset]:
     if not converts and not (entry.change and _is_to_change(entry, dataset, observed)):
         return
     for member in tree.rewrapped_with(dataset):
-        if not member.is_mounted and member.value("volmode") != "none":
+        if not member.is_mounted and member.can_be_read:
             yield member
 
 
@@ -149,7 +152,7 @@ def _missing(wanted: BatchWanted, observed: Observed) -> tuple[str, ...]:
         if entry.state == "absent":
             continue
         if pool not in observed.pools:
-            sentences.append(f"There is no pool {pool} on this host. Import or create it first.")
+            sentences.append(missing_pool(pool))
         elif parent is not None and parent not in made and observed.tree.get(parent) is None:
             sentences.append(f"{entry.name} has no parent: there is no dataset {parent}. Create it first.")
     return tuple(dict.fromkeys(sentences))
@@ -179,7 +182,7 @@ def _plan_state(entry: DatasetWanted, dataset: Dataset | None, tree: Tree, obser
     if entry.state == "present" and not entry.is_plain:
         key_steps = plan_own_root(entry, dataset, tree, observed)
     changed = _changed_properties(entry, dataset)
-    _refuse_occupied(entry, dataset.with_values(changed), observed, changed)
+    _refuse_occupied(dataset.with_values(changed), observed, changed)
     if any(isinstance(step, ChangeKey) for step in key_steps):
         changed.pop("keylocation", None)
     steps = (*_synced(entry, changed, observed), *key_steps, *_set_properties(dataset, changed))
@@ -220,7 +223,7 @@ def _plan_creation(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Pla
     if parent is not None:
         _refuse_bad_place(entry, parent)
         _hierarchy.refuse_bad_creation(entry, parent, tree)
-    _refuse_occupied(entry, predicted, observed, ("mountpoint",))
+    _refuse_occupied(predicted, observed, ("mountpoint",))
     new = NewKey(None)
     properties = dict(entry.properties)
     if entry.state == "present" and not entry.is_plain:
@@ -256,10 +259,10 @@ def _refuse_bad_place(entry: DatasetWanted, parent: Dataset) -> None:
         raise Refused(f"{entry.name} cannot be created: {parent.name} is a volume, nothing can lie below it.")
 
 
-def _refuse_occupied(entry: DatasetWanted, dataset: Dataset, observed: Observed, changed: t.Container[str]) -> None:
-    path = dataset.value("mountpoint")
-    if "mountpoint" in changed and dataset.is_mounted_by_default and path in observed.occupied:
-        raise Refused(f"{entry.name} would be mounted on {path}, which {observed.occupied[path]}")
+def _refuse_occupied(dataset: Dataset, observed: Observed, changed: t.Container[str]) -> None:
+    obstacle = observed.obstacle(dataset)
+    if "mountpoint" in changed and dataset.is_mounted_by_default and obstacle is not None:
+        raise Refused(obstacle)
 
 
 def _encryption_properties(entry: DatasetWanted) -> dict[str, str]:
@@ -319,18 +322,19 @@ def _after(tree: Tree, dataset: Dataset, steps: t.Iterable[Step]) -> Tree:
     """Return the tree as these steps leave it: what inherits a key follows its root."""
     for step in steps:
         if isinstance(step, (ChangeKey, InheritKey)):
-            source = step.after if isinstance(step, ChangeKey) else _shown(t.cast(Dataset, tree.parent(dataset.name)))
-            wrap = {name: source[name] for name in ("encryptionroot", "keyformat", "pbkdf2iters") if name in source}
+            wrap = {**_wrap_of(tree.parent(dataset.name)), **step.after}
+            if isinstance(step, ChangeKey):
+                wrap["pbkdf2salt"] = "new"
             for member in tree.rewrapped_with(dataset):
-                tree = tree.with_dataset(member.with_values({**wrap, "pbkdf2salt": "unknown"}))
+                tree = tree.with_dataset(member.with_values({name: wrap[name] for name in _WRAP}))
         if isinstance(step, (ChangeKey, InheritKey, SetProperties)):
             values = {name: value for name, value in step.after.items() if name != "wrapping_key"}
             tree = tree.with_dataset(t.cast(Dataset, tree.get(dataset.name)).with_values(values))
     return tree
 
 
-def _shown(dataset: Dataset) -> dict[str, str]:
-    return {name: dataset.value(name) for name in ("encryptionroot", "keyformat", "pbkdf2iters", "pbkdf2salt")}
+def _wrap_of(dataset: Dataset | None) -> dict[str, str]:
+    return {} if dataset is None else {name: dataset.value(name) for name in _WRAP}
 
 
 def _predicted(entry: DatasetWanted, tree: Tree) -> Dataset:

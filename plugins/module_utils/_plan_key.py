@@ -211,7 +211,7 @@ def _plan_change(
     if root.is_key_loaded:
         return (*new.steps, change)
     # Nothing could be read while it was locked: a member that another key wraps would crash the pool in the change.
-    proofs = [ProveReadable(member) for member in tree.members(root.name) if member.value("volmode") != "none"]
+    proofs = [ProveReadable(member) for member in tree.members(root.name) if member.can_be_read]
     return (*new.steps, LoadKey(root, current), *proofs, change, UnloadKey(root.name))
 
 

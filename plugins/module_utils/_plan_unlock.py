@@ -113,7 +113,8 @@ def _plan_unlocked(
         key = _opening_key(root, wanted, observed)
         steps: tuple[Step, ...] = ()
         if not root.is_key_loaded and key is not None:
-            steps = (LoadKey(root, key), *(_proof(root) if wanted.mounts and not mounts else ()))
+            is_proven_by_reading = wanted.mounts and not mounts and root.can_be_read
+            steps = (LoadKey(root, key), ProveReadable(root)) if is_proven_by_reading else (LoadKey(root, key),)
         above = tuple(other.name for other in roots if is_below(root.name, other.name))
         due = tuple(Mount(dataset.name, dataset.value("mountpoint")) for dataset in mounts)
         groups.append(Group(root.name, steps, due, above))
@@ -144,11 +145,6 @@ def locked_ancestor(root: Dataset, roots: t.Sequence[Dataset], wanted: UnlockWan
                 f"Unlock {ancestor.name} in the same task or before."
             )
     return None
-
-
-def _proof(root: Dataset) -> tuple[Step, ...]:
-    """A root without a mount is read from; a volume without a node (volmode=none) cannot be."""
-    return () if root.is_volume and root.value("volmode") == "none" else (ProveReadable(root),)
 
 
 def _plan_locked(
@@ -213,12 +209,9 @@ def _unopened(root: Dataset, wanted: UnlockWanted, observed: Observed) -> Failur
 
 def _occupied(mounts: t.Iterable[Dataset], observed: Observed) -> Failure | None:
     for dataset in mounts:
-        path = dataset.value("mountpoint")
-        if path in observed.occupied:
-            return Failure(
-                "mountpoint_occupied",
-                f"{dataset.name} would be mounted on {path}, which {observed.occupied[path]}",
-            )
+        obstacle = observed.obstacle(dataset)
+        if obstacle is not None:
+            return Failure("mountpoint_occupied", obstacle)
     return None
 
 

@@ -473,6 +473,12 @@ def test_a_batch_may_change_a_root_and_free_what_inherits_from_it() -> None:
     assert last.old.encryption_root == "tank/a/b"
 
 
+def test_a_batch_may_let_a_root_inherit_and_free_what_inherited_from_it() -> None:
+    seen = observed(root("tank/a"), root("tank/a/b"), inheriting("tank/a/b/c", "tank/a/b"))
+    entries: list[Params] = [{"name": "tank/a/b", "state": "inherited"}, {"name": "tank/a/b/c", "key": KEY_TEXT}]
+    assert steps(plan(seen, datasets=entries)) == ["inherit_key tank/a/b", "change_key tank/a/b/c"]
+
+
 def test_an_occupied_new_mountpoint_of_an_existing_dataset_is_refused() -> None:
     seen = observed(root("tank/a"), opens={"tank/a": KEY}, occupied={"/srv": "is not empty."})
     assert "would be mounted on /srv" in refusal(seen, key=KEY_TEXT, properties={"mountpoint": "/srv"})
