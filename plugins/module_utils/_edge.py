@@ -120,6 +120,7 @@ def _result(plan: Plan, outcome: Outcome, assumed: t.Sequence[str] = ()) -> dict
         "failures": {name: _failure(failure) for name, failure in outcome.failures.items()},
         "actions": [_action(step) for step in changes],
         "diff": _diff(changes),
+        **plan.details,
     }
     warnings = [*plan.warnings, *(f"{sentence} In check mode this counts as a change." for sentence in assumed)]
     return {**result, "warnings": warnings} if warnings else result

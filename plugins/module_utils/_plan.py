@@ -87,6 +87,7 @@ class Plan:
         already: roots that are as they should be.
         missing: sentences about pools and parents that are not there; a real run refuses with them.
         warnings: what the person should know.
+        details: what a module reports besides what every module reports, never a secret.
     """
 
     groups: tuple[Group, ...] = ()
@@ -94,6 +95,7 @@ class Plan:
     already: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    details: t.Mapping[str, t.Any] = field(default_factory=dict)
 
 
 @dataclass
