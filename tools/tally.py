@@ -18,8 +18,8 @@ class Tally:
     skipped: int = 0
 
 
-def of_lint(output: str) -> Tally:
-    """One case a linter, from the lines of tools/lint.py."""
+def of_verdicts(output: str) -> Tally:
+    """One case a check, from the lines of tools/verdicts.py."""
     verdicts = re.findall(r"^(ok  |FAIL) (.+) \([\d.]+ s\)$", output, re.MULTILINE)
     return Tally(
         passed=sum(verdict == "ok  " for verdict, _name in verdicts),
