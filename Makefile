@@ -34,6 +34,10 @@ unit: setup ## Run the unit tests, and the conformance statements on the in-memo
 sanity: setup ## Run ansible-test sanity with every Python of the machine, options in ARGS
 	@.venv/bin/python tools/sanity.py $(ARGS)
 
+.PHONY: package
+package: setup ## Build the artefact for Galaxy, install it and check what users get
+	@.venv/bin/python tools/package.py
+
 .PHONY: packages
 packages: ## Install the Debian packages that virtual machines need (as root or with sudo)
 	@$(VM) packages
@@ -63,7 +67,7 @@ demo: setup packages ## Encrypt, lock and unlock a pool in a throw-away VM
 	@tests/demo/run
 
 .PHONY: test
-test: ## The gate: set-up, linters, sanity, unit, conformance, wire, scenarios
+test: ## The gate: set-up, linters, package, sanity, unit, conformance, wire, scenarios
 	@tools/test
 
 .PHONY: full

@@ -118,6 +118,7 @@ def parts() -> list[Part]:
     unit, wire = LOGS / "unit.xml", LOGS / "wire.xml"
     return [
         Part("lint", ("make", "lint"), 8, tally.of_verdicts),
+        Part("package", ("make", "package"), 5, tally.of_verdicts),
         Part("sanity", ("make", "sanity"), 12, tally.of_sanity),
         Part("unit", ("make", "unit", f"ARGS=--junitxml={unit}"), 10, lambda _output: tally.of_junit(unit)),
         Part("image", ("make", "image", f"SUITE={SUITE}"), 20),

@@ -26,13 +26,14 @@ class Verdict:
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A program whose exit status is the verdict, unless its output holds one of `faults`."""
+    """A program, judged by its exit status; where that is too kind, by what its output must and must not hold, too."""
 
     name: str
     argv: tuple[str, ...]
     cwd: Path = ROOT
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    faults: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
+    unwanted: tuple[str, ...] = ()
 
     def __call__(self) -> Verdict:
         start = time.monotonic()
@@ -50,8 +51,9 @@ class Command:
             )
         except (FileNotFoundError, subprocess.TimeoutExpired) as error:
             return Verdict(self.name, passed=False, seconds=time.monotonic() - start, output=f"{error}\n")
-        passed = done.returncode == 0 and not any(fault in done.stdout for fault in self.faults)
-        return Verdict(self.name, passed, time.monotonic() - start, done.stdout)
+        missing = [f"not in the output: {text}\n" for text in self.wanted if text not in done.stdout]
+        passed = done.returncode == 0 and not missing and not any(text in done.stdout for text in self.unwanted)
+        return Verdict(self.name, passed, time.monotonic() - start, done.stdout + "".join(missing))
 
 
 @dataclasses.dataclass(frozen=True)
