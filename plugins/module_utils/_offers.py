@@ -15,6 +15,7 @@ from . import _keys
 from ._errors import Refused
 from ._keyfiles import KeyFiles
 from ._keys import Key
+from ._manifest import Value
 from ._model import Dataset, Tree, is_below, pool_of
 
 
@@ -62,11 +63,15 @@ class Offers:
     """
 
     secrets: tuple[Offer, ...] = ()
-    manifest: t.Mapping[str, ManifestText] = field(default_factory=dict, repr=False)
+    manifest: t.Mapping[str, Secret] = field(default_factory=dict, repr=False)
 
     @property
     def pools(self) -> set[str]:
         return {pool_of(name) for name in (*(offer.dataset for offer in self.secrets), *self.manifest)}
+
+    def names(self, root: Dataset) -> bool:
+        """Tell whether a secret is given for this root by its name."""
+        return root.name in self.manifest or any(offer.dataset == root.name for offer in self.secrets)
 
     def key_file_paths(self) -> set[str]:
         return {offer.secret.path for offer in self.secrets if isinstance(offer.secret, KeyFile)}
@@ -124,7 +129,7 @@ def _resolve(secret: Secret, root: Dataset, key_files: KeyFiles) -> Key | None:
     return _keys.from_file(content, root.keyformat, path=secret.path)
 
 
-def offers_from(entries: t.Sequence[t.Mapping[str, t.Any]], manifest: t.Mapping[str, str]) -> Offers:
+def offers_from(entries: t.Sequence[t.Mapping[str, t.Any]], manifest: t.Mapping[str, Value]) -> Offers:
     """Read the ``secrets`` option and a parsed manifest.
 
     Raises:
@@ -134,7 +139,8 @@ def offers_from(entries: t.Sequence[t.Mapping[str, t.Any]], manifest: t.Mapping[
         Offer(entry["name"], secret_from(entry, whose=entry["name"]), bool(entry.get("share_with_children")))
         for entry in entries
     )
-    return Offers(offers, {name: ManifestText(text) for name, text in manifest.items()})
+    values = {name: ManifestText(value) if isinstance(value, str) else value for name, value in manifest.items()}
+    return Offers(offers, values)
 
 
 def secret_from(entry: t.Mapping[str, t.Any], *, whose: str) -> Secret:

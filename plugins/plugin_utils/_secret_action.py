@@ -12,6 +12,7 @@ Private to the collection.
 from __future__ import annotations
 
 import contextlib
+import json
 import typing as t
 
 from ansible import constants
@@ -38,23 +39,25 @@ class SecretAction(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
-        if self.takes_manifest:
-            arguments = self._with_manifest(arguments)
+        arguments = self._arguments()
         with self._pipelining():
             result.update(self._execute_module(module_args=arguments, task_vars={**(task_vars or {}), **_QUIET}))
         # What was called is known; a misspelled option's value would stand in it unmasked.
         result.pop("invocation", None)
         return result
 
+    def _arguments(self) -> dict[str, t.Any]:
+        """Return what the module is given."""
+        arguments = dict(self._task.args)
+        return self._with_manifest(arguments) if self.takes_manifest else arguments
+
     def _with_manifest(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         """Read a manifest that lies on the controller, decrypting it in memory where ansible-vault protects it."""
         path, content = arguments.get("manifest"), arguments.get("manifest_content")
         if path is not None and content is not None:
             raise AnsibleActionFail("manifest and manifest_content were both given. Give one of them.")
-        if isinstance(content, str):
-            # A dict is masked by its values, a text only as a whole.
-            return {**arguments, "manifest_content": self._parsed(content, "in manifest_content")}
+        if content is not None:
+            return {**arguments, "manifest_content": self._for_the_wire(content)}
         if path is None or boolean(arguments.get("remote_src") or False, strict=False):
             return arguments
         try:
@@ -64,9 +67,19 @@ class SecretAction(ActionBase):
             raise AnsibleActionFail(f"The manifest {path} cannot be read on the controller: {error}") from None
         return {**arguments, "manifest_content": self._parsed(text, str(path))}
 
-    def _parsed(self, text: str, where: str) -> dict[str, str]:
+    def _for_the_wire(self, content: t.Any) -> t.Any:
+        """Return a manifest that was given as a variable so that all of it, and nothing else, is masked in the result.
+
+        A dict is masked by its values, a text only as a whole; our own format says more than names and keys.
+        """
+        if _manifest.is_own_format(content):
+            content = json.dumps(content, default=str)
+        return self._parsed(content, "in manifest_content") if isinstance(content, str) else content
+
+    def _parsed(self, text: str, where: str) -> dict[str, t.Any]:
+        """Read a manifest; what travels is names and secrets, whatever else it says."""
         try:
-            return _manifest.parse(str(text), where=where)
+            return _manifest.for_the_wire(_manifest.parse(str(text), where=where))
         except Refused as refusal:
             raise AnsibleActionFail(str(refusal)) from None
 

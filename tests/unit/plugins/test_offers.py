@@ -103,3 +103,16 @@ def test_a_key_file_that_cannot_be_read_is_the_matter_of_its_root_alone() -> Non
     files = KeyFiles({}, {"/k": "The key file /k cannot be read: Permission denied."})
     found = offers_from([{"name": "tank/a", "key_file": "/k"}], {}).for_root(root("tank/a"), files)
     assert found.remarks == ("The key file /k cannot be read: Permission denied.",)
+
+
+def test_a_manifest_that_says_the_kind_is_taken_at_its_word() -> None:
+    looks_like_a_key = passphrase(KEY_TEXT, whose="")
+    offers = offers_from([], {"tank/a": KEY, "tank/b": looks_like_a_key, "tank/c": looks_like_a_key})
+    assert offers.for_root(root("tank/a"), KeyFiles()).keys == (KEY,)
+    assert offers.for_root(root("tank/b", keyformat="passphrase"), KeyFiles()).keys == (looks_like_a_key,)
+    assert offers.for_root(root("tank/c"), KeyFiles()).keys == ()
+
+
+def test_a_secret_names_its_own_root_only() -> None:
+    offers = offers_from([{"name": "tank/a", "key": KEY_TEXT, "share_with_children": True}], {"tank/c": KEY_TEXT})
+    assert [offers.names(root(name)) for name in ("tank/a", "tank/a/b", "tank/c")] == [True, False, True]

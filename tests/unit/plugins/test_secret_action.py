@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import typing as t
 
@@ -128,6 +129,20 @@ def test_a_manifest_given_as_text_travels_as_an_object() -> None:
     plugin = action(name="tank", manifest_content=f'{{"tank": "{KEY_TEXT}"}}')
     plugin.run(task_vars={})
     assert plugin.executed["module_args"]["manifest_content"] == {"tank": KEY_TEXT}
+
+
+OWN = {
+    "format": "zfsfleet.encryption/manifest",
+    "version": 1,
+    "datasets": {"tank": {"passphrase": "correct horse", "keyformat": "passphrase", "pbkdf2iters": 350000}},
+}
+
+
+@pytest.mark.parametrize("content", [OWN, json.dumps(OWN)], ids=["object", "text"])
+def test_of_our_own_format_only_names_and_secrets_travel(content: t.Any) -> None:
+    plugin = action(name="tank", manifest_content=content)
+    plugin.run(task_vars={})
+    assert plugin.executed["module_args"]["manifest_content"] == {"tank": {"passphrase": "correct horse"}}
 
 
 def test_the_result_does_not_repeat_the_call() -> None:
