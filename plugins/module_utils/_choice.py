@@ -45,21 +45,24 @@ class Choice:
     def _roots_of(self, name: str, tree: Tree) -> tuple[Dataset, ...]:
         dataset = tree.get(name)
         if dataset is None:
-            raise Refused(f"There is no dataset {name}. Correct the name, or create it first.")
+            raise Refused(unknown_dataset(name))
         if dataset.is_encrypted and not dataset.is_encryption_root:
             root = dataset.encryption_root
             raise Refused(
-                f"{name} is no encryption root: it inherits the key of {root}. "
-                f"Name {root}, which opens and locks it as well."
+                f"{name} is no encryption root: it inherits the key of {root}. Name {root}, whose key is its key."
             )
         if self.recursive:
             return tree.roots_at_or_below(name)
         if not dataset.is_encrypted:
             raise Refused(
-                f"{name} is not encrypted, there is nothing to unlock or lock. "
+                f"{name} is not encrypted and has no key. "
                 "Name an encryption root, or set recursive: true for all roots below it."
             )
         return (dataset,)
+
+
+def unknown_dataset(name: str) -> str:
+    return f"There is no dataset {name}. Correct the name, or create it first."
 
 
 def missing_pool(pool: str) -> str:

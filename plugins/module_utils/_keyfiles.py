@@ -87,7 +87,7 @@ def write(path: str, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        _sync_directory(directory)
+        sync_directory(directory)
         with open(path, "rb") as file:
             written = file.read()
     except FileExistsError:
@@ -112,7 +112,7 @@ def sync(path: str) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        _sync_directory(os.path.dirname(path) or ".")
+        sync_directory(os.path.dirname(path) or ".")
     except OSError as error:
         if error.errno in (errno.EINVAL, errno.EROFS, errno.ENOTSUP):
             return  # a file system that is never written to
@@ -121,7 +121,7 @@ def sync(path: str) -> None:
         ) from None
 
 
-def _sync_directory(path: str) -> None:
+def sync_directory(path: str) -> None:
     """Make a new directory entry durable: without this a power cut may lose the file that was fsynced."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:

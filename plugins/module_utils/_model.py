@@ -134,6 +134,15 @@ class Dataset:
         location = self.value("keylocation")
         return location[len("file://") :] if location.startswith("file://") else None
 
+    def hides(self, path: str) -> bool:
+        """Tell whether a file lies on this filesystem, if mounted, and cannot be read while it is not.
+
+        A root file system is let through: its key travels in the initramfs.
+        """
+        mountpoint = self.value("mountpoint")
+        holds_files = mountpoint.startswith("/") and mountpoint != "/" and self.value("canmount") != "off"
+        return holds_files and path.startswith(mountpoint + "/")
+
     def with_values(self, values: t.Mapping[str, str]) -> Dataset:
         """Return the dataset as it would be with these properties set locally."""
         changed = {name: Property(value, "local") for name, value in values.items()}

@@ -100,15 +100,10 @@ def _refuse_location_with_another_key(entry: DatasetWanted, key: Key, observed: 
 
 
 def refuse_key_file_inside(entry: DatasetWanted, opened: t.Iterable[Dataset]) -> None:
-    """Refuse a key file that could be read only while what it opens is unlocked.
-
-    A root file system is let through: its key travels in the initramfs.
-    """
+    """Refuse a key file that could be read only while what it opens is unlocked."""
     path = entry.key_file or ""
     for dataset in opened:
-        mountpoint = dataset.value("mountpoint")
-        holds_files = mountpoint.startswith("/") and mountpoint != "/" and dataset.value("canmount") != "off"
-        if dataset.is_encrypted and holds_files and path.startswith(mountpoint + "/"):
+        if dataset.is_encrypted and dataset.hides(path):
             raise Refused(
                 f"The key file {path} of {entry.name} lies inside {dataset.name}, which it is to open, and could not "
                 "be read when that is locked. Keep it elsewhere."

@@ -15,12 +15,12 @@ from . import _manifest
 from ._choice import Choice, choice_from
 from ._errors import Refused
 from ._host import Host
-from ._keys import Key
 from ._model import Dataset, Pool, Tree, is_below
 from ._observe import find_occupants, key_files_of, observe_tree, read_key_files, try_keys
 from ._offers import Offers, offers_from
 from ._plan import Failure, Group, Observed, Plan
 from ._steps import LoadKey, Mount, ProveReadable, Step, UnloadKey, Unmount
+from ._verdicts import opening_key, unopened
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _plan_unlocked(
     groups: list[Group] = []
     for root in roots:
         mounts = _due_mounts(root, observed.tree) if wanted.mounts else ()
-        key = _opening_key(root, wanted, observed)
+        key = opening_key(root, wanted.offers, observed)
         steps: tuple[Step, ...] = ()
         if not root.is_key_loaded and key is not None:
             is_proven_by_reading = wanted.mounts and not mounts and root.can_be_read
@@ -176,35 +176,9 @@ def _due_mounts(root: Dataset, tree: Tree) -> tuple[Dataset, ...]:
     return tuple(each for each in tree.domain(root.name) if each.is_mounted_by_default and not each.is_mounted)
 
 
-def _opening_key(root: Dataset, wanted: UnlockWanted, observed: Observed) -> Key | None:
-    for key in wanted.offers.for_root(root, observed.key_files).keys:
-        if observed.verdict(root.name, key).outcome == "opens":
-            return key
-    return None
-
-
 def _unopened(root: Dataset, wanted: UnlockWanted, observed: Observed) -> Failure | None:
-    """Say why no offered key opens a root; None if one does."""
-    if _opening_key(root, wanted, observed) is not None:
-        return None
-    candidates = wanted.offers.for_root(root, observed.key_files)
-    remarks = "".join(f" {remark}" for remark in candidates.remarks)
-    kept = "" if wanted.state == "unlocked" else " It stays unlocked: what is locked must be proven to open again."
-    if not candidates.keys:
-        return Failure(
-            "no_key",
-            f"No key was given for {root.name} (keyformat {root.keyformat}).{remarks} "
-            f"Give it in secrets or in a manifest.{kept}",
-        )
-    verdicts = [observed.verdict(root.name, key) for key in candidates.keys]
-    unknown = next((verdict for verdict in verdicts if verdict.outcome == "unknown"), None)
-    if unknown is not None:
-        return Failure(
-            "unknown",
-            f"The keys given for {root.name} could not be tried: {unknown.detail}.{remarks}{kept}",
-            unknown.errno,
-        )
-    return Failure("wrong_key", f"None of the keys given for {root.name} opens it.{remarks}{kept}")
+    kept = "" if wanted.state == "unlocked" else "It stays unlocked: what is locked must be proven to open again."
+    return unopened(root, wanted.offers, observed, kept=kept)
 
 
 def _occupied(mounts: t.Iterable[Dataset], observed: Observed) -> Failure | None:

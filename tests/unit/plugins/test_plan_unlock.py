@@ -136,7 +136,7 @@ def test_a_missing_pool_is_told_and_nothing_is_planned() -> None:
     ("name", "recursive", "sentence"),
     [
         ("tank/gone", False, "There is no dataset tank/gone. Correct the name, or create it first."),
-        ("tank/plain", False, "tank/plain is not encrypted, there is nothing to unlock or lock."),
+        ("tank/plain", False, "tank/plain is not encrypted and has no key."),
         ("tank/a/child", False, "tank/a/child is no encryption root: it inherits the key of tank/a. Name tank/a"),
         ("tank/a/child", True, "tank/a/child is no encryption root: it inherits the key of tank/a. Name tank/a"),
     ],
