@@ -15,62 +15,20 @@ import functools
 import os
 import platform
 import re
-import subprocess
 import sys
 import time
 import typing as t
 from dataclasses import replace
 
 from . import _keyfiles, _keys, _places
+from ._command import READ_TIMEOUT, Answer, failure, run
 from ._errors import CallFailed, Reason, Refused, StateUnknown
 from ._host import OPENS, WRONG, Binding, Creation, KeyChange, Verdict
 from ._keys import Key, new_salt
 from ._model import OBSERVED_PROPERTIES, Dataset, Pool, Property, Tree, parent_of
 
-READ_TIMEOUT = 300
-CHANGE_TIMEOUT = 300
 UNLOAD_PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds
 KEYFORMAT_NUMBERS = {"raw": 1, "hex": 2, "passphrase": 3}  # zfs_keyformat_t
-
-_ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-
-
-class _Answer(t.NamedTuple):
-    code: int
-    out: str
-    error: str
-
-
-def _run(*argv: str, stdin: bytes | None = None, timeout: int = CHANGE_TIMEOUT) -> _Answer:
-    """Run a command that can never ask: stdin is the given data or nothing, there is no terminal."""
-    source: dict[str, t.Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
-    try:
-        # AnsibleModule.run_command has no timeout, and nothing here knows of Ansible.
-        done = subprocess.run(  # pylint: disable=ansible-bad-function
-            argv, capture_output=True, env=_ENVIRONMENT, timeout=timeout, check=False, **source
-        )
-    except FileNotFoundError:
-        raise Refused(f"There is no '{argv[0]}' command on this host. Install OpenZFS and run again.") from None
-    except subprocess.TimeoutExpired:
-        raise StateUnknown(
-            f"'{argv[0]} {argv[1]}' gave no answer for {timeout} s. Look at 'zpool status' and the kernel's log; "
-            "what it changed shows when the task is run again."
-        ) from None
-    return _Answer(done.returncode, done.stdout.decode("utf-8", "surrogateescape"), _one_line(done.stderr))
-
-
-def _one_line(stderr: bytes) -> str:
-    """Return what a command complained of, without the usage text that may follow."""
-    return " ".join(stderr.decode("utf-8", "replace").partition("usage:")[0].split())
-
-
-def _failure(what: str, answer: _Answer) -> CallFailed:
-    reason: Reason = "unknown"
-    if "Incorrect key provided" in answer.error:
-        reason = "wrong_key"
-    elif "busy" in answer.error:
-        reason = "busy"
-    return CallFailed(f"{what}: {answer.error or f'exit code {answer.code}'}", reason=reason)
 
 
 class _CoreKeys:
@@ -160,18 +118,18 @@ class _CommandKeys:
         if "already loaded" in answer.error:
             answer = self._load(root, key, "-n")  # as the kernel does: fine if the key is right
         if answer.code != 0:
-            raise _failure(f"The key of {root.name} was not loaded", answer)
+            raise failure(f"The key of {root.name} was not loaded", answer)
 
-    def _load(self, root: Dataset, key: Key, *options: str) -> _Answer:
+    def _load(self, root: Dataset, key: Key, *options: str) -> Answer:
         text = key.text(root.keyformat)
         if key.kind == "passphrase" and (b"\n" in text or b"\0" in text):
-            return _Answer(1, "", "Incorrect key provided: a passphrase is one line without NUL")
-        return _run("zfs", "load-key", *options, "-L", "prompt", root.name, stdin=_line(text, root.keyformat))
+            return Answer(1, "", "Incorrect key provided: a passphrase is one line without NUL")
+        return run("zfs", "load-key", *options, "-L", "prompt", root.name, stdin=_line(text, root.keyformat))
 
     def unload(self, name: str) -> None:
-        answer = _run("zfs", "unload-key", name)
+        answer = run("zfs", "unload-key", name)
         if answer.code != 0:
-            raise _failure(f"The key of {name} was not unloaded", answer)
+            raise failure(f"The key of {name} was not unloaded", answer)
 
     def change(self, change: KeyChange) -> None:
         options = [f"keyformat={change.keyformat}", f"keylocation={change.keylocation}"]
@@ -183,14 +141,14 @@ class _CommandKeys:
         else:
             # zfs reads the key where keylocation says, which switches key and location in one transaction.
             _insist_on_content(change)
-        answer = _run("zfs", "change-key", *_options(options), change.name, stdin=data)
+        answer = run("zfs", "change-key", *_options(options), change.name, stdin=data)
         if answer.code != 0:
-            raise _failure(f"The key of {change.name} was not changed", answer)
+            raise failure(f"The key of {change.name} was not changed", answer)
 
     def inherit(self, name: str) -> None:
-        answer = _run("zfs", "change-key", "-i", name)
+        answer = run("zfs", "change-key", "-i", name)
         if answer.code != 0:
-            raise _failure(f"{name} does not inherit its parent's key", answer)
+            raise failure(f"{name} does not inherit its parent's key", answer)
 
 
 def _insist_on_content(change: KeyChange) -> None:
@@ -246,14 +204,14 @@ class OpenZFS:
 
     def binding(self) -> Binding:
         try:
-            version = _run("zfs", "version", timeout=READ_TIMEOUT).out.split()
+            version = run("zfs", "version", timeout=READ_TIMEOUT).out.split()
         except Refused:
             version = []
         return Binding(self._keys.name, sys.executable, platform.python_version(), version[0] if version else "")
 
     def pools(self) -> t.Mapping[str, Pool]:
         try:
-            answer = _run("zpool", "list", "-Hpo", "name,guid,health,readonly", timeout=READ_TIMEOUT)
+            answer = run("zpool", "list", "-Hpo", "name,guid,health,readonly", timeout=READ_TIMEOUT)
         except Refused:
             return {}
         if answer.code != 0:
@@ -266,7 +224,7 @@ class OpenZFS:
         if not names:
             return Tree({})
         wanted = ",".join(dict.fromkeys((*OBSERVED_PROPERTIES, *properties)))
-        answer = _run(
+        answer = run(
             "zfs",
             "get",
             *("-Hpr", "-t", "filesystem,volume", "-o", "name,property,value,source", wanted),
@@ -288,12 +246,12 @@ class OpenZFS:
 
     @functools.cached_property
     def _version(self) -> tuple[int, int]:
-        found = re.match(r"zfs-(\d+)\.(\d+)", _run("zfs", "version", timeout=READ_TIMEOUT).out)
+        found = re.match(r"zfs-(\d+)\.(\d+)", run("zfs", "version", timeout=READ_TIMEOUT).out)
         return (int(found.group(1)), int(found.group(2))) if found else (0, 0)
 
     def dataset(self, name: str) -> Dataset | None:
         wanted = ",".join(OBSERVED_PROPERTIES)
-        answer = _run("zfs", "get", "-Hpo", "name,property,value,source", wanted, name, timeout=READ_TIMEOUT)
+        answer = run("zfs", "get", "-Hpo", "name,property,value,source", wanted, name, timeout=READ_TIMEOUT)
         return _parse_properties(answer.out)[name] if answer.code == 0 else None
 
     def verify(self, root: Dataset, key: Key) -> Verdict:
@@ -341,9 +299,9 @@ class OpenZFS:
         data = None
         if creation.key is not None:
             data = _line(creation.key.text(properties["keyformat"]), properties["keyformat"])
-        answer = _run("zfs", "create", *unmounted, *kind, *options, creation.name, stdin=data)
+        answer = run("zfs", "create", *unmounted, *kind, *options, creation.name, stdin=data)
         if answer.code != 0:
-            raise _failure(f"{creation.name} was not created", answer)
+            raise failure(f"{creation.name} was not created", answer)
         if creation.key is not None and creation.keylocation != "prompt":
             try:
                 self.set_properties(creation.name, {"keylocation": creation.keylocation})
@@ -354,39 +312,39 @@ class OpenZFS:
                 raise
 
     def destroy(self, name: str) -> None:
-        answer = _run("zfs", "destroy", name)
+        answer = run("zfs", "destroy", name)
         if answer.code != 0:
-            raise _failure(f"{name} was not destroyed", answer)
+            raise failure(f"{name} was not destroyed", answer)
 
     def set_properties(self, name: str, properties: t.Mapping[str, str]) -> None:
-        answer = _run("zfs", "set", *(f"{key}={value}" for key, value in properties.items()), name)
+        answer = run("zfs", "set", *(f"{key}={value}" for key, value in properties.items()), name)
         if answer.code != 0:
-            raise _failure(f"{name} did not take {', '.join(properties)}", answer)
+            raise failure(f"{name} did not take {', '.join(properties)}", answer)
 
     def mount(self, name: str) -> None:
-        values = _run("zfs", "get", "-Hpo", "value", "mounted,mountpoint", name, timeout=READ_TIMEOUT).out
+        values = run("zfs", "get", "-Hpo", "value", "mounted,mountpoint", name, timeout=READ_TIMEOUT).out
         mounted, _newline, path = values.rstrip("\n").partition("\n")
         if mounted == "yes":
             return  # its own content is in the way of nothing
         occupant = self.occupant(path)
         if occupant is not None:
             raise CallFailed(f"{name} was not mounted: {path} {occupant}", reason="mountpoint_occupied")
-        answer = _run("zfs", "mount", name)
+        answer = run("zfs", "mount", name)
         if answer.code != 0 and "already mounted" not in answer.error:
             raise CallFailed(f"{name} was not mounted: {answer.error}", reason="mount_failed")
 
     def unmount(self, name: str) -> None:
-        answer = _run("zfs", "unmount", name)
+        answer = run("zfs", "unmount", name)
         if answer.code != 0 and "not currently mounted" not in answer.error:
-            raise _failure(f"{name} was not unmounted", answer)
+            raise failure(f"{name} was not unmounted", answer)
 
     def prove_readable(self, dataset: Dataset) -> None:
         if dataset.is_volume:
             _places.read_volume(dataset.name)
             return
-        answer = _run("zfs", "userspace", "-Hpo", "name", dataset.name, timeout=READ_TIMEOUT)
+        answer = run("zfs", "userspace", "-Hpo", "name", dataset.name, timeout=READ_TIMEOUT)
         if answer.code != 0:
-            raise _failure(f"{dataset.name} cannot be read though its key is loaded", answer)
+            raise failure(f"{dataset.name} cannot be read though its key is loaded", answer)
 
     def occupant(self, path: str) -> str | None:
         return _places.occupant(path)

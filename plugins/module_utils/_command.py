@@ -1,0 +1,57 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running ``zfs``, ``zpool`` and the system's own tools: never a question, never a shell, never without an end.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import typing as t
+
+from ._errors import CallFailed, Reason, Refused, StateUnknown
+
+READ_TIMEOUT = 300
+CHANGE_TIMEOUT = 300
+
+_ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+class Answer(t.NamedTuple):
+    code: int
+    out: str
+    error: str
+
+
+def run(*argv: str, stdin: bytes | None = None, timeout: int = CHANGE_TIMEOUT) -> Answer:
+    """Run a command that can never ask: stdin is the given data or nothing, there is no terminal."""
+    source: dict[str, t.Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+    try:
+        # AnsibleModule.run_command has no timeout, and nothing here knows of Ansible.
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
+            argv, capture_output=True, env=_ENVIRONMENT, timeout=timeout, check=False, **source
+        )
+    except FileNotFoundError:
+        raise Refused(f"There is no '{argv[0]}' command on this host. Install OpenZFS and run again.") from None
+    except subprocess.TimeoutExpired:
+        raise StateUnknown(
+            f"'{argv[0]} {argv[1]}' gave no answer for {timeout} s. Look at 'zpool status' and the kernel's log; "
+            "what it changed shows when the task is run again."
+        ) from None
+    return Answer(done.returncode, done.stdout.decode("utf-8", "surrogateescape"), _one_line(done.stderr))
+
+
+def _one_line(stderr: bytes) -> str:
+    """Return what a command complained of, without the usage text that may follow."""
+    return " ".join(stderr.decode("utf-8", "replace").partition("usage:")[0].split())
+
+
+def failure(what: str, answer: Answer) -> CallFailed:
+    reason: Reason = "unknown"
+    if "Incorrect key provided" in answer.error:
+        reason = "wrong_key"
+    elif "busy" in answer.error:
+        reason = "busy"
+    return CallFailed(f"{what}: {answer.error or f'exit code {answer.code}'}", reason=reason)
