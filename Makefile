@@ -70,6 +70,10 @@ demo: setup packages ## Encrypt, lock and unlock a pool in a throw-away VM
 test: ## The gate: set-up, linters, package, sanity, unit, conformance, wire, scenarios
 	@tools/test
 
+.PHONY: matrix
+matrix: setup ## Sanity and unit tests on every ansible-core and Python that the machine has: ONLY="2.19 3.9"
+	@.venv/bin/python tools/matrix.py $(ONLY)
+
 .PHONY: full
 full: ## Run one part that is too long for the gate: PART=target
 	@$(if $(PART),$(MAKE) $(PART),echo "make full PART=target: say which" >&2; exit 2)

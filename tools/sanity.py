@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import interpreters
 from snapshot import ROOT, snapshot
 
+SANITY = ("ansible-test", "sanity", "--local", "--color", "no")
 # The pip versions whose bootstrap script ansible-core 2.19 and 2.20 to 2.22 look for in their cache.
 BOOTSTRAPPED_PIPS = ("24_2", "25_2")
 
@@ -24,27 +26,19 @@ def offer_pip_bootstrap() -> None:
             shutil.copy(ROOT / "tools/get_pip.py", script)
 
 
-def search_path() -> str:
-    """PATH with the venv first, and pyenv's interpreters instead of its shims.
-
-    A shim exists for every version but runs only the selected ones: ansible-test would count it as an interpreter.
-    """
-    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
-    inherited = [entry for entry in os.environ["PATH"].split(os.pathsep) if entry and Path(entry) != pyenv / "shims"]
-    interpreters = sorted(map(str, pyenv.glob("versions/*/bin")))
-    return os.pathsep.join([str(ROOT / ".venv/bin"), *inherited, *interpreters])
-
-
 def main() -> int:
     offer_pip_bootstrap()
     with snapshot() as copy:
-        return subprocess.run(
-            ["ansible-test", "sanity", "--local", "--color", "no", *sys.argv[1:]],
+        status = subprocess.run(
+            [*SANITY, *sys.argv[1:]],
             cwd=copy,
-            env={**os.environ, "PATH": search_path()},
+            env={**os.environ, "PATH": interpreters.search_path(ROOT / ".venv/bin")},
             check=False,
             stdin=subprocess.DEVNULL,
         ).returncode
+    for version in interpreters.lacking():
+        print(f"sanity: this machine has no Python {version}: nothing was compiled or imported with it")
+    return status
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ class Command:
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     wanted: tuple[str, ...] = ()
     unwanted: tuple[str, ...] = ()
+    minutes: int = 10
 
     def __call__(self) -> Verdict:
         start = time.monotonic()
@@ -47,7 +48,7 @@ class Command:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                timeout=600,
+                timeout=self.minutes * 60,
             )
         except (FileNotFoundError, subprocess.TimeoutExpired) as error:
             return Verdict(self.name, passed=False, seconds=time.monotonic() - start, output=f"{error}\n")
@@ -87,15 +88,18 @@ def run_two_at_once(checks: Iterable[Check]) -> Iterator[Verdict]:
         yield from pool.map(lambda check: check(), checks)
 
 
+def show(verdict: Verdict) -> None:
+    print(f"{'ok  ' if verdict.passed else 'FAIL'} {verdict.name} ({verdict.seconds:.1f} s)", flush=True)
+    if not verdict.passed:
+        print(verdict.output, flush=True)
+
+
 def report(part: str, verdicts: Iterable[Verdict]) -> int:
     """Print verdicts as they come, then how many there were; return the exit status."""
     passed = failed = 0
     for verdict in verdicts:
-        print(f"{'ok  ' if verdict.passed else 'FAIL'} {verdict.name} ({verdict.seconds:.1f} s)", flush=True)
-        if verdict.passed:
-            passed += 1
-        else:
-            failed += 1
-            print(verdict.output, flush=True)
+        show(verdict)
+        passed += verdict.passed
+        failed += not verdict.passed
     print(f"{part}: passed={passed} failed={failed}")
     return 0 if passed and not failed else 1
