@@ -78,6 +78,12 @@ matrix: setup ## Sanity and unit tests on every ansible-core and Python that the
 full: ## Run one part that is too long for the gate: PART=target
 	@$(if $(PART),$(MAKE) $(PART),echo "make full PART=target: say which" >&2; exit 2)
 
+.PHONY: release
+release: setup ## Write the changelog of the version in galaxy.yml, then build and check its artefact
+	@antsibull-changelog lint
+	@antsibull-changelog release
+	@$(MAKE) package
+
 .PHONY: lock
 lock: ## Resolve requirements/dev.in anew for every Python (needs uv)
 	@tools/lock
