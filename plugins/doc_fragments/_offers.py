@@ -53,7 +53,7 @@ options:
     description:
       - >-
         A file with a JSON object of dataset names and keys, V({"pool/dataset": "64 hex digits or a passphrase"}), as
-        TrueNAS exports it.
+        TrueNAS exports it, or a manifest in the format V(zfsfleet) of M(zfsfleet.encryption.zfs_key_export).
       - >-
         The file lies on the controller, plain or encrypted with ansible-vault, and is found as files of C(copy) are.
         With O(remote_src=true) it lies on the managed host.

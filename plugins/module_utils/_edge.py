@@ -16,6 +16,7 @@ from ansible.module_utils.basic import AnsibleModule
 from . import _lock
 from ._errors import EncryptionError, Refused, unforeseen
 from ._host import Host
+from ._manifest_file import WriteManifest
 from ._model import Pool
 from ._openzfs import OpenZFS
 from ._plan import Failure, Observed, Outcome, Plan, carry_out, foresee
@@ -32,6 +33,7 @@ class Wanted(t.Protocol):
 
 
 W = t.TypeVar("W", bound=Wanted)
+S = t.TypeVar("S", bound=Observed)
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ def run_changing(
     spec: Spec,
     *,
     wanted: t.Callable[[Params], W],
-    observe: t.Callable[[W, Host, t.Mapping[str, Pool]], Observed],
-    plan: t.Callable[[W, Observed], Plan],
+    observe: t.Callable[[W, Host, t.Mapping[str, Pool]], S],
+    plan: t.Callable[[W, S], Plan],
 ) -> None:
     """Run a module that changes a host.
 
@@ -143,7 +145,8 @@ def _failure(failure: Failure) -> dict[str, t.Any]:
 
 
 def _action(step: Step) -> dict[str, t.Any]:
-    return {"dataset": step.dataset, "action": step.action, "after": dict(step.after)}
+    where = "path" if isinstance(step, WriteManifest) else "dataset"
+    return {where: step.dataset, "action": step.action, "after": dict(step.after)}
 
 
 def _diff(changes: t.Sequence[Step]) -> dict[str, t.Any]:

@@ -17,6 +17,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils import _edge, 
 from ansible_collections.zfsfleet.encryption.plugins.modules import (
     zfs_dataset_key,
     zfs_encryption_info,
+    zfs_key_export,
     zfs_unlock,
 )
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
@@ -24,6 +25,7 @@ from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZ
 MODULES: dict[str, types.ModuleType] = {
     "zfs_dataset_key": zfs_dataset_key,
     "zfs_encryption_info": zfs_encryption_info,
+    "zfs_key_export": zfs_key_export,
     "zfs_unlock": zfs_unlock,
 }
 
