@@ -78,7 +78,7 @@ def linters(copy: Path) -> t.Iterator[Command]:
         "antsibull-docs",
         (
             *("antsibull-docs", "lint-collection-docs", "--plugin-docs"),
-            *("--validate-collection-refs=all", "--skip-rstcheck", "."),
+            *("--validate-collection-refs=all", "--check-extra-docs-refs", "--skip-rstcheck", "."),
         ),
         cwd=copy,
     )

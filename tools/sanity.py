@@ -28,17 +28,17 @@ def offer_pip_bootstrap() -> None:
 
 def main() -> int:
     offer_pip_bootstrap()
+    # Before the run, since what follows ansible-test's summary would be counted as failed.
+    for version in interpreters.lacking():
+        print(f"sanity: this machine has no Python {version}: nothing is compiled or imported with it", flush=True)
     with snapshot() as copy:
-        status = subprocess.run(
+        return subprocess.run(
             [*SANITY, *sys.argv[1:]],
             cwd=copy,
             env={**os.environ, "PATH": interpreters.search_path(ROOT / ".venv/bin")},
             check=False,
             stdin=subprocess.DEVNULL,
         ).returncode
-    for version in interpreters.lacking():
-        print(f"sanity: this machine has no Python {version}: nothing was compiled or imported with it")
-    return status
 
 
 if __name__ == "__main__":
