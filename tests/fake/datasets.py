@@ -8,13 +8,21 @@ from __future__ import annotations
 import errno
 import os
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, Reason
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset, Property, is_below, parent_of
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Creation
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import PASSPHRASE_BYTES, Key
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import (
+    Dataset,
+    Property,
+    is_below,
+    parent_of,
+    pool_of,
+)
 
 from . import properties as props
-from .protection import Protection, Wrap, random_id
+from .protection import CIPHERS, DEFAULT_CIPHER, LIBZFS_ITERATIONS, Protection, Wrap, new_wrap, random_id
 
 Kind = t.Literal["filesystem", "volume"]
 _PLAIN = {
@@ -47,12 +55,13 @@ class Record:
 
 
 class Datasets:
-    """All datasets by name, the loaded wrapping keys by root, and what is held open."""
+    """All datasets by name, the loaded wrapping keys by root, what is held open, altroots by pool."""
 
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
         self.loaded: dict[str, bytes] = {}
         self.held: set[str] = set()
+        self.altroots: dict[str, str] = {}
 
     def existing(self, name: str, what: str) -> Record:
         if name not in self.records:
@@ -97,6 +106,13 @@ class Datasets:
             return Property(fixed[name])
         if name in _PLAIN:
             return self._encryption_property(record, name)
+        found = self._stored_property(record, name)
+        altroot = self.altroots.get(pool_of(record.name))
+        if name == "mountpoint" and altroot is not None and found.value.startswith("/"):
+            return Property((altroot + found.value).rstrip("/") or "/", found.source)
+        return found
+
+    def _stored_property(self, record: Record, name: str) -> Property:
         if name in record.local:
             return Property(record.local[name], "local")
         if name in record.received:
@@ -138,6 +154,64 @@ class Datasets:
         number = wrap.salt if name == "pbkdf2salt" else wrap.iterations
         return Property(str(number)) if number else _PLAIN[name]
 
+    def add(self, creation: Creation, parent: Record | None) -> None:
+        kind: Kind = "filesystem" if creation.volume_size is None else "volume"
+        given = dict(creation.properties)
+        own = {name: given.pop(name) for name in props.ENCRYPTION if name in given}
+        local = props.stored(kind, given)
+        if creation.volume_size is not None:
+            local |= _volume_space(creation.volume_size, local, sparse=creation.sparse)
+        protection = self._protection(creation, own, parent)
+        if creation.key is not None:
+            if not props.is_keylocation(creation.keylocation) or creation.keylocation == "none":
+                raise CallFailed(f"{creation.name} was not created: invalid keylocation")
+            self.loaded[creation.name] = protection.wrap.key if protection else b""
+            local["keylocation"] = creation.keylocation
+        self.records[creation.name] = Record(creation.name, kind, protection, local)
+
+    def _protection(self, creation: Creation, own: dict[str, str], parent: Record | None) -> Protection | None:
+        what = f"{creation.name} was not created: "
+        above = parent.protection if parent else None
+        cipher = own.get("encryption", above.cipher if above else "off")
+        cipher = DEFAULT_CIPHER if cipher == "on" else cipher
+        if cipher == "off":
+            if own.keys() - {"encryption"} or creation.key is not None:
+                raise CallFailed(f"{what}Encryption must be turned on to set encryption properties.")
+            return None
+        if cipher not in CIPHERS:
+            raise CallFailed(f"{what}'encryption' does not take '{cipher}'")
+        if "keyformat" not in own:
+            if parent is None or above is None or creation.key is not None:
+                raise CallFailed(f"{what}Keyformat required for new encryption root.")
+            if self.is_locked(parent):
+                raise CallFailed(f"{what}encryption root's key is not loaded or provided")
+            return Protection(cipher, above.root, self.wrap_of(above.root))
+        return Protection(cipher, creation.name, _first_wrap(what, creation.key, own))
+
+    def clone(self, origin: str, name: str) -> None:
+        source = self.records[origin]
+        source.has_snapshots = True
+        copied = {key: value for key, value in source.local.items() if key == "volsize"}
+        self.records[name] = Record(name, source.kind, source.protection, copied, origin=f"{origin}@{name}")
+
+    def replicate(self, source: str, target: str, *, properties: bool) -> None:
+        sent, known = self.records[source], self.records.get(target)
+        if sent.protection is None:
+            raise AssertionError(f"{source} is plain; only raw replication is modelled")
+        sent.has_snapshots = True
+        if known is None:
+            local = {key: value for key, value in sent.local.items() if key == "volsize"}
+            known = self.records[target] = Record(
+                target, sent.kind, replace(sent.protection, root=target), {"keylocation": "prompt", **local}
+            )
+        elif known.protection is not None:
+            known.protection.wrap = sent.protection.wrap
+            if properties and not known.is_root:
+                known.protection.root, known.local["keylocation"] = target, "prompt"
+        known.has_snapshots = True
+        if properties:
+            known.received = {key: value for key, value in sent.local.items() if key not in ("keylocation", "volsize")}
+
     def rewrap(self, record: Record, old_root: str, new_root: str, wrap: Wrap) -> None:
         affected = list(self.inheriting(record, old_root))
         if any(self.is_mismatched(found) and found.mounted_at is None for found in affected):
@@ -168,3 +242,19 @@ class Datasets:
 
 def failed(what: str, number: int, reason: Reason = "unknown") -> CallFailed:
     return CallFailed(f"{what}: {os.strerror(number)} (errno {number}).", reason=reason, errno=number)
+
+
+def _first_wrap(what: str, key: Key | None, own: t.Mapping[str, str]) -> Wrap:
+    """Wrap for a new root, by the rules that the ``zfs`` command enforces beyond the kernel's."""
+    keyformat = own["keyformat"]
+    if key is None or (keyformat != "passphrase" and "pbkdf2iters" in own):
+        raise CallFailed(f"{what}its keyformat, key and pbkdf2iters do not fit together")
+    if keyformat == "passphrase" and len(key.secret) not in PASSPHRASE_BYTES:
+        raise CallFailed(f"{what}Passphrase too short (min 8) or too long (max 512).")
+    return new_wrap(keyformat, key, int(own.get("pbkdf2iters", LIBZFS_ITERATIONS)))
+
+
+def _volume_space(wanted: str, local: t.Mapping[str, str], *, sparse: bool) -> dict[str, str]:
+    block = int(local.get("volblocksize", props.ONLY_AT_CREATION_OF_VOLUMES["volblocksize"]))
+    size = -(-int(props.stored("volume", {"volsize": wanted})["volsize"]) // block) * block
+    return {"volsize": str(size)} if sparse else {"volsize": str(size), "refreservation": str(size)}

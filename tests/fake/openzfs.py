@@ -11,18 +11,22 @@ import os
 import platform
 import sys
 import typing as t
-from dataclasses import replace
 
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._devices import Device
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, Reason, Refused
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import (
     OPENS,
     WRONG,
     Binding,
     Creation,
+    Importable,
     KeyChange,
+    PoolCreation,
+    PoolImport,
+    PoolState,
     Verdict,
 )
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import PASSPHRASE_BYTES, Key
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import (
     OBSERVED_PROPERTIES,
     Dataset,
@@ -31,23 +35,33 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import 
     parent_of,
     pool_of,
 )
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._topology import Topology, Vdev
 
 from . import properties as props
-from .datasets import Datasets, Kind, Record, failed
-from .protection import CIPHERS, DEFAULT_CIPHER, LIBZFS_ITERATIONS, Protection, Wrap, new_wrap, random_id
+from .datasets import Datasets, Record, failed
+from .disks import Disk, Disks
+from .layout import laid_out
+from .pools import OTHER_SYSTEM, Pools
+from .protection import new_wrap
 
 CHANGING_CALLS = frozenset(
     {
         *("load_key", "unload_key", "change_key", "inherit_key", "create", "destroy", "set_properties"),
         *("mount", "unmount", "write_key_file"),
+        *("create_pool", "destroy_pool", "export_pool", "import_pool", "set_pool_properties"),
+        *("clear_device", "make_file", "remove_file"),
     }
 )
+
+# What a pool that is imported read-only does not let happen.
+WRITING_CALLS = frozenset({"change_key", "inherit_key", "create", "destroy", "set_properties"})
 
 
 class FakeOpenZFS:
     """A ``Host`` without OpenZFS. Its errors are those of the pyzfs path.
 
-    Besides the protocol: ``add_pool``, ``clone``, ``replicate`` and ``hold`` do what a person does beside it;
+    Besides the protocol: ``add_pool``, ``add_disk``, ``clone``, ``replicate``, ``hold`` and others do what a person
+    does beside it;
     ``occupied`` (path -> what stands there) and ``key_files`` (path -> content) are the host's other files;
     ``calls`` is what was asked, ``changes`` what was asked to change; ``fail_on`` makes a call fail.
     """
@@ -57,46 +71,51 @@ class FakeOpenZFS:
         self.occupied: dict[str, str] = {}
         self.key_files: dict[str, bytes] = {}
         self.faults: dict[tuple[str, str], Exception] = {}
-        self._pools: dict[str, Pool] = {}
         self._datasets = Datasets()
+        self._disks = Disks()
+        self._pools = Pools(self._datasets, self._disks, self.occupied)
         for name in pools:
             self.add_pool(name)
 
     # What a person does beside the protocol
 
     def add_pool(self, name: str, properties: t.Mapping[str, str] | None = None, key: Key | None = None) -> None:
-        """Make a pool; with a key its root dataset is an encryption root."""
-        self._pools[name] = Pool(name, random_id())
-        self._add(Creation(name, properties or {}, key=key), None)
+        """Make a pool of one disk; with a key its root dataset is an encryption root."""
+        path = f"/dev/disk/by-id/{name}"
+        self.add_disk(path)
+        topology = Topology(data=(Vdev("stripe", (path,)),))
+        self._pools.add(name, Creation(name, properties or {}, key=key), laid_out(topology, self._disks))
+
+    def add_disk(
+        self, path: str, *, holds: t.Iterable[str] = (), in_use: str | None = None, real: str | None = None
+    ) -> None:
+        """Plug in a disk, blank if nothing else is said; ``real`` is where a link like by-id leads."""
+        self._disks.add(path, Disk(real or path, "disk", holds=tuple(holds), in_use=in_use))
+
+    def add_file(self, path: str, size: int = 0, *, holds: t.Iterable[str] = ()) -> None:
+        """Leave a file that a pool could be made of."""
+        self._disks.add(path, Disk(path, "file", size, tuple(holds)))
+
+    def use_pool(self, name: str, *users: str) -> None:
+        """Have processes work in a pool, each in words; none lets go of it."""
+        self._pools.imported[name].users = list(users)
+
+    def alter_exported(self, name: str, *, state: str = "ONLINE", problem: str = "", last_host: str = "") -> None:
+        """Have the pool of this name that was exported last show a problem, or another system that uses it."""
+        pool = next(each for each in reversed(self._pools.exported) if each.name == name)
+        problem = problem or (OTHER_SYSTEM if last_host else "")
+        pool.health, pool.problem, pool.last_host = state, problem, last_host
 
     def clone(self, origin: str, name: str) -> None:
         """Clone a new snapshot of a dataset."""
-        source = self._datasets.records[origin]
-        source.has_snapshots = True
-        copied = {key: value for key, value in source.local.items() if key == "volsize"}
-        self._datasets.records[name] = Record(name, source.kind, source.protection, copied, origin=f"{origin}@{name}")
+        self._datasets.clone(origin, name)
 
     def replicate(self, source: str, target: str, *, properties: bool = True) -> None:
         """Send a dataset raw, with or without its properties: the first time in full, then the increment.
 
         An increment without them leaves a replica that inherits a key with a master key that this key does not open.
         """
-        sent, known = self._datasets.records[source], self._datasets.records.get(target)
-        if sent.protection is None:
-            raise AssertionError(f"{source} is plain; only raw replication is modelled")
-        sent.has_snapshots = True
-        if known is None:
-            local = {key: value for key, value in sent.local.items() if key == "volsize"}
-            known = self._datasets.records[target] = Record(
-                target, sent.kind, replace(sent.protection, root=target), {"keylocation": "prompt", **local}
-            )
-        elif known.protection is not None:
-            known.protection.wrap = sent.protection.wrap
-            if properties and not known.is_root:
-                known.protection.root, known.local["keylocation"] = target, "prompt"
-        known.has_snapshots = True
-        if properties:
-            known.received = {key: value for key, value in sent.local.items() if key not in ("keylocation", "volsize")}
+        self._datasets.replicate(source, target, properties=properties)
 
     @contextlib.contextmanager
     def hold(self, name: str) -> t.Iterator[None]:
@@ -125,14 +144,14 @@ class FakeOpenZFS:
 
     def pools(self) -> t.Mapping[str, Pool]:
         self._enter("pools", "")
-        return dict(self._pools)
+        return self._pools.listed()
 
     def datasets(self, pools: t.Iterable[str], properties: t.Iterable[str] = ()) -> Tree:
         wanted = set(pools)
         names = dict.fromkeys((*OBSERVED_PROPERTIES, *properties))
         for pool in sorted(wanted):
             self._enter("datasets", pool)
-        if not wanted <= self._pools.keys():
+        if not wanted <= self._pools.imported.keys():
             raise Refused(f"The datasets of {', '.join(sorted(wanted))} cannot be read: dataset does not exist")
         for name in names:
             if not props.is_user_property(name) and name not in props.KNOWN:
@@ -239,41 +258,7 @@ class FakeOpenZFS:
         parent = self._datasets.records.get(parent_of(name) or "")
         if name in self._datasets.records or parent is None or parent.kind == "volume":
             raise CallFailed(f"{name} was not created: it exists, or its parent does not")
-        self._add(creation, parent)
-
-    def _add(self, creation: Creation, parent: Record | None) -> None:
-        kind: Kind = "filesystem" if creation.volume_size is None else "volume"
-        given = dict(creation.properties)
-        own = {name: given.pop(name) for name in props.ENCRYPTION if name in given}
-        local = props.stored(kind, given)
-        if creation.volume_size is not None:
-            local |= _volume_space(creation.volume_size, local, sparse=creation.sparse)
-        protection = self._protection(creation, own, parent)
-        if creation.key is not None:
-            if not props.is_keylocation(creation.keylocation) or creation.keylocation == "none":
-                raise CallFailed(f"{creation.name} was not created: invalid keylocation")
-            self._datasets.loaded[creation.name] = protection.wrap.key if protection else b""
-            local["keylocation"] = creation.keylocation
-        self._datasets.records[creation.name] = Record(creation.name, kind, protection, local)
-
-    def _protection(self, creation: Creation, own: dict[str, str], parent: Record | None) -> Protection | None:
-        what = f"{creation.name} was not created: "
-        above = parent.protection if parent else None
-        cipher = own.get("encryption", above.cipher if above else "off")
-        cipher = DEFAULT_CIPHER if cipher == "on" else cipher
-        if cipher == "off":
-            if own.keys() - {"encryption"} or creation.key is not None:
-                raise CallFailed(f"{what}Encryption must be turned on to set encryption properties.")
-            return None
-        if cipher not in CIPHERS:
-            raise CallFailed(f"{what}'encryption' does not take '{cipher}'")
-        if "keyformat" not in own:
-            if parent is None or above is None or creation.key is not None:
-                raise CallFailed(f"{what}Keyformat required for new encryption root.")
-            if self._datasets.is_locked(parent):
-                raise CallFailed(f"{what}encryption root's key is not loaded or provided")
-            return Protection(cipher, above.root, self._datasets.wrap_of(above.root))
-        return Protection(cipher, creation.name, _first_wrap(what, creation.key, own))
+        self._datasets.add(creation, parent)
 
     def destroy(self, name: str) -> None:
         self._enter("destroy", name)
@@ -353,25 +338,73 @@ class FakeOpenZFS:
             raise CallFailed(f"The key file {path} appeared meanwhile and was left alone. Run the task again.")
         self.key_files[path] = content
 
+    # Pools and disks
+
+    def pool_states(self) -> t.Mapping[str, PoolState]:
+        self._enter("pool_states", "")
+        return self._pools.states()
+
+    def importable_pools(self, search: t.Sequence[str]) -> tuple[Importable, ...]:
+        self._enter("importable_pools", "")
+        return self._pools.importable(search)
+
+    def hostid(self) -> str:
+        self._enter("hostid", "")
+        return self._pools.hostid
+
+    def rehearse_pool(self, creation: PoolCreation) -> str | None:
+        self._enter("rehearse_pool", creation.name)
+        return self._pools.rehearse(creation)
+
+    def create_pool(self, creation: PoolCreation) -> None:
+        self._enter("create_pool", creation.name)
+        self._pools.create(creation)
+
+    def destroy_pool(self, name: str) -> None:
+        self._enter("destroy_pool", name)
+        self._pools.destroy(name)
+
+    def export_pool(self, name: str) -> None:
+        self._enter("export_pool", name)
+        self._pools.export(name)
+
+    def import_pool(self, request: PoolImport) -> None:
+        self._enter("import_pool", request.name)
+        self._pools.import_(request)
+
+    def set_pool_properties(self, name: str, properties: t.Mapping[str, str]) -> None:
+        self._enter("set_pool_properties", name)
+        self._pools.set_properties(name, properties)
+
+    def pool_users(self, name: str) -> tuple[str, ...]:
+        self._enter("pool_users", name)
+        return self._pools.users(name)
+
+    def real_path(self, path: str) -> str:
+        self._enter("real_path", path)
+        return self._disks.real_path(path)
+
+    def device(self, path: str) -> Device:
+        self._enter("device", path)
+        return self._disks.device(path)
+
+    def clear_device(self, path: str) -> None:
+        self._enter("clear_device", path)
+        self._disks.clear(path)
+
+    def make_file(self, path: str, size: int) -> None:
+        self._enter("make_file", path)
+        self._disks.make_file(path, size)
+
+    def remove_file(self, path: str) -> None:
+        self._enter("remove_file", path)
+        self._disks.remove_file(path)
+
     # Within
 
     def _enter(self, call: str, dataset: str) -> None:
         self.calls.append((call, dataset))
         if (call, dataset) in self.faults:
             raise self.faults[call, dataset]
-
-
-def _first_wrap(what: str, key: Key | None, own: t.Mapping[str, str]) -> Wrap:
-    """Wrap for a new root, by the rules that the ``zfs`` command enforces beyond the kernel's."""
-    keyformat = own["keyformat"]
-    if key is None or (keyformat != "passphrase" and "pbkdf2iters" in own):
-        raise CallFailed(f"{what}its keyformat, key and pbkdf2iters do not fit together")
-    if keyformat == "passphrase" and len(key.secret) not in PASSPHRASE_BYTES:
-        raise CallFailed(f"{what}Passphrase too short (min 8) or too long (max 512).")
-    return new_wrap(keyformat, key, int(own.get("pbkdf2iters", LIBZFS_ITERATIONS)))
-
-
-def _volume_space(wanted: str, local: t.Mapping[str, str], *, sparse: bool) -> dict[str, str]:
-    block = int(local.get("volblocksize", props.ONLY_AT_CREATION_OF_VOLUMES["volblocksize"]))
-    size = -(-int(props.stored("volume", {"volsize": wanted})["volsize"]) // block) * block
-    return {"volsize": str(size)} if sparse else {"volsize": str(size), "refreservation": str(size)}
+        if call in WRITING_CALLS:
+            self._pools.refuse_readonly(dataset)

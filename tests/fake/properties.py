@@ -115,3 +115,51 @@ def _makes_sense(name: str, value: str) -> bool:
     if name == "compression":
         return _COMPRESSION.fullmatch(value) is not None
     return name not in _SWITCHES or value in ("on", "off")
+
+
+# Of pools, as `zpool get -p` prints them; what only describes a pool is added where it is known.
+FEATURES = {
+    **dict.fromkeys(("async_destroy", "allocation_classes", "draid", "edonr", "encryption"), "enabled"),
+    **dict.fromkeys(("lz4_compress", "extensible_dataset", "spacemap_v2", "userobj_accounting"), "active"),
+}
+OF_POOLS = {
+    "ashift": "0",
+    "autoexpand": "off",
+    "autoreplace": "off",
+    "autotrim": "off",
+    "bootfs": "-",
+    "cachefile": "-",
+    "comment": "-",
+    "compatibility": "off",
+    "delegation": "on",
+    "failmode": "wait",
+    "listsnapshots": "off",
+    "multihost": "off",
+    **{f"feature@{name}": state for name, state in FEATURES.items()},
+}
+_POOL_SWITCHES = {"autoexpand", "autoreplace", "autotrim", "delegation", "listsnapshots", "multihost"}
+_ASHIFT = range(9, 17)
+
+
+def stored_of_pool(properties: t.Mapping[str, str], before: t.Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return properties of a pool as OpenZFS keeps them, those from before given where there is one already."""
+    return {name: _stored_of_pool(name, value, before) for name, value in properties.items()}
+
+
+def _stored_of_pool(name: str, value: str, before: t.Mapping[str, str] | None) -> str:
+    if name not in OF_POOLS:
+        raise CallFailed(f"property '{name}' is not a valid pool or vdev property")
+    if name.startswith("feature@"):
+        if value not in ("enabled", "disabled") or (value == "disabled" and before is not None):
+            raise CallFailed(f"invalid value '{value}' for '{name}'")
+        known = OF_POOLS[name] if before is None else before[name]
+        return known if value == "enabled" and known == "active" else value
+    if name == "ashift" and value != "0" and (not value.isdigit() or int(value) not in _ASHIFT):
+        raise CallFailed(f"invalid 'ashift={value}' property: only values between 9 and 16 are allowed.")
+    if (name in _POOL_SWITCHES and value not in ("on", "off")) or (
+        name == "failmode" and value not in ("wait", "continue", "panic")
+    ):
+        raise CallFailed(f"invalid value '{value}' for '{name}'")
+    if name == "multihost" and value == "on":
+        raise CallFailed("requires a non-zero system hostid")
+    return value or "-"
