@@ -1,7 +1,7 @@
 # Copyright: zfsfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Documentation of the options of one dataset, which stand at a task's top level and in each of ``datasets``.
+"""Documentation of the options that only other datasets than a pool's root have, and of a batch of them.
 
 Private to the collection.
 """
@@ -18,7 +18,7 @@ options:
     description:
       - The dataset.
     type: str
-  state: &state
+  state:
     description:
       - V(present), the default. The dataset exists and is an encryption root with the key given; with
         O(encryption=off) it exists and is plain. A new filesystem is mounted, as C(canmount) and C(mountpoint) say, and
@@ -29,110 +29,22 @@ options:
       - An existing dataset that inherits its key becomes a root with V(present) and a key.
     type: str
     choices: [present, inherited, absent]
-  type: &type
+  type:
     description:
       - What to create, V(filesystem) by default, V(volume) if O(volsize) is given.
       - An existing dataset of the other type is refused.
     type: str
     choices: [filesystem, volume]
-  key: &key
-    description:
-      - The wrapping key as 64 hexadecimal digits, for O(keyformat=raw) too.
-      - For an existing root it is verified, and refused if it does not open it, unless O(update_key=always).
-      - A key that is set must not be all zeros.
-    type: str
-  passphrase: &passphrase
-    description:
-      - The passphrase, 8 to 512 bytes of UTF-8 on one line when it is set.
-      - For an existing root it is verified, and refused if it does not open it, unless O(update_key=always).
-    type: str
-  key_file: &key_file
-    description:
-      - Absolute path of a key file on the managed host. 32 bytes for O(keyformat=raw), else one line. It must not lie
-        inside what it opens.
-      - It sets C(keylocation) to this file, also of an existing root, unless O(keylocation) says otherwise.
-      - A root whose C(keylocation) names C(NAME.VERSION.key) beside C(NAME.key) is satisfied by that file, which a
-        rotation put there.
-    type: path
-  generate_key: &generate_key
-    description:
-      - Make a random key into O(key_file) where neither the file nor the root exists. The file is written with mode
-        0400, synced to disk and read back before the key is used.
-      - An existing file is used and verified. An existing root without its file is refused; a second key is never made.
-    type: bool
-  current: &current
-    description:
-      - The key that an existing root has now. It is needed to change it, as proof that the key which replicas and
-        streams may still need is kept somewhere. A locked root is unlocked with it for the change, and locked again.
-    type: dict
-    suboptions:
-      key:
-        description:
-          - 64 hexadecimal digits.
-        type: str
-      passphrase:
-        description:
-          - The passphrase.
-        type: str
-      key_file:
-        description:
-          - Absolute path of a key file on the managed host.
-        type: path
-  update_key: &update_key
-    description:
-      - V(on_create), the default. A key, O(keyformat) or O(pbkdf2iters) that an existing root does not have is refused.
-      - V(always). The root gets it, once O(current) was verified. This renews the wrapping key only. The data stay
-        encrypted with the same master key.
-    type: str
-    choices: [on_create, always]
-  encryption: &encryption
-    description:
-      - The cipher of a new dataset, V(aes-256-gcm) by default; V(on) means that too. V(off) makes a plain dataset.
-      - It can never be changed. For an existing dataset another value is refused.
-    type: str
-    choices: ["on", "off", aes-128-ccm, aes-192-ccm, aes-256-ccm, aes-128-gcm, aes-192-gcm, aes-256-gcm]
-  keyformat: &keyformat
-    description:
-      - How the key is kept, V(passphrase) with O(passphrase), else V(hex) by default.
-      - For an existing root another value is refused, unless O(update_key=always).
-    type: str
-    choices: [hex, raw, passphrase]
-  keylocation: &keylocation
-    description:
-      - Where OpenZFS looks for the key by itself, V(prompt) by default; V(file:///path) or V(https://address).
-      - With O(key_file) it is that file by default.
-      - It is set on an existing root if given. It needs no key.
-    type: str
-  pbkdf2iters: &pbkdf2iters
-    description:
-      - PBKDF2 rounds of a new passphrase, at least 100000, by default 1300000.
-      - For an existing root another value is refused, unless O(update_key=always).
-    type: int
-  volsize: &volsize
+  volsize:
     description:
       - Size of a volume, like V(10G) or in bytes. A new one is rounded up by OpenZFS.
       - An existing volume is enlarged. It is never made smaller.
     type: str
-  sparse: &sparse
+  sparse:
     description:
       - Create a volume without reserving its space. It means nothing for an existing one.
     type: bool
-  properties: &properties
-    description:
-      - >-
-        Any other properties, by their names in OpenZFS. YAML booleans mean V(on) and V(off), sizes are compared as
-        sizes.
-      - They are set on an existing dataset where they differ. Those that only creation can set are refused there.
-      - Entries of O(datasets) add to the ones of the task's top level.
-    type: dict
-  hierarchy: &hierarchy
-    description:
-      - V(truenas), the default. A root with a key below one with a passphrase, and a plain dataset below an encrypted
-        one, are refused.
-      - V(openzfs). Whatever OpenZFS allows.
-    type: str
-    choices: [truenas, openzfs]
-  force_destroy: &force_destroy
+  force_destroy:
     description:
       - Say aloud that O(state=absent) destroys a dataset and its data.
     type: bool
@@ -151,21 +63,91 @@ options:
           - The dataset.
         type: str
         required: true
-      state: *state
-      type: *type
-      key: *key
-      passphrase: *passphrase
-      key_file: *key_file
-      generate_key: *generate_key
-      current: *current
-      update_key: *update_key
-      encryption: *encryption
-      keyformat: *keyformat
-      keylocation: *keylocation
-      pbkdf2iters: *pbkdf2iters
-      volsize: *volsize
-      sparse: *sparse
-      properties: *properties
-      hierarchy: *hierarchy
-      force_destroy: *force_destroy
+      state:
+        description:
+          - As O(state).
+        type: str
+        choices: [present, inherited, absent]
+      type:
+        description:
+          - As O(type).
+        type: str
+        choices: [filesystem, volume]
+      key:
+        description:
+          - As O(key).
+        type: str
+      passphrase:
+        description:
+          - As O(passphrase).
+        type: str
+      key_file:
+        description:
+          - As O(key_file).
+        type: path
+      generate_key:
+        description:
+          - As O(generate_key).
+        type: bool
+      current:
+        description:
+          - As O(current).
+        type: dict
+        suboptions:
+          key:
+            description:
+              - As O(current.key).
+            type: str
+          passphrase:
+            description:
+              - As O(current.passphrase).
+            type: str
+          key_file:
+            description:
+              - As O(current.key_file).
+            type: path
+      update_key:
+        description:
+          - As O(update_key).
+        type: str
+        choices: [on_create, always]
+      encryption:
+        description:
+          - As O(encryption).
+        type: str
+        choices: ["on", "off", aes-128-ccm, aes-192-ccm, aes-256-ccm, aes-128-gcm, aes-192-gcm, aes-256-gcm]
+      keyformat:
+        description:
+          - As O(keyformat).
+        type: str
+        choices: [hex, raw, passphrase]
+      keylocation:
+        description:
+          - As O(keylocation).
+        type: str
+      pbkdf2iters:
+        description:
+          - As O(pbkdf2iters).
+        type: int
+      volsize:
+        description:
+          - As O(volsize).
+        type: str
+      sparse:
+        description:
+          - As O(sparse).
+        type: bool
+      properties:
+        description:
+          - As O(properties), which they are added to.
+        type: dict
+      hierarchy:
+        description:
+          - As O(hierarchy).
+        type: str
+        choices: [truenas, openzfs]
+      force_destroy:
+        description:
+          - As O(force_destroy).
+        type: bool
 """

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ._topology import CLASSES, LISTS, TYPES
+
 Arguments = dict[str, t.Any]
 
 CIPHERS = (
@@ -24,6 +26,15 @@ CIPHERS = (
 )
 
 
+ONE_KEY = ("key", "passphrase", "key_file")
+
+# What a pool's root dataset shares with every other dataset.
+ROOT_OPTIONS = (
+    *("key", "passphrase", "key_file", "generate_key", "current", "update_key", "encryption", "keyformat"),
+    *("keylocation", "pbkdf2iters", "properties", "hierarchy"),
+)
+
+
 def one_secret() -> Arguments:
     """A key in one of its three forms."""
     return {
@@ -33,10 +44,7 @@ def one_secret() -> Arguments:
     }
 
 
-ONE_SECRET_RULES: Arguments = {
-    "mutually_exclusive": [("key", "passphrase", "key_file")],
-    "required_one_of": [("key", "passphrase", "key_file")],
-}
+ONE_SECRET_RULES: Arguments = {"mutually_exclusive": [ONE_KEY], "required_one_of": [ONE_KEY]}
 
 
 def choice() -> Arguments:
@@ -85,5 +93,45 @@ def dataset() -> Arguments:
         "sparse": {"type": "bool"},
         "properties": {"type": "dict"},
         "hierarchy": {"type": "str", "choices": ["truenas", "openzfs"]},
+        "force_destroy": {"type": "bool"},
+    }
+
+
+def topology() -> Arguments:
+    """The vdevs of a pool, under the names of TrueNAS's API."""
+    vdevs = {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "type": {"type": "str", "choices": list(TYPES), "required": True},
+            "disks": {"type": "list", "elements": "str", "required": True},
+            "draid_data_disks": {"type": "int"},
+            "draid_spare_disks": {"type": "int"},
+        },
+    }
+    disks = {"type": "list", "elements": "str"}
+    return {"type": "dict", "options": {**dict.fromkeys(CLASSES, vdevs), **dict.fromkeys(LISTS, disks)}}
+
+
+def pool() -> Arguments:
+    """A pool, and the options of its root dataset."""
+    every = dataset()
+    return {
+        "name": {"type": "str"},
+        "guid": {"type": "str"},
+        "state": {"type": "str", "choices": ["present", "absent", "imported", "exported"], "default": "present"},
+        "topology": topology(),
+        "file_size": {"type": "str"},
+        "overwrite": {"type": "list", "elements": "str"},
+        "force": {"type": "bool"},
+        "pool_properties": {"type": "dict"},
+        **{name: every[name] for name in ROOT_OPTIONS},
+        "altroot": {"type": "str"},
+        "search": {"type": "list", "elements": "str"},
+        "force_import": {"type": "bool"},
+        "readonly": {"type": "bool"},
+        "mount": {"type": "bool"},
+        **offers(),
+        "verify_key": {"type": "bool", "no_log": False},
         "force_destroy": {"type": "bool"},
     }

@@ -34,7 +34,8 @@ def run(*argv: str, stdin: bytes | None = None, timeout: int = CHANGE_TIMEOUT) -
             argv, capture_output=True, env=_ENVIRONMENT, timeout=timeout, check=False, **source
         )
     except FileNotFoundError:
-        raise Refused(f"There is no '{argv[0]}' command on this host. Install OpenZFS and run again.") from None
+        package = "OpenZFS" if argv[0] in ("zfs", "zpool", "zdb") else "util-linux"
+        raise Refused(f"There is no '{argv[0]}' command on this host. Install {package} and run again.") from None
     except subprocess.TimeoutExpired:
         raise StateUnknown(
             f"'{argv[0]} {argv[1]}' gave no answer for {timeout} s. Look at 'zpool status' and the kernel's log; "

@@ -103,7 +103,7 @@ def batch_wanted(params: t.Mapping[str, t.Any]) -> BatchWanted:
     """
     entries = params.get("datasets")
     merged = [dict(params)] if entries is None else [_merged(params, entry) for entry in entries]
-    wanted = [_entry(options) for options in merged]
+    wanted = [dataset_wanted(options) for options in merged]
     _refuse_contradictions(wanted)
     removals = sorted((e for e in wanted if e.state == "absent"), key=lambda e: (-depth_of(e.name), e.name))
     others = sorted((e for e in wanted if e.state != "absent"), key=lambda e: (depth_of(e.name), e.name))
@@ -141,7 +141,12 @@ def _not_for(given: t.Mapping[str, t.Any], top: t.Mapping[str, t.Any]) -> set[st
     return excluded
 
 
-def _entry(options: t.Mapping[str, t.Any]) -> DatasetWanted:
+def dataset_wanted(options: t.Mapping[str, t.Any]) -> DatasetWanted:
+    """Read the options of one dataset.
+
+    Raises:
+        Refused: they contradict each other, or a key is malformed.
+    """
     name = options["name"]
     state: State = options.get("state") or "present"
     given = options.get("properties") or {}

@@ -53,37 +53,65 @@ class Spec:
         )
 
 
-def run_changing(
-    spec: Spec,
-    *,
-    wanted: t.Callable[[Params], W],
-    observe: t.Callable[[W, Host, t.Mapping[str, Pool]], S],
-    plan: t.Callable[[W, S], Plan],
-) -> None:
+@dataclass(frozen=True)
+class Stage(t.Generic[W, S]):
+    """Observing and planning. A module with a second stage observes again what the first one did.
+
+    Args:
+        observe: reads the host.
+        plan: decides, without reading or changing anything.
+    """
+
+    observe: t.Callable[[W, Host, t.Mapping[str, Pool]], S]
+    plan: t.Callable[[W, S], Plan]
+
+
+def run_changing(spec: Spec, wanted: t.Callable[[Params], W], *stages: Stage[W, t.Any]) -> None:
     """Run a module that changes a host.
 
     Args:
         spec: its arguments.
         wanted: reads the parameters.
-        observe: reads the host.
-        plan: decides, without reading or changing anything.
+        stages: carried out in order, as long as nothing fails.
     """
     module = spec.module()
 
     def work() -> dict[str, t.Any]:
         want = wanted(module.params)
         host = OpenZFS()
-        pools = host.pools()
-        if module.check_mode:
-            planned = plan(want, observe(want, host, pools))
-            return _result(planned, foresee(planned), assumed=planned.missing)
-        with _lock.hold(pools[name] for name in want.pools if name in pools):
-            planned = plan(want, observe(want, host, pools))
-            if planned.missing:
-                raise Refused(" ".join(planned.missing))
-            return _result(planned, carry_out(planned, host))
+        results: list[tuple[Plan, Outcome]] = []
+        for stage in stages:
+            if not any(outcome.failures for _plan, outcome in results):
+                run = _foreseen if module.check_mode else _done
+                results.append(_reported(run, stage, want, host) if results else run(stage, want, host))
+        return _result(results)
 
     _finish(module, work)
+
+
+def _reported(run: t.Callable[..., tuple[Plan, Outcome]], *args: t.Any) -> tuple[Plan, Outcome]:
+    """Run a later stage; its refusal must not hide what was changed before it."""
+    try:
+        return run(*args)
+    except EncryptionError as error:
+        outcome = Outcome()
+        outcome.fail(args[1].pools[0] if args[1].pools else "pool", error)
+        return Plan(), outcome
+
+
+def _foreseen(stage: Stage[W, t.Any], want: W, host: Host) -> tuple[Plan, Outcome]:
+    planned = stage.plan(want, stage.observe(want, host, host.pools()))
+    return planned, foresee(planned)
+
+
+def _done(stage: Stage[W, t.Any], want: W, host: Host) -> tuple[Plan, Outcome]:
+    """Carry a stage out under the locks of its pools; one that is not there yet is locked by its name."""
+    pools = host.pools()
+    with _lock.hold(pools.get(name, Pool(name, f"name-{name}")) for name in want.pools):
+        planned = stage.plan(want, stage.observe(want, host, pools))
+        if planned.missing:
+            raise Refused(" ".join(planned.missing))
+        return planned, carry_out(planned, host)
 
 
 def run_reading(spec: Spec, *, report: t.Callable[[Params, Host], dict[str, t.Any]]) -> None:
@@ -111,20 +139,27 @@ def _finish(module: AnsibleModule, work: t.Callable[[], dict[str, t.Any]]) -> No
     module.exit_json(**result)
 
 
-def _result(plan: Plan, outcome: Outcome, assumed: t.Sequence[str] = ()) -> dict[str, t.Any]:
-    changes = [step for step in outcome.done if step.before != step.after]
+def _result(results: t.Sequence[tuple[Plan, Outcome]]) -> dict[str, t.Any]:
+    """Report all stages as one; what check mode had to assume counts as changed."""
+    plans, outcomes = [plan for plan, _ in results], [outcome for _, outcome in results]
+    done = [step for outcome in outcomes for step in outcome.done]
+    changes = [step for step in done if step.before != step.after]
+    assumed = list(dict.fromkeys(sentence for plan in plans for sentence in plan.missing))
+    failures = {name: _failure(failure) for outcome in outcomes for name, failure in outcome.failures.items()}
     result: dict[str, t.Any] = {
         "changed": bool(changes or assumed),
-        "unlocked": _standing(outcome.done, LoadKey, UnloadKey),
-        "locked": _standing(outcome.done, UnloadKey, LoadKey),
-        "already": list(plan.already),
-        "mounted": _standing(outcome.done, Mount, Unmount),
-        "failures": {name: _failure(failure) for name, failure in outcome.failures.items()},
+        "unlocked": _standing(done, LoadKey, UnloadKey),
+        "locked": _standing(done, UnloadKey, LoadKey),
+        "already": [name for plan in plans for name in plan.already],
+        "mounted": _standing(done, Mount, Unmount),
+        "failures": failures,
         "actions": [_action(step) for step in changes],
         "diff": _diff(changes),
-        **plan.details,
     }
-    warnings = [*plan.warnings, *(f"{sentence} In check mode this counts as a change." for sentence in assumed)]
+    for plan in plans:
+        result.update(plan.details)
+    warnings = [warning for plan in plans for warning in plan.warnings]
+    warnings += [f"{sentence} In check mode this counts as a change." for sentence in assumed]
     return {**result, "warnings": warnings} if warnings else result
 
 

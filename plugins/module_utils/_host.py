@@ -11,8 +11,10 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from ._devices import Device
 from ._keys import Key
 from ._model import Dataset, Pool, Tree
+from ._topology import Topology
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,72 @@ class KeyChange:
     key: Key = field(repr=False)
     keylocation: str
     iterations: int = 0
+
+
+@dataclass(frozen=True)
+class PoolCreation:
+    """A pool to make.
+
+    Args:
+        topology: its vdevs; every disk is there and blank.
+        root: its root dataset; a pool has no volume for that.
+        properties: of the pool.
+        altroot: where its mountpoints begin, until it is exported.
+        force: allow mixed redundancy and sizes.
+    """
+
+    topology: Topology
+    root: Creation
+    properties: t.Mapping[str, str] = field(default_factory=dict)
+    altroot: str | None = None
+    force: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.root.name
+
+
+@dataclass(frozen=True)
+class PoolImport:
+    """A pool to import, nothing of it mounted and no key loaded.
+
+    Args:
+        guid: which; names need not be unique.
+        search: directories and devices to look in, empty for the usual ones.
+        force: though another system used it last.
+    """
+
+    name: str
+    guid: str
+    search: tuple[str, ...] = ()
+    altroot: str | None = None
+    readonly: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class PoolState:
+    """An imported pool's vdevs and properties, as ``zpool get -p`` prints them."""
+
+    topology: Topology
+    properties: t.Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Importable:
+    """A pool that could be imported.
+
+    Args:
+        state: its health, like ``ONLINE``.
+        problem: what ``zpool import`` says about it, empty if nothing.
+        last_host: name and hostid of the system that used it last, empty if unknown.
+    """
+
+    name: str
+    guid: str
+    state: str
+    problem: str = ""
+    last_host: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,3 +208,48 @@ class Host(t.Protocol):
 
     def write_key_file(self, path: str, content: bytes) -> None:
         """Write a new key file durably, readable by its owner only; never over an existing one."""
+
+    def pool_states(self) -> t.Mapping[str, PoolState]:
+        """Read vdevs and properties of all imported pools."""
+
+    def importable_pools(self, search: t.Sequence[str]) -> tuple[Importable, ...]:
+        """Look for pools that are not imported, in these directories and devices or the usual ones."""
+
+    def hostid(self) -> str:
+        """Return this system's hostid in hexadecimal digits, by which pools know who uses them."""
+
+    def rehearse_pool(self, creation: PoolCreation) -> str | None:
+        """Return what ``zpool create`` would complain of, None if nothing; nothing changes."""
+
+    def create_pool(self, creation: PoolCreation) -> None:
+        """Create a pool and mount its root dataset; a failure leaves the disks blank, as they were."""
+
+    def destroy_pool(self, name: str) -> None:
+        """Destroy a pool with everything in it."""
+
+    def export_pool(self, name: str) -> None:
+        """Unmount and export a pool; its keys are gone from memory then."""
+
+    def import_pool(self, request: PoolImport) -> None:
+        """Import a pool, nothing of it mounted and no key loaded."""
+
+    def set_pool_properties(self, name: str, properties: t.Mapping[str, str]) -> None:
+        """Set properties of a pool, one after the other."""
+
+    def pool_users(self, name: str) -> tuple[str, ...]:
+        """Say who keeps a pool from being exported: processes, swap, what was built on its volumes."""
+
+    def real_path(self, path: str) -> str:
+        """Follow the symbolic links of a path; one that leads nowhere stays as it is."""
+
+    def device(self, path: str) -> Device:
+        """Look at a disk or file that a pool is to be made of."""
+
+    def clear_device(self, path: str) -> None:
+        """Take the signatures of what lies on a disk or file off it."""
+
+    def make_file(self, path: str, size: int) -> None:
+        """Make a sparse file for a vdev; never over an existing one."""
+
+    def remove_file(self, path: str) -> None:
+        """Remove a file that was made for a vdev."""

@@ -20,10 +20,22 @@ import time
 import typing as t
 from dataclasses import replace
 
-from . import _keyfiles, _keys, _places
+from . import _devices, _keyfiles, _keys, _places, _pool_users, _zpool
 from ._command import READ_TIMEOUT, Answer, failure, run
+from ._devices import Device
 from ._errors import CallFailed, Reason, Refused, StateUnknown
-from ._host import OPENS, WRONG, Binding, Creation, KeyChange, Verdict
+from ._host import (
+    OPENS,
+    WRONG,
+    Binding,
+    Creation,
+    Importable,
+    KeyChange,
+    PoolCreation,
+    PoolImport,
+    PoolState,
+    Verdict,
+)
 from ._keys import Key, new_salt
 from ._model import OBSERVED_PROPERTIES, Dataset, Pool, Property, Tree, parent_of
 
@@ -357,6 +369,51 @@ class OpenZFS:
 
     def write_key_file(self, path: str, content: bytes) -> None:
         _keyfiles.write(path, content)
+
+    def pool_states(self) -> t.Mapping[str, PoolState]:
+        return _zpool.states()
+
+    def importable_pools(self, search: t.Sequence[str]) -> tuple[Importable, ...]:
+        return _zpool.importable(search)
+
+    def hostid(self) -> str:
+        return _zpool.hostid()
+
+    def rehearse_pool(self, creation: PoolCreation) -> str | None:
+        return _zpool.rehearse(creation)
+
+    def create_pool(self, creation: PoolCreation) -> None:
+        _zpool.create(creation)
+
+    def destroy_pool(self, name: str) -> None:
+        _zpool.destroy(name)
+
+    def export_pool(self, name: str) -> None:
+        _zpool.export(name)
+
+    def import_pool(self, request: PoolImport) -> None:
+        _zpool.import_(request)
+
+    def set_pool_properties(self, name: str, properties: t.Mapping[str, str]) -> None:
+        _zpool.set_properties(name, properties)
+
+    def pool_users(self, name: str) -> tuple[str, ...]:
+        return _pool_users.find(name)
+
+    def real_path(self, path: str) -> str:
+        return os.path.realpath(path)
+
+    def device(self, path: str) -> Device:
+        return _devices.observe(path)
+
+    def clear_device(self, path: str) -> None:
+        _devices.clear(path)
+
+    def make_file(self, path: str, size: int) -> None:
+        _devices.make_file(path, size)
+
+    def remove_file(self, path: str) -> None:
+        _devices.remove_file(path)
 
 
 def _parse_properties(output: str) -> dict[str, Dataset]:

@@ -79,7 +79,7 @@ def _to_be_mounted(wanted: BatchWanted, tree: Tree) -> t.Iterator[Dataset]:
         if entry.state == "absent":
             continue
         if dataset is None:
-            dataset = _predicted(entry, tree)
+            dataset = predicted(entry, tree)
             yield dataset
         elif entry.properties.get("mountpoint", dataset.value("mountpoint")) != dataset.value("mountpoint"):
             dataset = dataset.with_values(entry.properties)
@@ -219,26 +219,52 @@ def _plan_creation(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Pla
             raise Refused(f"{entry.name} is a pool's root dataset, which only comes with its pool.")
         return _Planned((), tree)  # the pool is told to be missing
     parent = tree.parent(entry.name)
-    predicted = _predicted(entry, tree)
     if parent is not None:
         _refuse_bad_place(entry, parent)
         _hierarchy.refuse_bad_creation(entry, parent, tree)
-    _refuse_occupied(predicted, observed, ("mountpoint",))
-    new = NewKey(None)
+    new = new_dataset(entry, tree, observed)
+    steps: list[Step] = [*new.steps, CreateDataset(new.creation, new.generated_file)]
+    if new.dataset.is_mounted_by_default:
+        steps.append(Mount(entry.name, new.dataset.value("mountpoint")))
+    return _Planned(tuple(steps), tree.with_dataset(new.dataset))
+
+
+@dataclass(frozen=True)
+class NewDataset:
+    """A dataset to be made, a pool's root dataset too.
+
+    Args:
+        dataset: as it will look.
+        creation: how to make it.
+        steps: what has to be done about its key before.
+        generated_file: where a generated key is read back from.
+    """
+
+    dataset: Dataset
+    creation: Creation
+    steps: tuple[Step, ...] = ()
+    generated_file: str | None = None
+
+
+def new_dataset(entry: DatasetWanted, tree: Tree, observed: Observed) -> NewDataset:
+    """Return what it takes to make a dataset as wanted.
+
+    Raises:
+        Refused: its key must not be set, or its mountpoint is occupied.
+    """
+    dataset = predicted(entry, tree)
+    _refuse_occupied(dataset, observed, ("mountpoint",))
+    key = NewKey(None)
     properties = dict(entry.properties)
     if entry.state == "present" and not entry.is_plain:
-        refuse_key_file_inside(entry, (predicted,))
-        new = new_key(entry, observed, entry.secret)
+        refuse_key_file_inside(entry, (dataset,))
+        key = new_key(entry, observed, entry.secret)
         properties.update(_encryption_properties(entry))
     elif entry.encryption is not None:
         properties["encryption"] = entry.encryption
-    creation = Creation(
-        entry.name, properties, _new_volume_size(entry), entry.sparse, new.key, entry.keylocation or "prompt"
-    )
-    steps: list[Step] = [*new.steps, CreateDataset(creation, new.generated_file)]
-    if predicted.is_mounted_by_default:
-        steps.append(Mount(entry.name, predicted.value("mountpoint")))
-    return _Planned(tuple(steps), tree.with_dataset(predicted))
+    location = entry.keylocation or "prompt"
+    creation = Creation(entry.name, properties, _new_volume_size(entry), entry.sparse, key.key, location)
+    return NewDataset(dataset, creation, key.steps, key.generated_file)
 
 
 def _new_volume_size(entry: DatasetWanted) -> str | None:
@@ -337,11 +363,11 @@ def _wrap_of(dataset: Dataset | None) -> dict[str, str]:
     return {} if dataset is None else {name: dataset.value(name) for name in _WRAP}
 
 
-def _predicted(entry: DatasetWanted, tree: Tree) -> Dataset:
-    """Return a dataset that is not there yet as it would look after its creation."""
+def predicted(entry: DatasetWanted, tree: Tree) -> Dataset:
+    """Return a dataset that is not there yet as it would look after its creation; a pool's root lies below ``/``."""
     parent = tree.parent(entry.name)
     inherited = dict(parent.properties) if parent is not None else {}
-    above = parent.value("mountpoint") if parent is not None else "-"
+    above = parent.value("mountpoint") if parent is not None else ("/" if parent_of(entry.name) is None else "-")
     leaf = entry.name.rpartition("/")[2]
     values = {
         "type": "volume" if entry.is_volume else "filesystem",

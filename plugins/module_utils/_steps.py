@@ -109,7 +109,7 @@ class CreateDataset:
     def perform(self, host: Host) -> None:
         creation = self.creation
         if self.key_file is not None:
-            key = _read_generated(host, self.key_file, creation.properties["keyformat"], self.dataset)
+            key = key_from_file(host, self.key_file, creation.properties["keyformat"], self.dataset)
             creation = replace(creation, key=key)
         host.create(creation)
 
@@ -172,7 +172,7 @@ class ChangeKey:
     def perform(self, host: Host) -> None:
         key = self.key
         if key is None:
-            key = _read_generated(host, self.key_file or "", self.keyformat, self.dataset)
+            key = key_from_file(host, self.key_file or "", self.keyformat, self.dataset)
         try:
             host.change_key(KeyChange(self.dataset, self.keyformat, key, self.keylocation, self.iterations))
             self._prove(host, key)
@@ -322,7 +322,12 @@ class ProveReadable:
         host.prove_readable(self.target)
 
 
-def _read_generated(host: Host, path: str, keyformat: str, dataset: str) -> Key:
+def key_from_file(host: Host, path: str, keyformat: str, dataset: str) -> Key:
+    """Read back a key that was just generated.
+
+    Raises:
+        CallFailed: the file is gone.
+    """
     content = host.read_key_file(path)
     if content is None:
         raise CallFailed(f"The key file {path} of {dataset} vanished before it was used. Nothing uses it yet.")

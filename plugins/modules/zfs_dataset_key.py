@@ -25,6 +25,7 @@ author:
   - zfsfleet contributors (@zfsfleet)
 extends_documentation_fragment:
   - zfsfleet.encryption._dataset
+  - zfsfleet.encryption._root
   - zfsfleet.encryption._attributes
   - zfsfleet.encryption._attributes.changing
 seealso:
@@ -126,10 +127,8 @@ failures:
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils import _arguments
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._dataset_wanted import batch_wanted
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._edge import Spec, run_changing
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._edge import Spec, Stage, run_changing
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_dataset import observe_dataset, plan_dataset
-
-ONE_KEY = ("key", "passphrase", "key_file")
 
 SPEC = Spec(
     arguments={
@@ -140,16 +139,16 @@ SPEC = Spec(
             "elements": "dict",
             "no_log": False,
             "options": {"name": {"type": "str", "required": True}, **_arguments.dataset()},
-            "mutually_exclusive": [ONE_KEY],
+            "mutually_exclusive": [_arguments.ONE_KEY],
         },
     },
-    mutually_exclusive=[("name", "datasets"), ONE_KEY],
+    mutually_exclusive=[("name", "datasets"), _arguments.ONE_KEY],
     required_one_of=[("name", "datasets")],
 )
 
 
 def main() -> None:
-    run_changing(SPEC, wanted=batch_wanted, observe=observe_dataset, plan=plan_dataset)
+    run_changing(SPEC, batch_wanted, Stage(observe_dataset, plan_dataset))
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ actions:
 """
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils import _arguments
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._edge import Spec, run_changing
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._edge import Spec, Stage, run_changing
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import (
     observe_unlock,
     plan_unlock,
@@ -170,7 +170,7 @@ SPEC = Spec(
 
 
 def main() -> None:
-    run_changing(SPEC, wanted=unlock_wanted, observe=observe_unlock, plan=plan_unlock)
+    run_changing(SPEC, unlock_wanted, Stage(observe_unlock, plan_unlock))
 
 
 if __name__ == "__main__":

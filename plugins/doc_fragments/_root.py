@@ -1,0 +1,104 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the options about encryption and properties that every dataset has, a pool's root dataset too.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Shared documentation."""
+
+    DOCUMENTATION = r"""
+options:
+  key:
+    description:
+      - The wrapping key as 64 hexadecimal digits, for O(keyformat=raw) too.
+      - For an existing root it is verified, and refused if it does not open it, unless O(update_key=always).
+      - A key that is set must not be all zeros.
+    type: str
+  passphrase:
+    description:
+      - The passphrase, 8 to 512 bytes of UTF-8 on one line when it is set.
+      - For an existing root it is verified, and refused if it does not open it, unless O(update_key=always).
+    type: str
+  key_file:
+    description:
+      - Absolute path of a key file on the managed host. 32 bytes for O(keyformat=raw), else one line. It must not lie
+        inside what it opens.
+      - It sets C(keylocation) to this file, also of an existing root, unless O(keylocation) says otherwise.
+      - A root whose C(keylocation) names C(NAME.VERSION.key) beside C(NAME.key) is satisfied by that file, which a
+        rotation put there.
+    type: path
+  generate_key:
+    description:
+      - Make a random key into O(key_file) where neither the file nor the root exists. The file is written with mode
+        0400, synced to disk and read back before the key is used.
+      - An existing file is used and verified. An existing root without its file is refused; a second key is never made.
+    type: bool
+  current:
+    description:
+      - The key that an existing root has now. It is needed to change it, as proof that the key which replicas and
+        streams may still need is kept somewhere. A locked root is unlocked with it for the change, and locked again.
+    type: dict
+    suboptions:
+      key:
+        description:
+          - 64 hexadecimal digits.
+        type: str
+      passphrase:
+        description:
+          - The passphrase.
+        type: str
+      key_file:
+        description:
+          - Absolute path of a key file on the managed host.
+        type: path
+  update_key:
+    description:
+      - V(on_create), the default. A key, O(keyformat) or O(pbkdf2iters) that an existing root does not have is refused.
+      - V(always). The root gets it, once O(current) was verified. This renews the wrapping key only. The data stay
+        encrypted with the same master key.
+    type: str
+    choices: [on_create, always]
+  encryption:
+    description:
+      - The cipher of a new dataset, V(aes-256-gcm) by default; V(on) means that too. V(off) makes a plain dataset.
+      - It can never be changed. For an existing dataset another value is refused.
+    type: str
+    choices: ["on", "off", aes-128-ccm, aes-192-ccm, aes-256-ccm, aes-128-gcm, aes-192-gcm, aes-256-gcm]
+  keyformat:
+    description:
+      - How the key is kept, V(passphrase) with O(passphrase), else V(hex) by default.
+      - For an existing root another value is refused, unless O(update_key=always).
+    type: str
+    choices: [hex, raw, passphrase]
+  keylocation:
+    description:
+      - Where OpenZFS looks for the key by itself, V(prompt) by default; V(file:///path) or V(https://address).
+      - With O(key_file) it is that file by default.
+      - It is set on an existing root if given. It needs no key.
+    type: str
+  pbkdf2iters:
+    description:
+      - PBKDF2 rounds of a new passphrase, at least 100000, by default 1300000.
+      - For an existing root another value is refused, unless O(update_key=always).
+    type: int
+  properties:
+    description:
+      - >-
+        Any other properties, by their names in OpenZFS. YAML booleans mean V(on) and V(off), sizes are compared as
+        sizes.
+      - They are set on an existing dataset where they differ. Those that only creation can set are refused there.
+    type: dict
+  hierarchy:
+    description:
+      - V(truenas), the default. A root with a key below one with a passphrase, and a plain dataset below an encrypted
+        one, are refused.
+      - V(openzfs). Whatever OpenZFS allows.
+    type: str
+    choices: [truenas, openzfs]
+"""

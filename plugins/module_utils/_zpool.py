@@ -1,0 +1,178 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``zpool``: the part of the host that deals with whole pools. Private to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import typing as t
+
+from . import _devices, _pool_users
+from ._command import READ_TIMEOUT, failure, run
+from ._errors import CallFailed, EncryptionError, Refused
+from ._host import Importable, PoolCreation, PoolImport, PoolState
+from ._topology import Topology, drift, parse_status
+
+_HOSTID_FILE = "/proc/sys/kernel/spl/hostid"
+# zpool-import(8) puts these before the configuration; each may go on in further lines that begin with a tab.
+_FIELD = re.compile(r"^ *(\w+): (.*(?:\n\t.*)*)", re.MULTILINE)
+
+
+def states() -> dict[str, PoolState]:
+    """Read the vdevs and properties of all imported pools."""
+    properties: dict[str, dict[str, str]] = {}
+    for line in _read("zpool", "get", "-Hp", "-o", "name,property,value", "all").splitlines():
+        name, prop, value = line.split("\t", 2)
+        properties.setdefault(name, {})[prop] = value
+    topologies = parse_status(_read("zpool", "status", "-P")) if properties else {}
+    return {name: PoolState(topologies.get(name, Topology()), values) for name, values in properties.items()}
+
+
+def _read(*argv: str) -> str:
+    answer = run(*argv, timeout=READ_TIMEOUT)
+    if answer.code != 0:
+        raise Refused(f"The pools cannot be read: {answer.error}")
+    return answer.out
+
+
+def importable(search: t.Sequence[str]) -> tuple[Importable, ...]:
+    """Look for pools that are not imported."""
+    answer = run("zpool", "import", *_search_options(search), timeout=READ_TIMEOUT)
+    if answer.code != 0 and "no pools available" not in answer.error:
+        raise Refused(f"The pools that could be imported cannot be listed: {answer.error}")
+    sections = re.split(r"^ *pool: ", answer.out, flags=re.MULTILINE)[1:]
+    return tuple(_importable(section) for section in sections)
+
+
+def _importable(section: str) -> Importable:
+    name, _newline, rest = section.partition("\n")
+    head, _config, config = rest.partition("config:\n")
+    fields = {key: " ".join(text.split()) for key, text in _FIELD.findall(head)}
+    problem = fields.get("status", "")
+    member = re.search(r"^\s+(\S+)\s+ONLINE\s*$", config.partition(name)[2].partition("\n")[2], re.MULTILINE)
+    last_host = _last_host(member.group(1)) if member is not None and "another system" in problem else ""
+    return Importable(name, fields.get("id", ""), fields.get("state", ""), problem, last_host)
+
+
+def _last_host(member: str) -> str:
+    """Read from the label of one disk which system used its pool last; its name is all that the listing shows."""
+    for path in (member, f"/dev/disk/by-id/{member}", f"/dev/{member}"):
+        for candidate in (f"{path}-part1", f"{path}1", f"{path}p1", path):
+            if os.path.exists(candidate):
+                label = run("zdb", "-l", candidate, timeout=READ_TIMEOUT).out
+                name, number = re.search(r"hostname: '(.*)'", label), re.search(r"hostid: (\d+)", label)
+                if name is not None and number is not None:
+                    return f"{name.group(1)} (hostid {int(number.group(1)):08x})"
+    return ""
+
+
+def _search_options(search: t.Sequence[str]) -> list[str]:
+    return [word for place in search for word in ("-d", place)]
+
+
+def hostid() -> str:
+    """Return this system's hostid as OpenZFS uses it."""
+    try:
+        with open("/sys/module/spl/parameters/spl_hostid", encoding="ascii") as file:
+            given = int(file.read())
+        if given:
+            return f"{given:08x}"
+        with open(_HOSTID_FILE, encoding="ascii") as file:
+            return f"{int(file.read(), 16):08x}"
+    except (OSError, ValueError):
+        return "unknown"
+
+
+def _create_words(creation: PoolCreation, *options: str) -> list[str]:
+    words = ["zpool", "create", *options, *(["-f"] if creation.force else [])]
+    words += ["-R", creation.altroot] if creation.altroot is not None else []
+    words += [word for name, value in creation.properties.items() for word in ("-o", f"{name}={value}")]
+    properties = dict(creation.root.properties)
+    if creation.root.key is not None:
+        properties["keylocation"] = "prompt"
+    words += [word for name, value in properties.items() for word in ("-O", f"{name}={value}")]
+    return [*words, creation.name, *creation.topology.words()]
+
+
+def rehearse(creation: PoolCreation) -> str | None:
+    """Return what ``zpool create`` would complain of; it looks at disks and vdevs, not at the key."""
+    answer = run(*_create_words(creation, "-n"), timeout=READ_TIMEOUT)
+    return None if answer.code == 0 else answer.error.removeprefix("invalid vdev specification ")
+
+
+def create(creation: PoolCreation) -> None:
+    """Create a pool and mount its root dataset.
+
+    Raises:
+        CallFailed: it was not created, and what ``zpool create`` wrote to the blank disks is gone again.
+    """
+    key, data = creation.root.key, None
+    if key is not None:
+        keyformat = creation.root.properties["keyformat"]
+        data = key.text(keyformat) + (b"" if keyformat == "raw" else b"\n")
+    answer = run(*_create_words(creation), stdin=data)
+    try:
+        if answer.code != 0:
+            raise failure(f"Pool {creation.name} was not created", answer)
+        _set_keylocation(creation)
+    except CallFailed:
+        _leave_nothing(creation)
+        raise
+
+
+def _set_keylocation(creation: PoolCreation) -> None:
+    location = creation.root.keylocation
+    if creation.root.key is None or location == "prompt":
+        return
+    answer = run("zfs", "set", f"keylocation={location}", creation.name)
+    if answer.code != 0:
+        raise failure(f"Pool {creation.name} was not created, since it did not take its keylocation", answer)
+
+
+def _leave_nothing(creation: PoolCreation) -> None:
+    """Take back what a failed creation left: the pool where only mounting failed, else labels and partitions.
+
+    Everything is left alone that is not certainly its own: a pool of that name may have come from elsewhere meanwhile.
+    """
+    with contextlib.suppress(EncryptionError):
+        present = states().get(creation.name)
+        if present is not None and not drift(creation.topology, present.topology, os.path.realpath):
+            destroy(creation.name)
+        for path in creation.topology.disks:
+            device = _devices.observe(path)
+            if device.in_use is None and _devices.is_left_by_zpool(device, creation.name):
+                _devices.clear(path)
+
+
+def destroy(name: str) -> None:
+    answer = run("zpool", "destroy", name)
+    if answer.code != 0:
+        raise failure(f"Pool {name} was not destroyed", answer)
+
+
+def export(name: str) -> None:
+    answer = run("zpool", "export", name)
+    if answer.code != 0:
+        users = _pool_users.find(name)
+        in_words = f" In use by: {'; '.join(users)}." if users else ""
+        error = failure(f"Pool {name} was not exported", answer)
+        raise CallFailed(f"{error}{in_words}", reason=error.reason)
+
+
+def import_(request: PoolImport) -> None:
+    words = ["zpool", "import", "-N", *_search_options(request.search), *(["-f"] if request.force else [])]
+    words += ["-R", request.altroot] if request.altroot is not None else []
+    words += ["-o", "readonly=on"] if request.readonly else []
+    answer = run(*words, request.guid)
+    if answer.code != 0:
+        raise failure(f"Pool {request.name} was not imported", answer)
+
+
+def set_properties(name: str, properties: t.Mapping[str, str]) -> None:
+    for prop, value in properties.items():
+        answer = run("zpool", "set", f"{prop}={value}", name)
+        if answer.code != 0:
+            raise failure(f"Pool {name} did not take {prop}", answer)
