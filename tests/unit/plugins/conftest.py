@@ -16,6 +16,7 @@ from ansible.module_utils import basic
 from ansible_collections.zfsfleet.encryption.plugins.module_utils import _edge, _lock
 from ansible_collections.zfsfleet.encryption.plugins.modules import (
     zfs_dataset_key,
+    zfs_encrypted_pool,
     zfs_encryption_info,
     zfs_key_export,
     zfs_unlock,
@@ -24,6 +25,7 @@ from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZ
 
 MODULES: dict[str, types.ModuleType] = {
     "zfs_dataset_key": zfs_dataset_key,
+    "zfs_encrypted_pool": zfs_encrypted_pool,
     "zfs_encryption_info": zfs_encryption_info,
     "zfs_key_export": zfs_key_export,
     "zfs_unlock": zfs_unlock,
