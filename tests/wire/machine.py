@@ -72,6 +72,10 @@ class Run:
     code: int
     output: str
 
+    def shown(self, canaries: Canaries) -> list[str]:
+        """Return what of the secrets the output has, in base64 too."""
+        return [name for name, needle in canaries.needles().items() if needle in self.output.encode()]
+
 
 class Machine:
     """The machine, reached past Ansible."""
@@ -138,12 +142,19 @@ class Controller:
         control.mkdir(parents=True)
         shutil.copy(HERE / "unprotected.py", control)
 
-    def play(self, tasks: list[dict[str, t.Any]], *, environment: dict[str, str] | None = None, **play: t.Any) -> Run:
+    def play(
+        self,
+        tasks: list[dict[str, t.Any]],
+        *,
+        environment: dict[str, str] | None = None,
+        verbosity: str = "-vvv",
+        **play: t.Any,
+    ) -> Run:
         """Run tasks at the most talkative level that is of use; JSON is YAML."""
         playbook = self._directory / "playbook.yml"
         playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks, **play}]))
         done = subprocess.run(
-            [os.environ.get("ANSIBLE_PLAYBOOK", "ansible-playbook"), "-vvv", "-i", self._inventory, playbook],
+            [os.environ.get("ANSIBLE_PLAYBOOK", "ansible-playbook"), verbosity, "-i", self._inventory, playbook],
             env={
                 **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
                 "ANSIBLE_CONFIG": str(self._directory / "ansible.cfg"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import typing as t
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +79,53 @@ def test_refused_and_failed_runs_write_no_key(machine: Machine, controller: Cont
     assert seen.in_journal(canaries) == []
     assert canaries.key not in run.output
     assert canaries.token not in run.output
+
+
+def exporting(canaries: Canaries, **options: t.Any) -> Task:
+    return {
+        "zfsfleet.encryption.zfs_key_export": {"names": [KEYED, PHRASED], "secrets": offered(canaries), **options},
+        "register": "exported",
+        "failed_when": "exported.exported | default([]) | length != 2",
+    }
+
+
+def test_a_manifest_for_the_controller_is_nowhere_but_there(
+    machine: Machine, controller: Controller, canaries: Canaries, tmp_path: Path
+) -> None:
+    assert controller.play([creating(canaries)]).code == 0
+    manifests = [tmp_path / "plain.json", tmp_path / "own.json"]
+    with machine.watched(canaries) as seen:
+        run = controller.play(
+            [
+                exporting(canaries, dest_controller=str(manifests[0])),
+                exporting(canaries, dest_controller=str(manifests[1]), format="zfsfleet"),
+                {"ansible.builtin.debug": {"var": "exported"}},
+            ],
+            verbosity="-vvvv",
+        )
+    assert run.code == 0, run.output
+    for manifest in manifests:
+        assert canaries.key in manifest.read_text()
+        assert canaries.token in manifest.read_text()
+        assert manifest.stat().st_mode & 0o777 == 0o600
+    assert "censored due to no log" in run.output
+    assert run.shown(canaries) == []
+    assert seen.hits == {}
+    assert seen.in_journal(canaries) == []
+
+
+def test_a_manifest_for_the_host_is_nowhere_else_on_its_disk(
+    machine: Machine, controller: Controller, canaries: Canaries
+) -> None:
+    assert controller.play([creating(canaries)]).code == 0
+    with machine.watched(canaries) as seen:
+        run = controller.play([exporting(canaries, dest="/root/wire.json", force=True)], verbosity="-vvvv")
+    assert run.code == 0, run.output
+    assert {path for paths in seen.hits.values() for path in paths} <= {"/root/wire.json", "/root/.wire.json.new"}
+    assert {"key", "passphrase"} <= seen.hits.keys()
+    assert canaries.key in machine.ask("cat /root/wire.json; rm /root/wire.json")
+    assert run.shown(canaries) == []
+    assert seen.in_journal(canaries) == []
 
 
 def test_the_watch_catches_a_module_without_protection(
