@@ -245,7 +245,7 @@ actions:
 """
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils import _arguments
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._edge import Spec, run_changing
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._edge import Spec, Stage, run_changing
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_export import (
     export_wanted,
     observe_export,
@@ -273,7 +273,7 @@ SPEC = Spec(
 
 
 def main() -> None:
-    run_changing(SPEC, wanted=export_wanted, observe=observe_export, plan=plan_export)
+    run_changing(SPEC, export_wanted, Stage(observe_export, plan_export))
 
 
 if __name__ == "__main__":
