@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import typing as t
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._topology import whole_disk
 
 Kind = t.Literal["disk", "file"]
+# Names of partitions, and of devices that OpenZFS writes to without making partitions.
+_AS_IT_IS = re.compile(r"(-part\d+|\dp\d+|/[sv]d[a-z]+\d+)$|^/dev/(loop|zd|dm-)")
 
 
 @dataclass
@@ -27,6 +30,7 @@ class Disk:
         in_use: who has it open, but for a pool.
         pool: guid and name of the pool that wrote to it last.
         is_active: that pool is imported.
+        partition: the first one, if OpenZFS made partitions on it.
     """
 
     path: str
@@ -36,41 +40,44 @@ class Disk:
     in_use: str | None = None
     pool: tuple[str, str] | None = None
     is_active: bool = False
+    partition: Disk | None = None
 
     @property
     def contents(self) -> tuple[str, ...]:
-        if self.pool is None:
-            return self.holds
-        label = f"a member of a ZFS pool {self.pool[1]!r}"
-        if self.kind == "file" or _is_partition(self.path):
-            return (*self.holds, label)
-        return (*self.holds, "a partition table with 2 partition(s)", f"{label} ({first_partition(self.path)})")
+        if self.partition is not None:
+            below = (f"{each} ({self.partition.path})" for each in self.partition.contents)
+            return ("a partition table with 2 partition(s)", *self.holds, *below)
+        return self.holds if self.pool is None else (*self.holds, f"a member of a ZFS pool {self.pool[1]!r}")
 
     @property
     def user(self) -> str | None:
         if self.is_active and self.kind == "disk":
             return "the kernel has it in use"
-        return self.in_use
+        return self.in_use if self.partition is None else self.partition.user
 
 
 class Disks:
     """All disks and files by their own path, and the links that lead to them."""
 
     def __init__(self) -> None:
-        self.disks: dict[str, Disk] = {}
+        self._disks: dict[str, Disk] = {}
         self._links: dict[str, str] = {}
 
     def add(self, path: str, disk: Disk) -> None:
-        """Put a disk or file there; a path that is not its own becomes a link to it."""
-        self.disks.setdefault(disk.path, disk)
+        """Put a disk or file there, if it is not there yet; a path that is not its own becomes a link to it."""
+        self._disks.setdefault(disk.path, disk)
         self._links[path] = disk.path
 
     def get(self, path: str) -> Disk | None:
-        return self.disks.get(self._links.get(path, path))
+        real = self.real_path(path)
+        whole = self._disks.get(whole_disk(real))
+        partition = None if whole is None or whole.path == real else whole.partition
+        return self._disks.get(real, partition)
 
     def real_path(self, path: str) -> str:
-        if path not in self._links and whole_disk(path) in self._links:
-            return first_partition(self._links[whole_disk(path)])
+        whole = whole_disk(path)
+        if path not in self._links and whole in self._links:
+            return first_partition(self._links[whole])
         return self._links.get(path, path)
 
     def device(self, path: str) -> Device:
@@ -85,7 +92,24 @@ class Disks:
             raise CallFailed(f"{path} was not cleared: No such file or directory")
         if disk.user is not None:
             raise CallFailed(f"{path} was not cleared: Device or resource busy")
-        disk.holds, disk.pool = (), None
+        disk.holds, disk.pool, disk.partition = (), None, None
+
+    def label(self, path: str, pool: tuple[str, str]) -> str:
+        """Write a pool to a disk; return the path that ``zpool status -P`` shows, for whole disks a partition's."""
+        disk = self.get(path)
+        if disk is None or disk.kind == "file" or _AS_IT_IS.search(path):
+            written, member = disk, path
+        else:
+            disk.partition = written = Disk(first_partition(disk.path), "disk")
+            member = first_partition(path)
+        if written is not None:
+            written.pool, written.is_active = pool, True
+        return member
+
+    def set_active(self, members: t.Iterable[str], *, is_active: bool) -> None:
+        """Have the disks of a pool in use, or not."""
+        for disk in filter(None, map(self.get, members)):
+            disk.is_active = is_active
 
     def make_file(self, path: str, size: int) -> None:
         if path in self._links:
@@ -93,24 +117,10 @@ class Disks:
         self.add(path, Disk(path, "file", size))
 
     def remove_file(self, path: str) -> None:
-        self.disks.pop(self._links.pop(path, path), None)
-
-    def member(self, path: str) -> str:
-        """Return what ``zpool status -P`` shows: OpenZFS partitions whole disks."""
-        disk = self.get(path)
-        if disk is None or disk.kind == "file" or _is_partition(path):
-            return path
-        return first_partition(path)
-
-    def of_member(self, member: str) -> Disk | None:
-        return self.get(member) or self.get(whole_disk(member))
+        self._disks.pop(self._links.pop(path, path), None)
 
 
 def first_partition(path: str) -> str:
     if path.startswith("/dev/disk/"):
         return f"{path}-part1"
     return f"{path}p1" if path[-1].isdigit() else f"{path}1"
-
-
-def _is_partition(path: str) -> bool:
-    return whole_disk(path) != path

@@ -17,18 +17,17 @@ _DRAID_DATA_DISKS = 8  # of each group, if there are as many
 _OVERRIDE = "use '-f' to override the following errors: "
 
 
-def laid_out(topology: Topology, disks: Disks) -> Topology:
-    """Return a topology as ``zpool status`` will show it."""
-    return Topology(
-        **{kind: tuple(_laid_out(vdev, disks) for vdev in topology.of(kind)) for kind in (*CLASSES, *LISTS)}
-    )
+def laid_out(topology: Topology, disks: Disks, pool: tuple[str, str]) -> Topology:
+    """Write a pool to its disks and return its topology as ``zpool status`` shows it."""
+    kinds = (*CLASSES, *LISTS)
+    return Topology(**{kind: tuple(_laid_out(vdev, disks, pool) for vdev in topology.of(kind)) for kind in kinds})
 
 
-def _laid_out(vdev: Vdev, disks: Disks) -> Vdev:
+def _laid_out(vdev: Vdev, disks: Disks, pool: tuple[str, str]) -> Vdev:
     data_disks = vdev.data_disks
     if vdev.type.startswith("draid") and data_disks is None:
         data_disks = min(len(vdev.disks) - vdev.spare_disks - _parity(vdev), _DRAID_DATA_DISKS)
-    return replace(vdev, disks=tuple(disks.member(path) for path in vdev.disks), data_disks=data_disks)
+    return replace(vdev, disks=tuple(disks.label(path, pool) for path in vdev.disks), data_disks=data_disks)
 
 
 def _parity(vdev: Vdev) -> int:

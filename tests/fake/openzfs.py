@@ -40,7 +40,6 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._topology impo
 from . import properties as props
 from .datasets import Datasets, Record, failed
 from .disks import Disk, Disks
-from .layout import laid_out
 from .pools import OTHER_SYSTEM, Pools
 from .protection import new_wrap
 
@@ -84,7 +83,7 @@ class FakeOpenZFS:
         path = f"/dev/disk/by-id/{name}"
         self.add_disk(path)
         topology = Topology(data=(Vdev("stripe", (path,)),))
-        self._pools.add(name, Creation(name, properties or {}, key=key), laid_out(topology, self._disks))
+        self._pools.add(PoolCreation(topology, Creation(name, properties or {}, key=key)))
 
     def add_disk(
         self, path: str, *, holds: t.Iterable[str] = (), in_use: str | None = None, real: str | None = None

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import (
-    Creation,
     Importable,
     PoolCreation,
     PoolImport,
@@ -22,7 +21,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._topology impo
 
 from . import properties as props
 from .datasets import Datasets, Record
-from .disks import Disk, Disks
+from .disks import Disks
 from .layout import complaint, laid_out
 from .protection import random_id
 
@@ -84,18 +83,12 @@ class Pools:
     def _of(self, name: str) -> list[Record]:
         return [record for record in self._datasets.records.values() if pool_of(record.name) == name]
 
-    def add(self, name: str, creation: Creation, topology: Topology) -> PoolRecord:
+    def add(self, creation: PoolCreation) -> PoolRecord:
         """Have a pool whose root dataset is not mounted."""
-        self._datasets.add(creation, None)
-        pool = self.imported[name] = PoolRecord(name, topology, dict(props.OF_POOLS))
-        self._label(pool, is_active=True)
+        self._datasets.add(creation.root, None)
+        pool = self.imported[creation.name] = PoolRecord(creation.name, Topology(), dict(props.OF_POOLS))
+        pool.topology = laid_out(creation.topology, self._disks, (pool.guid, pool.name))
         return pool
-
-    def _label(self, pool: PoolRecord, *, is_active: bool) -> None:
-        for member in pool.topology.disks:
-            disk = self._disks.of_member(member)
-            if disk is not None:
-                disk.pool, disk.is_active = (pool.guid, pool.name), is_active
 
     def rehearse(self, creation: PoolCreation) -> str | None:
         """Return what ``zpool create -n`` says: about properties by name, disks and vdevs."""
@@ -112,7 +105,7 @@ class Pools:
         return None if creation.force else complaint(creation.topology, self._disks)
 
     def create(self, creation: PoolCreation) -> None:
-        name, root = creation.name, creation.root
+        name = creation.name
         what = f"Pool {name} was not created: "
         if name in self.imported:
             raise CallFailed(f"{what}cannot create '{name}': pool already exists")
@@ -123,8 +116,7 @@ class Pools:
         place = self._place(creation)
         if place is not None and place in self._occupied:
             raise CallFailed(f"{what}mountpoint '{place}' {self._occupied[place]}")
-        pool = self.add(name, root, laid_out(creation.topology, self._disks))
-        pool.properties = properties
+        self.add(creation).properties = properties
         if creation.altroot is not None:
             self._datasets.altroots[name] = creation.altroot.rstrip("/")
         self._datasets.records[name].mounted_at = place
@@ -141,14 +133,14 @@ class Pools:
         self._close(name, "destroyed")
         pool = self.imported.pop(name)
         records = self._taken(name)
-        self._label(pool, is_active=False)
+        self._disks.set_active(pool.topology.disks, is_active=False)
         if pool.is_readonly:  # nothing was written, so it is only exported
             self._put_away(pool, records)
 
     def export(self, name: str) -> None:
         self._close(name, "exported")
         pool = self.imported.pop(name)
-        self._label(pool, is_active=False)
+        self._disks.set_active(pool.topology.disks, is_active=False)
         self._put_away(pool, self._taken(name))
 
     def _close(self, name: str, what: str) -> None:
@@ -185,17 +177,12 @@ class Pools:
         return tuple(Importable(each.name, each.guid, each.health, each.problem, each.last_host) for each in found)
 
     def _found(self, pool: PoolRecord, search: t.Sequence[str]) -> bool:
-        places = search or ("/dev",)
+        disks = ((member, self._disks.get(member)) for member in pool.topology.disks)
         return any(
-            disk.pool == (pool.guid, pool.name) and any(_lies_in(member, disk, place) for place in places)
-            for member in pool.topology.disks
-            for disk in self._disks_of(member)
+            disk.pool == (pool.guid, pool.name) and _is_found((member, disk.path), search)
+            for member, disk in disks
+            if disk is not None
         )
-
-    def _disks_of(self, member: str) -> t.Iterator[Disk]:
-        disk = self._disks.of_member(member)
-        if disk is not None:
-            yield disk
 
     def import_(self, request: PoolImport) -> None:
         what = f"Pool {request.name} was not imported: cannot import '{request.name}': "
@@ -213,7 +200,7 @@ class Pools:
         self.exported.remove(pool)
         self.imported[pool.name] = pool
         pool.is_readonly, pool.problem, pool.last_host = request.readonly, "", ""
-        self._label(pool, is_active=True)
+        self._disks.set_active(pool.topology.disks, is_active=True)
         self._datasets.records |= pool.records
         pool.records = {}
         if request.altroot is not None:
@@ -235,10 +222,8 @@ class Pools:
             raise CallFailed(f"{dataset} was not changed: pool is read-only")
 
 
-def _lies_in(member: str, disk: Disk, place: str) -> bool:
-    paths = (member, disk.path)
-    return place in paths or any(os.path.dirname(path) == place or _below_dev(path, place) for path in paths)
-
-
-def _below_dev(path: str, place: str) -> bool:
-    return place == "/dev" and path.startswith("/dev/")
+def _is_found(paths: t.Iterable[str], search: t.Sequence[str]) -> bool:
+    """Tell whether ``zpool import`` finds a disk: without search on any device, else there or in that directory."""
+    return any(
+        path in search or os.path.dirname(path) in search or (not search and path.startswith("/dev/")) for path in paths
+    )
