@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from ._choice import Choice
-from ._dataset_wanted import BatchWanted
+from ._dataset_wanted import BatchWanted, DatasetWanted
 from ._devices import Device
 from ._host import Creation, Host, Importable, PoolCreation, PoolState
 from ._model import Dataset, Pool, Tree
@@ -78,9 +78,7 @@ def _extended(observed: Observed, wanted: PoolWanted, host: Host) -> PoolObserve
 
 
 def _observe_present(wanted: PoolWanted, host: Host, pools: t.Mapping[str, Pool]) -> PoolObserved:
-    root = wanted.root
-    if root is None:
-        raise AssertionError("a pool that is to be present has a root dataset")
+    root = t.cast(DatasetWanted, wanted.root)
     observed = _extended(observe_dataset(BatchWanted((root,)), host, pools), wanted, host)
     observed = replace(observed, states=host.pool_states() if observed.is_installed else {})
     if wanted.topology is None:

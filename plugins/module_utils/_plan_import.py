@@ -106,10 +106,14 @@ def plan_exported(wanted: PoolWanted, observed: PoolObserved) -> Plan:
     closing = plan_unlock(locking_all(wanted, pool.name), observed)
     failures = {name: failure for name, failure in closing.failures.items() if failure.reason != "busy"}
     if observed.users:
-        msg = f"Pool {pool.name} cannot be exported while it is in use: {'; '.join(observed.users)}."
-        failures[pool.name] = Failure("busy", msg)
+        failures[pool.name] = busy(pool.name, "exported", observed.users)
     groups = () if failures else (Group(pool.name, (ExportPool(pool.name),)),)
     return Plan(groups, failures, warnings=closing.warnings)
+
+
+def busy(pool: str, what: str, users: t.Sequence[str]) -> Failure:
+    """Name those who are in the way of what was to be done with a pool."""
+    return Failure("busy", f"Pool {pool} cannot be {what} while it is in use: {'; '.join(users)}.")
 
 
 def plan_opened(wanted: PoolWanted, observed: Observed) -> Plan:

@@ -18,9 +18,9 @@ from ._errors import Refused
 from ._host import PoolCreation, PoolState
 from ._model import Pool
 from ._observe_pool import PoolObserved
-from ._plan import Failure, Group, Plan
+from ._plan import Group, Plan
 from ._plan_dataset import new_dataset, plan_dataset
-from ._plan_import import plan_exported, plan_imported
+from ._plan_import import busy, plan_exported, plan_imported
 from ._pool_steps import ClearDevice, CreatePool, DestroyPool, MakeFile, SetPoolProperties
 from ._pool_wanted import PoolWanted
 from ._steps import Step
@@ -178,12 +178,8 @@ def _plan_absent(wanted: PoolWanted, observed: PoolObserved) -> Plan:
         if differences:
             raise Refused(f"Pool {pool.name} is not destroyed, it is not the one described: {'; '.join(differences)}.")
     if observed.users:
-        return Plan(failures={pool.name: Failure("busy", _held(pool.name, "destroyed", observed.users))})
+        return Plan(failures={pool.name: busy(pool.name, "destroyed", observed.users)})
     return Plan((Group(pool.name, (DestroyPool(pool.name),)),))
-
-
-def _held(pool: str, what: str, users: t.Sequence[str]) -> str:
-    return f"Pool {pool} cannot be {what} while it is in use: {'; '.join(users)}."
 
 
 def _refuse_exported(wanted: PoolWanted, observed: PoolObserved) -> None:

@@ -75,11 +75,13 @@ class Topology:
         return tuple(disk for kind in (*CLASSES, *LISTS) for vdev in self.of(kind) for disk in vdev.disks)
 
     def words(self) -> list[str]:
-        """Return the vdevs as ``zpool create`` takes them."""
-        words = [word for vdev in self.data for word in vdev.words()]
-        for kind in (*CLASSES[1:], *LISTS):
-            vdevs = [word for vdev in self.of(kind) for word in vdev.words()]
-            words += ["spare" if kind == "spares" else kind, *vdevs] if vdevs else []
+        """Return the vdevs as ``zpool create`` takes them; a single disk behind a mirror would be taken into it."""
+        words: list[str] = []
+        for kind in (*CLASSES, *LISTS):
+            stripes_first = sorted(self.of(kind), key=lambda vdev: vdev.type != "stripe")
+            heading = {"data": [], "spares": ["spare"]}.get(kind, [kind])
+            vdevs = [word for vdev in stripes_first for word in vdev.words()]
+            words += [*heading, *vdevs] if vdevs else []
         return words
 
     def __str__(self) -> str:
@@ -145,18 +147,19 @@ def parse_status(text: str) -> dict[str, Topology]:
         name, _newline, rest = section.partition("\n")
         config = re.search(r"^config:\n\n(.*?)(?:\n\n|\Z)", rest, flags=re.MULTILINE | re.DOTALL)
         if config is not None:
-            found[name] = _parse_config(name, config.group(1).split("\n"))
+            found[name] = _parse_config(config.group(1).split("\n"))
     return found
 
 
-def _parse_config(pool: str, lines: t.Sequence[str]) -> Topology:
+def _parse_config(lines: t.Sequence[str]) -> Topology:
+    """Read the rows below the heading and the pool itself."""
     vdevs: dict[str, list[Vdev]] = {kind: [] for kind in (*CLASSES, *LISTS)}
     kind = "data"
-    for line in lines[1:]:
+    for line in lines[2:]:
         text = line.removeprefix("\t")
         depth, row = len(text) - len(text.lstrip(" ")), text.strip()
         if depth == 0 and row:
-            kind = "data" if row.startswith(pool) else _HEADINGS.get(row.split()[0], kind)
+            kind = _HEADINGS.get(row.split(maxsplit=1)[0], kind)
         elif depth == 2:
             vdevs[kind] += _vdev_of(row)
         elif row and vdevs[kind]:

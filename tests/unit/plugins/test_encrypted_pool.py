@@ -466,7 +466,7 @@ def test_a_bare_host_can_be_checked(host: FakeOpenZFS, run: Run, monkeypatch: py
     monkeypatch.setattr(host, "binding", lambda: type(FakeOpenZFS.binding(host))("cli", "", "", ""))
     for disk in DISKS:
         host.add_disk(disk)
-    options = {"topology": MIRROR, "key": KEY_TEXT} if state == "present" else {}
+    options: dict[str, t.Any] = {"topology": MIRROR, "key": KEY_TEXT} if state == "present" else {}
     foretold = pool(run, check=True, state=state, **options)
     assert not foretold.get("failed"), foretold
     if state == "present":
