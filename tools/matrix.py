@@ -29,8 +29,6 @@ if t.TYPE_CHECKING:
 CORES = {"2.19": ("3.11", "3.12", "3.13"), "2.20": ("3.12", "3.13", "3.14"), "2.21": ("3.13", "3.14", "3.12")}
 KINDS = ("sanity", "controller", "managed")
 OUTPUT = ROOT / "tests/output/matrix"
-# The statements about OpenZFS are made to run on the guests of tests/testbed, none of which has a Python that old.
-NO_STATEMENTS = ("3.9",)
 STATEMENTS = ("tests/conformance", "--host", "fake")
 
 
@@ -115,11 +113,8 @@ def on_managed_host(version: str) -> Outcome:
     with snapshot() as copy:
         tests = sorted(copy.glob("tests/unit/plugins/**/test_*.py"))
         chosen = [str(test.relative_to(copy)) for test in tests if not managed_host.needs_controller(test, copy)]
-        name = f"managed host, Python {version}, {len(chosen)} of {len(tests)} files"
-        if version not in NO_STATEMENTS:
-            name += " and the statements"
-            chosen += STATEMENTS
-        return judge_tests("managed", name, python, copy, chosen, module_utils, copy.parents[2])
+        name = f"managed host, Python {version}, {len(chosen)} of {len(tests)} files and the statements"
+        return judge_tests("managed", name, python, copy, [*chosen, *STATEMENTS], module_utils, copy.parents[2])
 
 
 def run(only: list[str]) -> Iterator[Outcome]:

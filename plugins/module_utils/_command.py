@@ -56,3 +56,8 @@ def failure(what: str, answer: Answer) -> CallFailed:
     elif "busy" in answer.error:
         reason = "busy"
     return CallFailed(f"{what}: {answer.error or f'exit code {answer.code}'}", reason=reason)
+
+
+def assignments(flag: str, values: t.Mapping[str, str]) -> list[str]:
+    """Return properties as the words of a command line, each after its flag."""
+    return [word for name, value in values.items() for word in (flag, f"{name}={value}")]

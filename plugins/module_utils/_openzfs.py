@@ -1,7 +1,7 @@
 # Copyright: zfsfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only file that talks to OpenZFS.
+"""The real host. With its parts ``_key_calls`` and ``_zpool`` the only thing that talks to OpenZFS.
 
 Properties are read and datasets created by ``zfs``; keys go through libzfs_core (pyzfs) where Python can
 import it, else to ``zfs`` on stdin. Private to the collection.
@@ -9,7 +9,6 @@ import it, else to ``zfs`` on stdin. Private to the collection.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import os
@@ -20,12 +19,11 @@ import time
 import typing as t
 from dataclasses import replace
 
-from . import _devices, _keyfiles, _keys, _places, _pool_users, _zpool
-from ._command import READ_TIMEOUT, Answer, failure, run
+from . import _devices, _keyfiles, _places, _pool_users, _zpool
+from ._command import READ_TIMEOUT, assignments, failure, run
 from ._devices import Device
-from ._errors import CallFailed, Reason, Refused, StateUnknown
+from ._errors import CallFailed, Refused, StateUnknown
 from ._host import (
-    OPENS,
     WRONG,
     Binding,
     Creation,
@@ -36,159 +34,11 @@ from ._host import (
     PoolState,
     Verdict,
 )
-from ._keys import Key, new_salt
+from ._key_calls import CommandKeys, CoreKeys, key_line
+from ._keys import Key
 from ._model import OBSERVED_PROPERTIES, Dataset, Pool, Property, Tree, parent_of
 
 UNLOAD_PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds
-KEYFORMAT_NUMBERS = {"raw": 1, "hex": 2, "passphrase": 3}  # zfs_keyformat_t
-
-
-class _CoreKeys:
-    """Key operations through libzfs_core: no process, and the error number itself."""
-
-    name = "pyzfs"
-
-    def __init__(self, core: t.Any) -> None:
-        self._core = core
-
-    def verify(self, root: Dataset, key: Key) -> Verdict:
-        try:
-            self._load(root, key, noop=True)
-        except self._core.exceptions.ZFSError as error:
-            if error.errno == errno.EACCES:
-                return WRONG
-            return Verdict("unknown", error.errno, os.strerror(error.errno))
-        return OPENS
-
-    def load(self, root: Dataset, key: Key) -> None:
-        with self._explained(f"The key of {root.name} was not loaded", {errno.EACCES: "wrong_key"}):
-            try:
-                self._load(root, key, noop=False)
-            except self._core.exceptions.EncryptionKeyAlreadyLoaded:
-                return  # EEXIST comes only after the key was tried and found right
-
-    def _load(self, root: Dataset, key: Key, *, noop: bool) -> None:
-        wrapping_key = key.wrapping_key(salt=root.number("pbkdf2salt"), iterations=root.number("pbkdf2iters"))
-        self._core.lzc_load_key(root.name.encode(), noop, _checked(wrapping_key))
-
-    def unload(self, name: str) -> None:
-        with self._explained(f"The key of {name} was not unloaded", {errno.EBUSY: "busy"}):
-            self._core.lzc_unload_key(name.encode())
-
-    def change(self, change: KeyChange) -> None:
-        salt = new_salt() if change.keyformat == "passphrase" else 0
-        wrapping_key = change.key.wrapping_key(salt=salt, iterations=change.iterations)
-        properties: dict[bytes, int | bytes] = {
-            b"keyformat": KEYFORMAT_NUMBERS[change.keyformat],
-            b"keylocation": change.keylocation.encode(),
-        }
-        if salt:
-            properties.update({b"pbkdf2salt": salt, b"pbkdf2iters": change.iterations})
-        with self._explained(f"The key of {change.name} was not changed"):
-            self._core.lzc_change_key(change.name.encode(), "new_key", properties, _checked(wrapping_key))
-
-    def inherit(self, name: str) -> None:
-        with self._explained(f"{name} does not inherit its parent's key"):
-            self._core.lzc_change_key(name.encode(), "inherit")
-
-    @contextlib.contextmanager
-    def _explained(self, what: str, reasons: t.Mapping[int, Reason] | None = None) -> t.Iterator[None]:
-        """Turn an error number into a failure; what a number means differs from call to call."""
-        try:
-            yield
-        except self._core.exceptions.ZFSError as error:
-            number = int(error.errno)
-            raise CallFailed(
-                f"{what}: {os.strerror(number)} (errno {number}).",
-                reason=(reasons or {}).get(number, "unknown"),
-                errno=number,
-            ) from None
-
-
-def _checked(wrapping_key: bytes) -> bytes:
-    """Insist on 32 bytes: pyzfs turns an int into that many zeros, and installs them as a key."""
-    if not isinstance(wrapping_key, bytes) or len(wrapping_key) != 32:
-        raise Refused("A wrapping key must be exactly 32 bytes; nothing was changed.")
-    return wrapping_key
-
-
-class _CommandKeys:
-    """Key operations by ``zfs``, the key on stdin, for a Python without pyzfs."""
-
-    name = "cli"
-
-    def verify(self, root: Dataset, key: Key) -> Verdict:
-        answer = self._load(root, key, "-n")
-        if answer.code == 0:
-            return OPENS
-        if "Incorrect key provided" in answer.error:
-            return WRONG
-        return Verdict("unknown", None, answer.error)
-
-    def load(self, root: Dataset, key: Key) -> None:
-        answer = self._load(root, key)
-        if "already loaded" in answer.error:
-            answer = self._load(root, key, "-n")  # as the kernel does: fine if the key is right
-        if answer.code != 0:
-            raise failure(f"The key of {root.name} was not loaded", answer)
-
-    def _load(self, root: Dataset, key: Key, *options: str) -> Answer:
-        text = key.text(root.keyformat)
-        if key.kind == "passphrase" and (b"\n" in text or b"\0" in text):
-            return Answer(1, "", "Incorrect key provided: a passphrase is one line without NUL")
-        return run("zfs", "load-key", *options, "-L", "prompt", root.name, stdin=_line(text, root.keyformat))
-
-    def unload(self, name: str) -> None:
-        answer = run("zfs", "unload-key", name)
-        if answer.code != 0:
-            raise failure(f"The key of {name} was not unloaded", answer)
-
-    def change(self, change: KeyChange) -> None:
-        options = [f"keyformat={change.keyformat}", f"keylocation={change.keylocation}"]
-        if change.keyformat == "passphrase":
-            options.append(f"pbkdf2iters={change.iterations}")
-        data = None
-        if change.keylocation == "prompt":
-            data = _line(change.key.text(change.keyformat), change.keyformat)
-        else:
-            # zfs reads the key where keylocation says, which switches key and location in one transaction.
-            _insist_on_content(change)
-        answer = run("zfs", "change-key", *_options(options), change.name, stdin=data)
-        if answer.code != 0:
-            raise failure(f"The key of {change.name} was not changed", answer)
-
-    def inherit(self, name: str) -> None:
-        answer = run("zfs", "change-key", "-i", name)
-        if answer.code != 0:
-            raise failure(f"{name} does not inherit its parent's key", answer)
-
-
-def _insist_on_content(change: KeyChange) -> None:
-    """Refuse a location that holds anything but the new key: ``zfs`` would install what it finds there."""
-    if not change.keylocation.startswith("file://"):
-        raise CallFailed(
-            f"The key of {change.name} was not changed: without pyzfs, zfs would set what {change.keylocation} serves. "
-            "Install python3-pyzfs, or change the key with keylocation prompt first."
-        )
-    path = change.keylocation[len("file://") :]
-    try:
-        content = _keyfiles.read(path)
-        found = None if content is None else _keys.from_file(content, change.keyformat, path=path)
-    except Refused as error:
-        raise CallFailed(f"The key of {change.name} was not changed: {error}") from None
-    if found != change.key:
-        raise CallFailed(
-            f"The key of {change.name} was not changed: the key file {path} does not hold the new key, and without "
-            "pyzfs that is where zfs reads it. Write the key there first, or install python3-pyzfs."
-        )
-
-
-def _line(text: bytes, keyformat: str) -> bytes:
-    return text if keyformat == "raw" else text + b"\n"
-
-
-def _options(assignments: t.Iterable[str]) -> list[str]:
-    return [word for assignment in assignments for word in ("-o", assignment)]
 
 
 class OpenZFS:
@@ -202,17 +52,17 @@ class OpenZFS:
         self._wanted_binding = binding
 
     @functools.cached_property
-    def _keys(self) -> _CoreKeys | _CommandKeys:
+    def _keys(self) -> CoreKeys | CommandKeys:
         """The path for keys, chosen at the first key operation: importing pyzfs takes a while."""
         if self._wanted_binding != "cli":
             try:
                 import libzfs_core  # pylint: disable=import-error
 
-                return _CoreKeys(libzfs_core)
+                return CoreKeys(libzfs_core)
             except (ImportError, OSError):
                 if self._wanted_binding == "pyzfs":
                     raise
-        return _CommandKeys()
+        return CommandKeys()
 
     def binding(self) -> Binding:
         try:
@@ -306,12 +156,11 @@ class OpenZFS:
         kind = []
         if creation.volume_size is not None:
             kind = [*(["-s"] if creation.sparse else []), "-V", creation.volume_size]
-        options = _options(f"{name}={value}" for name, value in properties.items())
         unmounted = ["-u"] if creation.volume_size is None else []
         data = None
         if creation.key is not None:
-            data = _line(creation.key.text(properties["keyformat"]), properties["keyformat"])
-        answer = run("zfs", "create", *unmounted, *kind, *options, creation.name, stdin=data)
+            data = key_line(creation.key.text(properties["keyformat"]), properties["keyformat"])
+        answer = run("zfs", "create", *unmounted, *kind, *assignments("-o", properties), creation.name, stdin=data)
         if answer.code != 0:
             raise failure(f"{creation.name} was not created", answer)
         if creation.key is not None and creation.keylocation != "prompt":

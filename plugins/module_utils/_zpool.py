@@ -11,9 +11,10 @@ import re
 import typing as t
 
 from . import _devices, _pool_users
-from ._command import READ_TIMEOUT, failure, run
-from ._errors import CallFailed, EncryptionError, Refused
+from ._command import READ_TIMEOUT, assignments, failure, run
+from ._errors import CallFailed, EncryptionError, Refused, StateUnknown
 from ._host import Importable, PoolCreation, PoolImport, PoolState
+from ._key_calls import key_line
 from ._topology import Topology, drift, parse_status
 
 _HOSTID_FILE = "/proc/sys/kernel/spl/hostid"
@@ -89,11 +90,11 @@ def hostid() -> str:
 def _create_words(creation: PoolCreation, *options: str) -> list[str]:
     words = ["zpool", "create", *options, *(["-f"] if creation.force else [])]
     words += ["-R", creation.altroot] if creation.altroot is not None else []
-    words += [word for name, value in creation.properties.items() for word in ("-o", f"{name}={value}")]
+    words += assignments("-o", creation.properties)
     properties = dict(creation.root.properties)
     if creation.root.key is not None:
         properties["keylocation"] = "prompt"
-    words += [word for name, value in properties.items() for word in ("-O", f"{name}={value}")]
+    words += assignments("-O", properties)
     return [*words, creation.name, *creation.topology.words()]
 
 
@@ -112,14 +113,19 @@ def create(creation: PoolCreation) -> None:
     key, data = creation.root.key, None
     if key is not None:
         keyformat = creation.root.properties["keyformat"]
-        data = key.text(keyformat) + (b"" if keyformat == "raw" else b"\n")
+        data = key_line(key.text(keyformat), keyformat)
+    blank = [path for path in creation.topology.disks if not _devices.observe(path).holds]
     answer = run(*_create_words(creation), stdin=data)
+    if answer.code != 0:
+        # Only what comes after the creation leaves a pool; else one of that name is somebody else's.
+        _leave_nothing(creation, blank, is_made="cannot mount" in answer.error or "cannot share" in answer.error)
+        raise failure(f"Pool {creation.name} was not created", answer)
     try:
-        if answer.code != 0:
-            raise failure(f"Pool {creation.name} was not created", answer)
         _set_keylocation(creation)
+    except StateUnknown:
+        raise
     except CallFailed:
-        _leave_nothing(creation)
+        _leave_nothing(creation, blank, is_made=True)
         raise
 
 
@@ -132,16 +138,18 @@ def _set_keylocation(creation: PoolCreation) -> None:
         raise failure(f"Pool {creation.name} was not created, since it did not take its keylocation", answer)
 
 
-def _leave_nothing(creation: PoolCreation) -> None:
+def _leave_nothing(creation: PoolCreation, blank: t.Iterable[str], *, is_made: bool) -> None:
     """Take back what a failed creation left: the pool where only mounting failed, else labels and partitions.
 
     Everything is left alone that is not certainly its own: a pool of that name may have come from elsewhere meanwhile.
     """
     with contextlib.suppress(EncryptionError):
         present = states().get(creation.name)
-        if present is not None and not drift(creation.topology, present.topology, os.path.realpath):
+        if present is not None:
+            if not is_made or drift(creation.topology, present.topology, os.path.realpath):
+                return
             destroy(creation.name)
-        for path in creation.topology.disks:
+        for path in blank:
             device = _devices.observe(path)
             if device.in_use is None and _devices.is_left_by_zpool(device, creation.name):
                 _devices.clear(path)

@@ -16,7 +16,8 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import K
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset
 
 ITERATIONS = 100_000
-P = t.ParamSpec("P")
+if t.TYPE_CHECKING:
+    P = t.ParamSpec("P")  # Python 3.10; the statements run on 3.9 too
 
 KEYFORMATS = ("raw", "hex", "passphrase")
 
