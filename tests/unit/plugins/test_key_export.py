@@ -304,6 +304,18 @@ def test_a_file_that_others_can_read_is_closed_to_them(provisioned: FakeOpenZFS,
     assert export(run, dest)["changed"] is False
 
 
+def test_a_file_of_somebody_else_is_taken_over(
+    provisioned: FakeOpenZFS, run: Run, dest: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(run, dest)
+    before = dest.stat()
+    monkeypatch.setattr(os, "geteuid", lambda: before.st_uid + 1)
+    result = export(run, dest)
+    assert result["changed"]
+    assert result["diff"]["before"][str(dest)]["owner"] == str(before.st_uid)
+    assert dest.stat().st_ino != before.st_ino
+
+
 @pytest.mark.parametrize(
     "kept",
     [
@@ -347,7 +359,8 @@ def test_keys_are_let_go_of_on_request(provisioned: FakeOpenZFS, run: Run, dest:
 
 def test_more_keys_than_before_need_no_request(provisioned: FakeOpenZFS, run: Run, dest: pathlib.Path) -> None:
     dest.write_text(json.dumps({"tank/a": KEY_TEXT.upper()}))
-    assert export(run, dest)["exported"] == ROOTS
+    assert export(run, dest)["changed"]
+    assert sorted(content(dest)) == ROOTS
 
 
 @pytest.mark.parametrize("there", ["", "notes", "[]", '{"a": 1}', '{"format": "zfsfleet.encryption/manifest"}'])
