@@ -127,7 +127,7 @@ def observe_export(wanted: ExportWanted, host: Host, pools: t.Mapping[str, Pool]
     key_files = read_key_files(host, wanted.offers.key_file_paths() | key_files_of(roots))
     verdicts = try_keys(host, {root.name: (root, wanted.offers.for_root(root, key_files).keys) for root in roots})
     found = None if wanted.destination is None else _manifest_file.look(wanted.destination.path)
-    return ExportObserved(pools, tree, key_files, verdicts, found=found)
+    return ExportObserved(pools=pools, tree=tree, key_files=key_files, verdicts=verdicts, found=found)
 
 
 def _listed(wanted: ExportWanted, tree: Tree, pools: t.Mapping[str, Pool]) -> tuple[Listed, ...]:

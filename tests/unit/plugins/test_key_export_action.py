@@ -119,7 +119,7 @@ def test_the_connection_logs_nothing_while_the_module_runs(path: pathlib.Path) -
 
 def test_every_execution_has_a_secret_of_its_own(path: pathlib.Path) -> None:
     secrets = set()
-    for _ in range(2):
+    for _run in range(2):
         plugin = action(dest_controller=str(path))
         plugin.run(task_vars={})
         secrets.add(plugin.executed["_seal"])
