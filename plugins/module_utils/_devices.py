@@ -8,7 +8,6 @@ Private to the collection.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -163,9 +162,17 @@ def make_file(path: str, size: int) -> None:
 
 
 def remove_file(path: str) -> None:
-    """Remove a file that this run made."""
-    with contextlib.suppress(FileNotFoundError):
+    """Remove a file that this run made.
+
+    Raises:
+        CallFailed: it cannot be removed.
+    """
+    try:
         os.unlink(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise CallFailed(f"The file {path} was not removed: {error.strerror}.", errno=error.errno) from None
 
 
 def _said(*argv: str) -> str:

@@ -116,7 +116,7 @@ class PoolImport:
 
 @dataclass(frozen=True)
 class PoolState:
-    """An imported pool's vdevs and properties, as ``zpool get -p`` prints them."""
+    """An imported pool's vdevs and properties, as ``zpool get -p`` prints them; what is empty is ``-``."""
 
     topology: Topology
     properties: t.Mapping[str, str]

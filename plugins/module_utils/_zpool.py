@@ -27,7 +27,7 @@ def states() -> dict[str, PoolState]:
     properties: dict[str, dict[str, str]] = {}
     for line in _read("zpool", "get", "-Hp", "-o", "name,property,value", "all").splitlines():
         name, prop, value = line.split("\t", 2)
-        properties.setdefault(name, {})[prop] = value
+        properties.setdefault(name, {})[prop] = value or "-"  # a comment that was taken away is printed empty
     topologies = parse_status(_read("zpool", "status", "-P")) if properties else {}
     return {name: PoolState(topologies.get(name, Topology()), values) for name, values in properties.items()}
 

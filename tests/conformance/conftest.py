@@ -11,6 +11,7 @@ import typing as t
 import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
+from ansible_collections.zfsfleet.encryption.tests.conformance.making_pools import MOST_FILES
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import (
     POOL,
     SMALL_POOL,
@@ -30,6 +31,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="fake",
         help="what the statements are held against: the fake, or OpenZFS on this machine (as root) by pyzfs or zfs",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "any_binding: no key goes to OpenZFS here, so holding it by one binding will do")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -79,3 +84,27 @@ def small_name() -> str:
 def directory(world: World) -> str:
     """Where the pool's filesystems are mounted: ``POOL/x`` at ``directory/x``."""
     return world.directory
+
+
+@pytest.fixture
+def place(host: Host, directory: str) -> t.Iterator[str]:
+    """A directory for files that a pool is made of; they go away with it."""
+    path = f"{directory}.pools/{next(_numbers)}"
+    yield path
+    for number in range(MOST_FILES):
+        host.remove_file(f"{path}/{number}")
+
+
+@pytest.fixture
+def pool(host: Host, place: str) -> t.Iterator[str]:
+    """A name that no pool has; one that gets it is destroyed."""
+    name = f"p{place.rpartition('/')[2]}"
+    yield name
+    if name in host.pools():
+        host.destroy_pool(name)
+
+
+@pytest.fixture
+def disks(world: World) -> tuple[str, ...]:
+    """Three blank disks."""
+    return world.blank_disks()

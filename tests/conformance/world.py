@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import stat
 import subprocess
 import time
 import typing as t
+from pathlib import Path
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import pool_of
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._openzfs import OpenZFS
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
 POOL = "proof"
 SMALL_POOL = "proof.small"  # of few datasets, for what reads them all
+HOSTID = "/sys/module/spl/parameters/spl_hostid"
 NODE_TIMEOUT = 20.0  # seconds until udev has made a volume's node
 
 
@@ -51,6 +56,27 @@ class World(t.Protocol):
     def encrypted_pool(self, name: str, key: Key) -> t.ContextManager[None]:
         """Have another pool, its root dataset an encryption root of keyformat hex."""
 
+    def blank_disks(self) -> tuple[str, ...]:
+        """Return three disks by lasting names, whatever lay on them gone."""
+
+    def put_on(self, path: str, kind: str) -> None:
+        """Make ``ext4`` or ``swap`` on a disk or file, labelled ``old``."""
+
+    def mounted_disk(self, path: str) -> t.ContextManager[None]:
+        """Have the ext4 on a disk mounted."""
+
+    def work_in(self, dataset: str) -> t.ContextManager[None]:
+        """Have a process whose working directory is a mounted filesystem."""
+
+    def swap_to(self, volume: str) -> t.ContextManager[None]:
+        """Have the system swap to a volume."""
+
+    def hostid(self, number: int) -> t.ContextManager[None]:
+        """Give this system a hostid."""
+
+    def crash(self, pool: str) -> None:
+        """Leave a pool on files as a system does that goes down without exporting it."""
+
 
 class FakeWorld:
     directory = "/proof"
@@ -77,12 +103,50 @@ class FakeWorld:
         self._host.occupied[os.path.dirname(path)] = "is not empty."
 
     def mode_of(self, path: str) -> int:
-        return 0o400 if path in self._host.key_files else 0o644
+        if path in self._host.key_files:
+            return 0o400
+        return 0o600 if self._host.device(path).kind == "file" else 0o644
 
     @contextlib.contextmanager
     def encrypted_pool(self, name: str, key: Key) -> t.Iterator[None]:
         self._host.add_pool(name, {"encryption": "on", "keyformat": "hex"}, key)
         yield
+
+    def blank_disks(self) -> tuple[str, ...]:
+        paths = tuple(f"/dev/disk/by-id/virtio-d{number}" for number in range(3))
+        for path, real in zip(paths, ("/dev/vdb", "/dev/vdc", "/dev/vdd"), strict=True):
+            self._host.add_disk(path, real=real)
+            self._host.clear_device(path)
+        return paths
+
+    def put_on(self, path: str, kind: str) -> None:
+        self._host.fill(path, "ext4 'old'" if kind == "ext4" else "swap space 'old'")
+
+    def mounted_disk(self, path: str) -> t.ContextManager[None]:
+        return self._host.use_disk(path, f"{self._host.real_path(path)} is mounted on /somewhere")
+
+    def work_in(self, dataset: str) -> t.ContextManager[None]:
+        place = self._host.datasets([pool_of(dataset)]).datasets[dataset].value("mountpoint")
+        return self._use(dataset, f"process 1 (sleep) works in {place}")
+
+    def swap_to(self, volume: str) -> t.ContextManager[None]:
+        return self._use(volume, f"the system swaps to volume {volume}")
+
+    @contextlib.contextmanager
+    def _use(self, dataset: str, user: str) -> t.Iterator[None]:
+        self._host.use_pool(pool_of(dataset), user)
+        yield
+        self._host.use_pool(pool_of(dataset))
+
+    @contextlib.contextmanager
+    def hostid(self, number: int) -> t.Iterator[None]:
+        before = self._host.hostid()
+        self._host.set_hostid(f"{number:08x}")
+        yield
+        self._host.set_hostid(before)
+
+    def crash(self, pool: str) -> None:
+        self._host.crash(pool)
 
 
 class RealWorld:
@@ -122,10 +186,10 @@ class RealWorld:
     def hold(self, name: str) -> t.Iterator[None]:
         kind, mountpoint = _output("zfs", "get", "-Hpo", "value", "type,mountpoint", name).split("\n")[:2]
         if kind == "volume":
-            with open(_node(name), "rb"):
+            with open(_node(name), "rb") as file, _process(stdin=file):
                 yield
         else:
-            with open(f"{mountpoint}/held", "wb"):
+            with open(f"{mountpoint}/held", "wb") as held, _process(stdout=held):
                 yield
 
     def put_file(self, path: str) -> None:
@@ -145,6 +209,61 @@ class RealWorld:
         finally:
             _run("zpool", "destroy", "-f", name)
 
+    def blank_disks(self) -> tuple[str, ...]:
+        paths = tuple(f"/dev/disk/by-id/virtio-d{number}" for number in range(3))
+        for path in paths:
+            _run("blkdiscard", "--force", path)
+            _run("blockdev", "--rereadpt", path)
+        _run("udevadm", "settle")
+        return paths
+
+    def put_on(self, path: str, kind: str) -> None:
+        if kind == "ext4":
+            _run("mkfs.ext4", "-q", "-F", "-L", "old", path)
+        else:
+            subprocess.run(["mkswap", "-L", "old", path], check=True, stdout=subprocess.DEVNULL)
+
+    @contextlib.contextmanager
+    def mounted_disk(self, path: str) -> t.Iterator[None]:
+        place = f"{self._files}/mounted"
+        os.makedirs(place, exist_ok=True)
+        _run("mount", path, place)
+        try:
+            yield
+        finally:
+            _run("umount", place)
+
+    @contextlib.contextmanager
+    def work_in(self, dataset: str) -> t.Iterator[None]:
+        with _process(cwd=_output("zfs", "get", "-Hpo", "value", "mountpoint", dataset).strip()):
+            yield
+
+    @contextlib.contextmanager
+    def swap_to(self, volume: str) -> t.Iterator[None]:
+        subprocess.run(["mkswap", _node(volume)], check=True, stdout=subprocess.DEVNULL)
+        _run("swapon", _node(volume))
+        try:
+            yield
+        finally:
+            _run("swapoff", _node(volume))
+
+    @contextlib.contextmanager
+    def hostid(self, number: int) -> t.Iterator[None]:
+        before = Path(HOSTID).read_text(encoding="ascii")
+        Path(HOSTID).write_text(str(number), encoding="ascii")
+        try:
+            yield
+        finally:
+            Path(HOSTID).write_text(before, encoding="ascii")
+
+    def crash(self, pool: str) -> None:
+        files = re.findall(r"^\s+(/\S+)", _output("zpool", "status", "-P", pool), re.MULTILINE)
+        for file in files:
+            shutil.copyfile(file, f"{file}.crashed")
+        _run("zpool", "destroy", pool)
+        for file in files:
+            os.replace(f"{file}.crashed", file)
+
     def _make_pool(self, name: str, size: str, options: t.Iterable[str], stdin: bytes = b"") -> None:
         disk = f"{self._files}/{name}"
         _run("truncate", "-s", size, disk)
@@ -157,6 +276,20 @@ def _run(*argv: str, stdin: bytes = b"") -> None:
 
 def _output(*argv: str) -> str:
     return subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True).stdout
+
+
+@contextlib.contextmanager
+def _process(
+    stdin: t.IO[bytes] | int = subprocess.DEVNULL,
+    stdout: t.IO[bytes] | int = subprocess.DEVNULL,
+    cwd: str | None = None,
+) -> t.Iterator[None]:
+    """Have another process that holds this open or works there."""
+    with subprocess.Popen(["sleep", "600"], stdin=stdin, stdout=stdout, cwd=cwd) as process:
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def _node(volume: str) -> str:

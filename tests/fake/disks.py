@@ -86,6 +86,18 @@ class Disks:
             return Device(path, path, "missing")
         return Device(path, disk.path, disk.kind, disk.contents, disk.user)
 
+    def put(self, path: str, holds: tuple[str, ...]) -> None:
+        disk = self.get(path)
+        if disk is None:
+            raise AssertionError(f"there is no disk {path}")
+        disk.holds = holds
+
+    def use(self, path: str, user: str | None) -> None:
+        disk = self.get(path)
+        if disk is None:
+            raise AssertionError(f"there is no disk {path}")
+        disk.in_use = user
+
     def clear(self, path: str) -> None:
         disk = self.get(path)
         if disk is None:

@@ -19,8 +19,11 @@ _OVERRIDE = "use '-f' to override the following errors: "
 
 def laid_out(topology: Topology, disks: Disks, pool: tuple[str, str]) -> Topology:
     """Write a pool to its disks and return its topology as ``zpool status`` shows it."""
-    kinds = (*CLASSES, *LISTS)
-    return Topology(**{kind: tuple(_laid_out(vdev, disks, pool) for vdev in topology.of(kind)) for kind in kinds})
+    shown = {kind: [_laid_out(vdev, disks, pool) for vdev in topology.of(kind)] for kind in (*CLASSES, *LISTS)}
+    # Single disks come first on the command line, or they would belong to the vdev before.
+    return Topology(
+        **{kind: tuple(sorted(vdevs, key=lambda vdev: vdev.type != "stripe")) for kind, vdevs in shown.items()}
+    )
 
 
 def _laid_out(vdev: Vdev, disks: Disks, pool: tuple[str, str]) -> Vdev:

@@ -95,6 +95,24 @@ class FakeOpenZFS:
         """Leave a file that a pool could be made of."""
         self._disks.add(path, Disk(path, "file", size, tuple(holds)))
 
+    def fill(self, path: str, *holds: str) -> None:
+        """Put something on a disk or file, in words."""
+        self._disks.put(path, holds)
+
+    @contextlib.contextmanager
+    def use_disk(self, path: str, user: str) -> t.Iterator[None]:
+        """Have a disk in use, in words."""
+        self._disks.use(path, user)
+        yield
+        self._disks.use(path, None)
+
+    def set_hostid(self, hostid: str) -> None:
+        self._pools.hostid = hostid
+
+    def crash(self, name: str) -> None:
+        """Leave a pool as a system does that goes down without exporting it."""
+        self._pools.crash(name)
+
     def use_pool(self, name: str, *users: str) -> None:
         """Have processes work in a pool, each in words; none lets go of it."""
         self._pools.imported[name].users = list(users)

@@ -26,6 +26,7 @@ from .layout import complaint, laid_out
 from .protection import random_id
 
 OTHER_SYSTEM = "The pool was last accessed by another system."
+MISSING_DEVICES = "One or more devices contains corrupted data."
 _HOST_ID = "0badcafe"
 
 
@@ -39,6 +40,7 @@ class PoolRecord:
         health: as importing finds it.
         problem: what ``zpool import`` says about it.
         last_host: who used it last, if that is another system.
+        crashed_with: hostid of the system that went down without exporting it.
         users: who works in it, besides what is held.
         records: its datasets while it is exported.
     """
@@ -50,6 +52,7 @@ class PoolRecord:
     health: str = "ONLINE"
     problem: str = ""
     last_host: str = ""
+    crashed_with: str | None = None
     is_readonly: bool = False
     users: list[str] = field(default_factory=list)
     records: dict[str, Record] = field(default_factory=dict)
@@ -125,9 +128,15 @@ class Pools:
     def _place(creation: PoolCreation) -> str | None:
         """Return where the new root dataset is mounted, None if it is not."""
         mountpoint = creation.root.properties.get("mountpoint", f"/{creation.name}")
-        if not mountpoint.startswith("/") or creation.root.properties.get("canmount", "on") != "on":
+        if not mountpoint.startswith("/") or creation.root.properties.get("canmount") == "off":
             return None
         return os.path.normpath((creation.altroot or "") + mountpoint)
+
+    def crash(self, name: str) -> None:
+        pool = self.imported.pop(name)
+        self._disks.set_active(pool.topology.disks, is_active=False)
+        pool.crashed_with = self.hostid
+        self._put_away(pool, self._taken(name))
 
     def destroy(self, name: str) -> None:
         self._close(name, "destroyed")
@@ -174,15 +183,21 @@ class Pools:
 
     def importable(self, search: t.Sequence[str]) -> tuple[Importable, ...]:
         found = [pool for pool in self.exported if self._found(pool, search)]
+        for pool in found:
+            if pool.crashed_with not in (None, self.hostid):
+                pool.problem, pool.last_host = OTHER_SYSTEM, f"fake (hostid {pool.crashed_with})"
         return tuple(Importable(each.name, each.guid, each.health, each.problem, each.last_host) for each in found)
 
     def _found(self, pool: PoolRecord, search: t.Sequence[str]) -> bool:
-        disks = ((member, self._disks.get(member)) for member in pool.topology.disks)
-        return any(
-            disk.pool == (pool.guid, pool.name) and _is_found((member, disk.path), search)
-            for member, disk in disks
-            if disk is not None
-        )
+        """Tell whether a member lies where it is searched, and note in what state that leaves the pool."""
+        disks = {member: self._disks.get(member) for member in pool.topology.disks}
+        left = {
+            member: disk for member, disk in disks.items() if disk is not None and disk.pool == (pool.guid, pool.name)
+        }
+        if len(left) < len(disks):
+            redundant = any(vdev.type != "stripe" for vdev in pool.topology.data)
+            pool.health, pool.problem = "DEGRADED" if redundant else "UNAVAIL", MISSING_DEVICES
+        return any(_is_found((member, disk.path), search) for member, disk in left.items())
 
     def import_(self, request: PoolImport) -> None:
         what = f"Pool {request.name} was not imported: cannot import '{request.name}': "
@@ -200,6 +215,7 @@ class Pools:
         self.exported.remove(pool)
         self.imported[pool.name] = pool
         pool.is_readonly, pool.problem, pool.last_host = request.readonly, "", ""
+        pool.crashed_with = None
         self._disks.set_active(pool.topology.disks, is_active=True)
         self._datasets.records |= pool.records
         pool.records = {}
