@@ -32,7 +32,7 @@ def plan_imported(wanted: PoolWanted, observed: PoolObserved) -> Plan:
     """
     if observed.name is not None:
         _refuse_another_guid(wanted, observed.pools[observed.name])
-        sentences = _import_drift(wanted, observed, observed.name)
+        sentences = import_drift(wanted, observed, observed.name)
         return Plan(warnings=sentences, details={"drift": list(sentences)})
     found = [pool for pool in observed.importable if _is_meant(pool, wanted)]
     if not found:
@@ -59,7 +59,7 @@ def _refuse_another_guid(wanted: PoolWanted, pool: Pool) -> None:
         )
 
 
-def _import_drift(wanted: PoolWanted, observed: PoolObserved, name: str) -> tuple[str, ...]:
+def import_drift(wanted: PoolWanted, observed: PoolObserved, name: str) -> tuple[str, ...]:
     """Say in what an imported pool differs that only another import could change."""
     properties = observed.states[name].properties
     asked = {"altroot": wanted.altroot, "readonly": "on" if wanted.readonly else None}

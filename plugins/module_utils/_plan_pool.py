@@ -20,7 +20,7 @@ from ._model import Pool
 from ._observe_pool import PoolObserved
 from ._plan import Group, Plan
 from ._plan_dataset import new_dataset, plan_dataset
-from ._plan_import import busy, plan_exported, plan_imported
+from ._plan_import import busy, import_drift, plan_exported, plan_imported
 from ._pool_steps import ClearDevice, CreatePool, DestroyPool, MakeFile, SetPoolProperties
 from ._pool_wanted import PoolWanted
 from ._steps import Step
@@ -59,6 +59,7 @@ def _plan_present(wanted: PoolWanted, observed: PoolObserved) -> Plan:
         )
     differences = drift(wanted.topology, state.topology, observed.real_path) if wanted.topology is not None else ()
     sentences = tuple(f"Pool {pool.name}, {each}. Nothing was done about it." for each in differences)
+    other_import = import_drift(wanted, observed, pool.name)
     plan = plan_dataset(BatchWanted((root,)), observed)
     changed = _changed_properties(wanted, state, pool)
     steps = [SetPoolProperties(pool.name, changed, {each: state.properties.get(each, "-") for each in changed})]
@@ -67,8 +68,8 @@ def _plan_present(wanted: PoolWanted, observed: PoolObserved) -> Plan:
     return replace(
         plan,
         groups=groups if groups[0].steps else (),
-        warnings=(*plan.warnings, *sentences),
-        details={"drift": list(differences)},
+        warnings=(*plan.warnings, *sentences, *other_import),
+        details={"drift": [*differences, *other_import]},
     )
 
 

@@ -226,6 +226,12 @@ def test_topology_drift_is_told_and_left_alone(pond: FakeOpenZFS, run: Run) -> N
     assert pond.changes == []
 
 
+def test_another_altroot_is_told_and_left_alone(disks: FakeOpenZFS, run: Run) -> None:
+    present(run, altroot="/mnt")
+    assert present(run, altroot="/mnt")["drift"] == []
+    assert "altroot=/mnt" in present(run, altroot="/elsewhere")["drift"][0]
+
+
 def test_a_disk_is_recognised_by_any_of_its_names(host: FakeOpenZFS, run: Run) -> None:
     host.add_disk(DISKS[0], real="/dev/vdb")
     host.add_disk(DISKS[1], real="/dev/vdc")
