@@ -1,0 +1,94 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A mistake in a role's variables is named without the key beside it, however loud Ansible is asked to be."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+
+CANARY = "canary-4711"
+PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+
+# What indentation and forgotten dashes make of an entry; all of them hold the canary.
+BROKEN_ENTRIES: dict[str, t.Any] = {
+    "text": CANARY,
+    "text like options": f"name=tank key={CANARY}",
+    "text like a mapping": f"{{name: tank, key: {CANARY}",
+    "mapping": {"tank": {"key": CANARY}},
+    "list in list": [["name", {"key": CANARY}]],
+    "text in list": [CANARY],
+}
+LISTS = {
+    "provision": ["provision_pools", "provision_datasets"],
+    "unlock": ["unlock_secrets"],
+    "export": ["export_secrets"],
+}
+BROKEN_MAPPINGS: dict[str, t.Any] = {"text": CANARY, "text like a mapping": f"{{key: {CANARY}", "list": [CANARY]}
+MAPPINGS = {
+    "provision": ["provision_dataset_defaults"],
+    "unlock": ["unlock_manifest_content"],
+    "export": ["export_manifest_content"],
+}
+# Good entries beside something else that is wrong.
+BESIDE: dict[str, dict[str, t.Any]] = {
+    "provision": {"provision_datasets": [{"name": "tank", "key": CANARY}], "provision_unlock": "sometimes"},
+    "unlock": {"unlock_secrets": [{"name": "tank", "key": CANARY}], "unlock_state": "ajar"},
+    "export": {"export_secrets": [{"name": "tank", "key": CANARY}], "export_format": "papyrus"},
+}
+
+
+def cases() -> t.Iterator[tuple[str, dict[str, t.Any]]]:
+    for broken, names in ((BROKEN_ENTRIES, LISTS), (BROKEN_MAPPINGS, MAPPINGS)):
+        for role, variables in names.items():
+            for variable in variables:
+                yield from ((role, {variable: value}) for value in broken.values())
+    yield from BESIDE.items()
+
+
+def play(directory: Path, *options: str) -> str:
+    """Call the roles with each broken variable and return all that Ansible says."""
+    tasks = [
+        {
+            "block": [{"ansible.builtin.include_role": {"name": f"zfsfleet.encryption.{role}"}, "vars": variables}],
+            "rescue": [{"ansible.builtin.debug": {"msg": "it was refused"}}],
+        }
+        for role, variables in cases()
+    ]
+    playbook = directory / "broken.json"
+    playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
+    settings = directory / "ansible.cfg"
+    settings.touch()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    done = subprocess.run(
+        [str(PLAYBOOK), "--inventory=localhost,", "--connection=local", "--check", *options, str(playbook)],
+        env={
+            **environment,
+            "ANSIBLE_CONFIG": str(settings),
+            "ANSIBLE_COLLECTIONS_PATH": str(Path(__file__).resolve().parents[3] / ".tree"),
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        },
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    return done.stdout
+
+
+@pytest.mark.skipif(not PLAYBOOK.exists(), reason="there is no ansible-playbook beside this Python")
+def test_no_key_is_shown(tmp_path: Path) -> None:
+    said = play(tmp_path, "-vvv")
+
+    assert said.count("it was refused") == len(list(cases()))
+    assert CANARY not in said
