@@ -23,7 +23,7 @@ _HEADINGS = {"special": "special", "dedup": "dedup", "logs": "log", "cache": "ca
 _VDEV = re.compile(r"(mirror|raidz\d|draid\d)(?::(\d+)d:\d+c:(\d+)s)?-\d+$")
 _PASSING = re.compile(r"(replacing|spare)-\d+$")  # while a disk is being replaced
 _DRAID_SPARE = re.compile(r"draid\d-\d+-\d+$")
-_FIRST_PARTITION = re.compile(r"(?<=[0-9])p1$|-part1$|(?<=[a-z])1$")
+_FIRST_PARTITION = re.compile(r"(/dev/.+)-part1|(/dev/(?:[hsv]|xv)d[a-z]+)1|(/dev/.*[0-9])p1")
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,19 @@ def _parse_config(lines: t.Sequence[str]) -> Topology:
         elif row and vdevs[kind]:
             last = vdevs[kind][-1]
             vdevs[kind][-1] = replace(last, disks=(*last.disks, *_disk_of(row)))
-    return Topology(**{name: tuple(found) for name, found in vdevs.items()})
+    return _without_active_spares(Topology(**{name: tuple(found) for name, found in vdevs.items()}))
+
+
+def _without_active_spares(topology: Topology) -> Topology:
+    """Leave a spare that stands in for a disk among the spares only, where it is listed as well."""
+    spares = {disk for vdev in topology.spares for disk in vdev.disks}
+    found = {
+        kind: tuple(
+            replace(vdev, disks=tuple(disk for disk in vdev.disks if disk not in spares)) for vdev in topology.of(kind)
+        )
+        for kind in CLASSES
+    }
+    return replace(topology, **found)
 
 
 def _vdev_of(row: str) -> list[Vdev]:
@@ -178,14 +190,15 @@ def _vdev_of(row: str) -> list[Vdev]:
 
 
 def _disk_of(row: str) -> tuple[str, ...]:
-    was = re.search(r"\bwas (/.*)$", row)
+    was = re.search(r"\bwas (/.*?)(?:\s{2,}|$)", row)
     name = was.group(1) if was else re.split(r"\s{2,}", row)[0]
     return () if _PASSING.match(name) or _DRAID_SPARE.match(name) else (name,)
 
 
 def whole_disk(path: str) -> str:
     """Return the disk to whose first partition OpenZFS wrote, by its name; a path without partition as it is."""
-    return _FIRST_PARTITION.sub("", path) if path.startswith("/dev/") else path
+    found = _FIRST_PARTITION.fullmatch(path)
+    return path if found is None else next(filter(None, found.groups()))
 
 
 def drift(wanted: Topology, present: Topology, real: t.Callable[[str], str]) -> tuple[str, ...]:
