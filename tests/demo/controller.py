@@ -1,7 +1,7 @@
 # Copyright: zfsfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's side: an inventory whose keys are encrypted with ansible-vault, and the runs of playbooks."""
+"""The controller's side: an inventory and a manifest, both encrypted with ansible-vault, and the runs of playbooks."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import json
 import os
 import re
 import secrets
+import shutil
+import stat
 import subprocess
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .guest import DISK, DemoFailed
+from .guest import NAME, DemoFailed
 
-PLAYBOOKS = Path(__file__).resolve().parent
-CHECKOUT = PLAYBOOKS.parent.parent
+HERE = Path(__file__).resolve().parent
+CHECKOUT = HERE.parent.parent
 PROGRAMS = CHECKOUT / ".venv" / "bin"
 
 
@@ -36,6 +38,7 @@ def fresh_keys() -> Keys:
     """Mint the keys of this run."""
     return Keys(
         {
+            "tank": secrets.token_hex(32),
             "tank/media": secrets.token_hex(32),
             "tank/home": " ".join(secrets.token_hex(3) for _position in range(5)),
             "tank/disk0": secrets.token_hex(32),
@@ -44,47 +47,69 @@ def fresh_keys() -> Keys:
 
 
 class Controller:
-    """An inventory directory of its own, the way a user would lay it out."""
+    """An inventory of its own, the way a user would lay it out, and what is exported beside it."""
 
     def __init__(self, directory: Path, hosts: str) -> None:
         self._settings = directory / "ansible.cfg"
         self._settings.touch()
-        self._inventory = directory / "inventory"
         self._password = directory / "vault_password"
         self._write_secret(self._password, secrets.token_urlsafe(32))
-        variables = self._inventory / "group_vars" / "all"
-        variables.mkdir(parents=True)
-        (self._inventory / "hosts.yml").write_text(hosts)
-        (variables / "pool.yml").write_text(f"pool_disk: /dev/disk/by-id/virtio-{DISK}\n")
-        self._keys = variables / "keys.yml"
+        self._inventory = directory / "inventory"
+        shutil.copytree(HERE / "inventory", self._inventory)
+        (self._inventory / "testbed.yml").write_text(hosts)
+        self._keys = self._inventory / "group_vars" / "zfs" / "keys.yml"
+        self._manifest = directory / f"manifest_of_{NAME}.json"
 
     def keep(self, keys: Keys) -> None:
         """Encrypt the keys into the inventory; JSON is YAML, and they are never on disk in clear text."""
-        text = json.dumps({"tank_keys": keys.by_root, "tank_media_old_key": keys.old_media_key})
-        encrypt = ["ansible-vault", "encrypt", "--output", str(self._keys), "-"]
+        text = json.dumps({"zfs_keys": keys.by_root, "zfs_old_media_key": keys.old_media_key})
+        self._vault("encrypt", "--output", str(self._keys), "-", stdin=text)
+
+    def manifest(self) -> dict[str, str]:
+        """Return names and keys of the manifest that was exported.
+
+        Raises:
+            DemoFailed: there is none, or others could read it.
+        """
+        name = self._manifest.name
+        if not self._manifest.exists():
+            raise DemoFailed(f"{name} was not written")
+        mode = stat.filemode(self._manifest.stat().st_mode)
+        encrypted = self._manifest.read_text().startswith("$ANSIBLE_VAULT;")
+        print(f"{name}: {mode}, {'encrypted' if encrypted else 'NOT encrypted'}")
+        if mode != "-rw-------" or not encrypted:
+            raise DemoFailed(f"{name} is not protected")
+        content: dict[str, str] = json.loads(self._vault("view", str(self._manifest)))
+        return content
+
+    def _vault(self, *words: str, stdin: str = "") -> str:
         done = subprocess.run(
-            [PROGRAMS / encrypt[0], *encrypt[1:]],
+            [PROGRAMS / "ansible-vault", *words],
             env=self._environment(),
-            input=text,
+            input=stdin,
             text=True,
             capture_output=True,
             check=False,
         )
         if done.returncode != 0:
-            raise DemoFailed(f"ansible-vault: {done.stderr.strip()}")
+            raise DemoFailed(f"ansible-vault {words[0]}: {done.stderr.strip()}")
+        return done.stdout
 
     def play(self, *playbooks: str) -> int:
         """Run playbooks on the screen and return how many tasks changed something, as the last, cumulative recap says.
+
+        Args:
+            playbooks: names in the collection, or files of this directory.
 
         Raises:
             DemoFailed: a task failed, or the run did not get as far as its recap.
         """
         print(f"$ ansible-playbook {' '.join(playbooks)}", flush=True)
-        command = [PROGRAMS / "ansible-playbook", *(PLAYBOOKS / playbook for playbook in playbooks)]
+        command = [str(PROGRAMS / "ansible-playbook"), *playbooks]
         recap: list[str] = []
         with subprocess.Popen(
             command,
-            cwd=CHECKOUT,
+            cwd=HERE,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

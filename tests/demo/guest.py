@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 VM = Path(__file__).resolve().parent.parent / "testbed" / "vm"
 NAME = "demo"
 POOL = "tank"
-DISK = "d0"
+DISKS = ("d0", "d1")
 
 
 class DemoFailed(Exception):
@@ -38,14 +39,14 @@ class Root:
 
 
 def boot() -> None:
-    """Boot the machine with an empty disk, whatever earlier runs left of it.
+    """Boot the machine with empty disks, whatever earlier runs left of it.
 
     Raises:
         DemoFailed: the testbed could not; its own words are on the screen.
     """
     if subprocess.run([str(VM), "packages"], check=False).returncode != 0:
         raise DemoFailed("packages are missing on this host")
-    start = [str(VM), "start", NAME, "--fresh", "--disk", f"{DISK}=1G"]
+    start = [str(VM), "start", NAME, "--fresh", *(f"--disk={disk}=1G" for disk in DISKS)]
     if subprocess.run(start, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False).returncode != 0:
         raise DemoFailed("the machine did not boot")
 
@@ -68,20 +69,32 @@ def inventory() -> str:
 def ask(command: str, stdin: str = "") -> Answer:
     """Run a shell command in the machine."""
     done = subprocess.run([str(VM), "ssh", NAME, command], input=stdin, capture_output=True, text=True, check=False)
-    return Answer(done.returncode, done.stdout.strip(), done.stderr.strip())
+    return Answer(done.returncode, done.stdout.strip("\n"), done.stderr.strip())
 
 
-def tell(command: str) -> str:
-    """Show a command, run it in the machine and return what it printed.
+def tell(*commands: str) -> str:
+    """Show commands, run them in the machine one after the other and return what they printed.
 
     Raises:
-        DemoFailed: the command failed.
+        DemoFailed: one failed.
     """
-    print(f"$ {command}", flush=True)
-    answer = ask(command)
+    print("\n".join(f"$ {command}" for command in commands), flush=True)
+    answer = ask(" && ".join(commands))
     if answer.code != 0:
-        raise DemoFailed(f"{command!r} failed: {answer.complaint}")
+        raise DemoFailed(f"{' && '.join(commands)} failed: {answer.complaint}")
     return answer.output
+
+
+def sound_pools() -> list[str]:
+    """Return the pools that are online, mirrored over all disks of the machine, and free of errors."""
+    status = tell("zpool status -P")
+    print(status)
+    pools = []
+    for report in status.split("  pool: ")[1:]:
+        mirrored = "mirror-0" in report and all(f"/dev/disk/by-id/virtio-{disk}-part1 " in report for disk in DISKS)
+        if mirrored and " state: ONLINE" in report and "errors: No known data errors" in report:
+            pools.append(report.splitlines()[0])
+    return pools
 
 
 def encryption_roots() -> list[Root]:
@@ -104,17 +117,26 @@ def checksums(paths: list[str]) -> dict[str, str]:
     return {path: digest for digest, path in sums}
 
 
-def opens(root: str, key: str) -> bool:
-    """Say whether a key opens a root, which `zfs load-key -n` tries without loading it.
+def opens(offers: Sequence[tuple[str, str]]) -> list[bool]:
+    """Say of roots and keys whether the key opens the root, which `zfs load-key -n` tries without loading it.
 
     Raises:
-        DemoFailed: it could not be tried.
+        DemoFailed: one could not be tried.
     """
-    print(f"$ zfs load-key -n {root}", flush=True)
-    answer = ask(shlex.join(["zfs", "load-key", "-n", root]), stdin=key)
-    print(f"  {answer.complaint or answer.output}")
-    if answer.code == 0:
-        return True
-    if "Incorrect key provided" in answer.complaint:
-        return False
-    raise DemoFailed(f"the key of {root} could not be tried: {answer.complaint}")
+    tried = ask(
+        'while read -r root key; do printf %s "$key" | zfs load-key -n "$root" 2>&1 | head -n 1; done',
+        stdin="".join(f"{root} {key}\n" for root, key in offers),
+    )
+    answers = tried.output.splitlines()
+    if len(answers) != len(offers):
+        raise DemoFailed(f"keys could not be tried: {tried.output} {tried.complaint}")
+    verdicts = []
+    for (root, _key), answer in zip(offers, answers, strict=True):
+        print(f"$ zfs load-key -n {root}\n  {answer}")
+        if answer.startswith("1 / 1 key(s) successfully verified"):
+            verdicts.append(True)
+        elif "Incorrect key provided" in answer:
+            verdicts.append(False)
+        else:
+            raise DemoFailed(f"the key of {root} could not be tried: {answer}")
+    return verdicts

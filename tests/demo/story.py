@@ -17,15 +17,17 @@ from .controller import Controller, Keys, fresh_keys
 from .guest import POOL, DemoFailed
 from .screen import Screen
 
-STAGES = 8
+STAGES = 9
 # What is written below each root; tank/media/films inherits its key.
 DATA = {
+    "tank": ["/tank/data"],
     "tank/media": ["/tank/media/data", "/tank/media/films/data"],
     "tank/home": ["/tank/home/data"],
     "tank/disk0": ["/dev/zvol/tank/disk0"],
 }
 PATHS = [path for paths in DATA.values() for path in paths]
-EXPECTED = {"roots": 3, "locked": 3, "unlocked": 3, "rekeyed": 1, "second_run_changed": 0}
+EXPECTED = {"pools": 1, "roots": 4, "locked": 4, "unlocked": 4, "rekeyed": 1, "exported": 4, "second_run_changed": 0}
+EVERYTHING = ("zfsfleet.encryption.provision", "change_key.yml", "zfsfleet.encryption.export_keys")
 
 
 def tell_story(directory: Path, screen: Screen, figures: dict[str, int]) -> None:
@@ -34,31 +36,21 @@ def tell_story(directory: Path, screen: Screen, figures: dict[str, int]) -> None
     Raises:
         DemoFailed: an expectation was not met.
     """
-    with screen.stage("Boot a machine with OpenZFS and an empty disk"):
+    with screen.stage("Boot a machine with OpenZFS and two empty disks"):
         guest.boot()
         controller = Controller(directory, guest.inventory())
         keys = fresh_keys()
         controller.keep(keys)
 
-    with screen.stage("Provision a pool, three encryption roots, an inheriting child"):
-        controller.play("provision.yml")
+    with screen.stage("Provision: an encrypted mirror, three more encryption roots, a child that inherits"):
+        controller.play("zfsfleet.encryption.provision")
+        figures["pools"] = len(guest.sound_pools())
         figures["roots"] = len(guest.encryption_roots())
 
     with screen.stage("Write data"):
-        for path in PATHS:
-            guest.tell(f"dd if=/dev/urandom of={path} bs=1M count=8 conv=fsync status=none")
+        guest.tell(*(f"dd if=/dev/urandom of={path} bs=1M count=4 conv=fsync status=none" for path in PATHS))
         written = guest.checksums(PATHS)
         require(written.keys() == set(PATHS), "not all data could be written")
-
-    with screen.stage("Lock: the data is out of reach"):
-        controller.play("lock.yml")
-        readable = guest.checksums(PATHS)
-        require(not readable, f"{', '.join(readable)} can be read though locked")
-        figures["locked"] = sum(root.keystatus == "unavailable" for root in guest.encryption_roots())
-
-    with screen.stage("Unlock: the data is back, by its checksums"):
-        controller.play("unlock.yml")
-        figures["unlocked"] = count_unlocked(written)
 
     with screen.stage("Change a key: the old one no longer opens"):
         keys = keys.with_new_media_key()
@@ -66,8 +58,22 @@ def tell_story(directory: Path, screen: Screen, figures: dict[str, int]) -> None
         controller.play("change_key.yml")
         figures["rekeyed"] = count_rekeyed(keys)
 
+    with screen.stage("Export the keys: each one in the manifest opens its root"):
+        controller.play("zfsfleet.encryption.export_keys")
+        figures["exported"] = count_exported(controller.manifest())
+
+    with screen.stage("Lock: the data is out of reach"):
+        controller.play("zfsfleet.encryption.lock")
+        readable = guest.checksums(PATHS)
+        require(not readable, f"{', '.join(readable)} can be read though locked")
+        figures["locked"] = sum(root.keystatus == "unavailable" for root in guest.encryption_roots())
+
+    with screen.stage("Unlock by the manifest: the data is back, by its checksums"):
+        controller.play("zfsfleet.encryption.unlock")
+        figures["unlocked"] = count_unlocked(written)
+
     with screen.stage("Run everything again: nothing changes"):
-        figures["second_run_changed"] = controller.play("provision.yml", "unlock.yml", "change_key.yml")
+        figures["second_run_changed"] = controller.play(*EVERYTHING)
         require(guest.checksums(PATHS) == written, "the data changed")
 
     with screen.stage("What is there now"):
@@ -79,17 +85,20 @@ def count_unlocked(written: dict[str, str]) -> int:
     """Count the roots whose keys are loaded and whose data are what was written."""
     read = guest.checksums(PATHS)
     available = [root.name for root in guest.encryption_roots() if root.keystatus == "available"]
-    return sum(all(read.get(path) == written[path] for path in DATA.get(root, [])) for root in available)
+    return sum(all(read.get(path) == written[path] for path in DATA[root]) for root in available)
 
 
 def count_rekeyed(keys: Keys) -> int:
     """Count the roots that their new key opens and their old one does not."""
     root = "tank/media"
-    print("the new key:")
-    new_opens = guest.opens(root, keys.by_root[root])
-    print("the old key:")
-    old_opens = keys.old_media_key is None or guest.opens(root, keys.old_media_key)
-    return int(new_opens and not old_opens)
+    require(keys.old_media_key is not None, "no key was changed")
+    print("its new key and its old key:")
+    return int(guest.opens([(root, keys.by_root[root]), (root, keys.old_media_key or "")]) == [True, False])
+
+
+def count_exported(manifest: dict[str, str]) -> int:
+    """Count the roots that their key in the manifest opens."""
+    return sum(guest.opens(list(manifest.items())))
 
 
 def require(condition: bool, otherwise: str) -> None:
