@@ -8,6 +8,7 @@ Private to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import typing as t
 
@@ -15,8 +16,10 @@ from ._errors import CallFailed, Reason, Refused, StateUnknown
 
 READ_TIMEOUT = 300
 CHANGE_TIMEOUT = 300
+PATIENCE = 5  # seconds, for a command that was killed
 
-_ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_ENVIRONMENT = {"LC_ALL": "C", "PATH": PATH}
 
 
 class Answer(t.NamedTuple):
@@ -27,21 +30,31 @@ class Answer(t.NamedTuple):
 
 def run(*argv: str, stdin: bytes | None = None, timeout: int = CHANGE_TIMEOUT) -> Answer:
     """Run a command that can never ask: stdin is the given data or nothing, there is no terminal."""
-    source: dict[str, t.Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+    source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
     try:
         # AnsibleModule.run_command has no timeout, and nothing here knows of Ansible.
-        done = subprocess.run(  # pylint: disable=ansible-bad-function
-            argv, capture_output=True, env=_ENVIRONMENT, timeout=timeout, check=False, **source
+        process = subprocess.Popen(  # pylint: disable=ansible-bad-function,consider-using-with
+            argv, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_ENVIRONMENT
         )
     except FileNotFoundError:
         package = "OpenZFS" if argv[0] in ("zfs", "zpool", "zdb") else "util-linux"
         raise Refused(f"There is no '{argv[0]}' command on this host. Install {package} and run again.") from None
+    try:
+        out, err = process.communicate(stdin, timeout=timeout)
     except subprocess.TimeoutExpired:
+        _give_up(process)
         raise StateUnknown(
             f"'{argv[0]} {argv[1]}' gave no answer for {timeout} s. Look at 'zpool status' and the kernel's log; "
             "what it changed shows when the task is run again."
         ) from None
-    return Answer(done.returncode, done.stdout.decode("utf-8", "surrogateescape"), _one_line(done.stderr))
+    return Answer(process.returncode, out.decode("utf-8", "surrogateescape"), _one_line(err))
+
+
+def _give_up(process: subprocess.Popen[bytes]) -> None:
+    """End a command; one that hangs in the kernel cannot be ended, and nobody waits for it."""
+    process.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=PATIENCE)
 
 
 def _one_line(stderr: bytes) -> str:

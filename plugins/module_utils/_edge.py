@@ -105,9 +105,17 @@ def _foreseen(stage: Stage[W, t.Any], want: W, host: Host) -> tuple[Plan, Outcom
 
 
 def _done(stage: Stage[W, t.Any], want: W, host: Host) -> tuple[Plan, Outcome]:
-    """Carry a stage out under the locks of its pools; one that is not there yet is locked by its name."""
+    """Carry a stage out under the locks of its pools; one that is not there yet is locked by its name.
+
+    A request that names no pool, only a GUID, holds up all of them.
+    """
     pools = host.pools()
-    with _lock.hold(pools.get(name, Pool(name, f"name-{name}")) for name in want.pools):
+    names = want.pools or tuple(pools)
+    with _lock.hold(pools.get(name, Pool(name, f"name-{name}")) for name in names):
+        before, pools = pools, host.pools()
+        for name in names:
+            if pools.get(name) != before.get(name):
+                raise Refused(f"Pool {name} came, went or was replaced while this run waited for it. Run again.")
         planned = stage.plan(want, stage.observe(want, host, pools))
         if planned.missing:
             raise Refused(" ".join(planned.missing))

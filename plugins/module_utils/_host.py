@@ -218,8 +218,11 @@ class Host(t.Protocol):
     def hostid(self) -> str:
         """Return this system's hostid in hexadecimal digits, by which pools know who uses them."""
 
-    def rehearse_pool(self, creation: PoolCreation) -> str | None:
-        """Return what ``zpool create`` would complain of, None if nothing; nothing changes."""
+    def rehearse_pool(self, creation: PoolCreation, stand_ins: t.Mapping[str, int] | None = None) -> str | None:
+        """Return what ``zpool create`` would complain of, None if nothing; nothing changes.
+
+        With ``stand_ins`` (bytes by path) files take the place of disks that are not ready.
+        """
 
     def create_pool(self, creation: PoolCreation) -> None:
         """Create a pool and mount its root dataset; a failure leaves the disks blank, as they were."""

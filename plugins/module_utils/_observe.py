@@ -28,8 +28,23 @@ R = t.TypeVar("R")
 def observe_tree(
     host: Host, pools: t.Mapping[str, Pool], names: t.Iterable[str], properties: t.Iterable[str] = ()
 ) -> Tree:
-    """Read the datasets of those of the named pools that are imported."""
-    return host.datasets([name for name in names if name in pools], properties)
+    """Read the datasets of those of the named pools that are imported.
+
+    Raises:
+        Refused: one is suspended, and whoever asks for its datasets hangs.
+    """
+    imported = [name for name in names if name in pools]
+    refuse_suspended(pools[name] for name in imported)
+    return host.datasets(imported, properties)
+
+
+def refuse_suspended(pools: t.Iterable[Pool]) -> None:
+    """Refuse a pool that waits for its disks: every command about it would wait with it."""
+    for pool in pools:
+        if pool.health == "SUSPENDED":
+            raise Refused(
+                f"Pool {pool.name} is suspended: its disks are gone. Bring them back and run 'zpool clear {pool.name}'."
+            )
 
 
 def read_key_files(host: Host, paths: t.Iterable[str]) -> KeyFiles:

@@ -16,12 +16,12 @@ from ._dataset_wanted import BatchWanted, DatasetWanted
 from ._devices import Device
 from ._host import Creation, Host, Importable, PoolCreation, PoolState
 from ._model import Dataset, Pool, Tree
-from ._observe import find_occupants, side_by_side
+from ._observe import find_occupants, refuse_suspended, side_by_side
 from ._plan import Observed
 from ._plan_dataset import observe_dataset, predicted
 from ._plan_unlock import UnlockWanted, observe_unlock
 from ._pool_wanted import PoolWanted
-from ._topology import Topology
+from ._topology import Topology, whole_disk
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ def imported_name(wanted: PoolWanted, pools: t.Mapping[str, Pool]) -> str | None
 
 def observe_pool(wanted: PoolWanted, host: Host, pools: t.Mapping[str, Pool]) -> PoolObserved:
     """Read what the wanted state depends on."""
+    name = imported_name(wanted, pools)
+    refuse_suspended(pools[each] for each in (name,) if each is not None)
     observe_state = {
         "present": _observe_present,
         "absent": _observe_absent,
@@ -79,8 +81,11 @@ def _extended(observed: Observed, wanted: PoolWanted, host: Host) -> PoolObserve
 
 def _observe_present(wanted: PoolWanted, host: Host, pools: t.Mapping[str, Pool]) -> PoolObserved:
     root = t.cast(DatasetWanted, wanted.root)
+    states = host.pool_states() if pools else {}
+    if root.name in states:
+        root = below_altroot(root, states[root.name])
     observed = _extended(observe_dataset(BatchWanted((root,)), host, pools), wanted, host)
-    observed = replace(observed, states=host.pool_states() if observed.is_installed else {})
+    observed = replace(observed, states=states)
     if wanted.topology is None:
         return observed
     observed = replace(observed, real=_real_paths(wanted.topology, observed, host))
@@ -95,6 +100,14 @@ def _observe_present(wanted: PoolWanted, host: Host, pools: t.Mapping[str, Pool]
     )
 
 
+def below_altroot(root: DatasetWanted, state: PoolState) -> DatasetWanted:
+    """Return the root as wanted, its mountpoint as ``zfs get`` shows it below the pool's altroot."""
+    altroot, path = state.properties.get("altroot", "-").rstrip("/"), root.properties.get("mountpoint", "")
+    if not altroot.startswith("/") or not path.startswith("/"):
+        return root
+    return replace(root, properties={**root.properties, "mountpoint": f"{altroot}{path}".rstrip("/")})
+
+
 def _occupied(wanted: PoolWanted, root: Dataset, host: Host) -> dict[str, str]:
     """Look where the root dataset would be mounted; below an altroot it still has its mountpoint's name."""
     path = root.value("mountpoint")
@@ -104,15 +117,24 @@ def _occupied(wanted: PoolWanted, root: Dataset, host: Host) -> dict[str, str]:
 
 
 def _rehearse(wanted: PoolWanted, topology: Topology, devices: t.Mapping[str, Device], host: Host) -> str | None:
-    """Rehearse on blank disks; those that are still to be cleared or made are in the way of a rehearsal."""
-    if any(device.holds or device.in_use or device.kind not in ("disk", "file") for device in devices.values()):
+    """Rehearse the creation before anything is cleared or made for it; disks that cannot be taken need no rehearsal.
+
+    Where one disk is not blank yet, files of like sizes stand in for all of them.
+    """
+    if any(device.in_use or device.kind == "unusable" for device in devices.values()):
         return None
-    return host.rehearse_pool(PoolCreation(topology, Creation(str(wanted.name), {}), force=wanted.force))
+    root = t.cast(DatasetWanted, wanted.root)
+    creation = PoolCreation(
+        topology, Creation(root.name, root.properties), wanted.pool_properties, wanted.altroot, wanted.force
+    )
+    if not any(device.holds or device.kind == "missing" for device in devices.values()):
+        return host.rehearse_pool(creation)
+    return host.rehearse_pool(creation, {path: each.size or wanted.file_size or 0 for path, each in devices.items()})
 
 
 def _real_paths(topology: Topology, observed: PoolObserved, host: Host) -> dict[str, str]:
-    members = (disk for state in observed.states.values() for disk in state.topology.disks)
-    return {path: host.real_path(path) for path in {*topology.disks, *members}}
+    members = {disk for state in observed.states.values() for disk in state.topology.disks}
+    return {path: host.real_path(path) for path in {*topology.disks, *members, *map(whole_disk, members)}}
 
 
 def _observe_absent(wanted: PoolWanted, host: Host, pools: t.Mapping[str, Pool]) -> PoolObserved:

@@ -228,8 +228,8 @@ class OpenZFS:
     def hostid(self) -> str:
         return _zpool.hostid()
 
-    def rehearse_pool(self, creation: PoolCreation) -> str | None:
-        return _zpool.rehearse(creation)
+    def rehearse_pool(self, creation: PoolCreation, stand_ins: t.Mapping[str, int] | None = None) -> str | None:
+        return _zpool.rehearse(creation) if stand_ins is None else _zpool.rehearse_on_files(creation, stand_ins)
 
     def create_pool(self, creation: PoolCreation) -> None:
         _zpool.create(creation)

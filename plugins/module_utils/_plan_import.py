@@ -13,13 +13,14 @@ from dataclasses import replace
 
 from ._errors import Refused
 from ._host import Importable, PoolImport
-from ._model import Pool, is_below
-from ._observe_pool import PoolObserved, due_plain_mounts, imported_name, locking_all, opening_all
+from ._model import Dataset, Pool, is_below
+from ._observe_pool import PoolObserved, due_plain_mounts, imported_name, opening_all
 from ._plan import Failure, Group, Observed, Plan
 from ._plan_unlock import plan_unlock
 from ._pool_steps import ExportPool, ImportPool
 from ._pool_wanted import PoolWanted
 from ._steps import Mount
+from ._verdicts import unopened
 
 _IMPORTABLE_STATES = ("ONLINE", "DEGRADED")
 
@@ -103,12 +104,15 @@ def plan_exported(wanted: PoolWanted, observed: PoolObserved) -> Plan:
         return Plan()
     pool = observed.pools[observed.name]
     _refuse_another_guid(wanted, pool)
-    closing = plan_unlock(locking_all(wanted, pool.name), observed)
-    failures = {name: failure for name, failure in closing.failures.items() if failure.reason != "busy"}
+    failures: dict[str, Failure] = {}
+    for root in observed.tree.roots_at_or_below(pool.name):
+        failure = unopened(root, wanted.offers, observed, kept="It stays imported, since that would lock it.")
+        if root.is_key_loaded and wanted.verify_key and failure is not None:
+            failures[root.name] = failure
     if observed.users:
         failures[pool.name] = busy(pool.name, "exported", observed.users)
     groups = () if failures else (Group(pool.name, (ExportPool(pool.name),)),)
-    return Plan(groups, failures, warnings=closing.warnings)
+    return Plan(groups, failures, warnings=wanted.offers.warnings(observed.pools))
 
 
 def busy(pool: str, what: str, users: t.Sequence[str]) -> Failure:
@@ -123,24 +127,32 @@ def plan_opened(wanted: PoolWanted, observed: Observed) -> Plan:
     if wanted.state != "imported" or name is None:
         return Plan(details=details)
     plan = plan_unlock(opening_all(wanted, name), observed)
-    keyless = [root for root, failure in plan.failures.items() if failure.reason == "no_key"]
+    roots = observed.tree.roots_at_or_below(name)
+    keyless = [root.name for root in roots if _has_no_key(root, wanted, plan.failures)]
     failures = {root: failure for root, failure in plan.failures.items() if root not in keyless}
     groups = [group for group in plan.groups if not any(is_below(group.name, root) for root in keyless)]
     plain, failure = _plain_mounts(name, observed) if wanted.mount else (None, None)
     if failure is not None:
         failures[name] = failure
-    closed = [root.name for root in observed.tree.roots_at_or_below(name) if not root.is_key_loaded]
+    closed = [root.name for root in roots if not root.is_key_loaded]
     opening = {group.name for group in groups}
     details["still_locked"] = [root for root in closed if root not in opening]
     return replace(plan, groups=(*((plain,) if plain is not None else ()), *groups), failures=failures, details=details)
 
 
+def _has_no_key(root: Dataset, wanted: PoolWanted, failures: t.Mapping[str, Failure]) -> bool:
+    """Tell whether a root stays locked for want of a key; one that was named and cannot be its key is a failure."""
+    return root.name in failures and failures[root.name].reason == "no_key" and not wanted.offers.names(root)
+
+
 def _plain_mounts(pool: str, observed: Observed) -> tuple[Group | None, Failure | None]:
     """Return the mounts of plain datasets that belong to no encryption root, or what is in their way."""
     due = due_plain_mounts(observed.tree, pool)
-    for dataset in due:
-        obstacle = observed.obstacle(dataset)
-        if obstacle is not None:
-            return None, Failure("mountpoint_occupied", obstacle)
-    mounts = tuple(Mount(dataset.name, dataset.value("mountpoint")) for dataset in due)
-    return (Group(pool, mounts=mounts), None) if mounts else (None, None)
+    obstacles = {each.value("mountpoint"): observed.obstacle(each) for each in due if observed.obstacle(each)}
+    mounts = tuple(
+        Mount(each.name, path)
+        for each, path in ((each, each.value("mountpoint")) for each in due)
+        if not any(path == place or is_below(path, place) for place in obstacles)
+    )
+    failure = Failure("mountpoint_occupied", " ".join(map(str, obstacles.values()))) if obstacles else None
+    return (Group(f"{pool} (plain)", mounts=mounts) if mounts else None), failure

@@ -13,11 +13,11 @@ from dataclasses import replace
 
 from . import _properties
 from ._dataset_wanted import BatchWanted, DatasetWanted
-from ._devices import Device
+from ._devices import Device, member_of
 from ._errors import Refused
 from ._host import PoolCreation, PoolState
 from ._model import Pool
-from ._observe_pool import PoolObserved
+from ._observe_pool import PoolObserved, below_altroot
 from ._plan import Group, Plan
 from ._plan_dataset import new_dataset, plan_dataset
 from ._plan_import import busy, import_drift, plan_exported, plan_imported
@@ -45,7 +45,8 @@ def plan_pool(wanted: PoolWanted, observed: PoolObserved) -> Plan:
         "exported": plan_exported,
     }[wanted.state]
     plan = plan_state(wanted, observed)
-    return plan if observed.is_installed else replace(plan, missing=(NOT_INSTALLED,))
+    needs_openzfs = wanted.state in ("present", "imported")
+    return replace(plan, missing=(NOT_INSTALLED,)) if needs_openzfs and not observed.is_installed else plan
 
 
 def _plan_present(wanted: PoolWanted, observed: PoolObserved) -> Plan:
@@ -60,11 +61,14 @@ def _plan_present(wanted: PoolWanted, observed: PoolObserved) -> Plan:
     differences = drift(wanted.topology, state.topology, observed.real_path) if wanted.topology is not None else ()
     sentences = tuple(f"Pool {pool.name}, {each}. Nothing was done about it." for each in differences)
     other_import = import_drift(wanted, observed, pool.name)
-    plan = plan_dataset(BatchWanted((root,)), observed)
+    plan = plan_dataset(BatchWanted((below_altroot(root, state),)), observed)
     changed = _changed_properties(wanted, state, pool)
-    steps = [SetPoolProperties(pool.name, changed, {each: state.properties.get(each, "-") for each in changed})]
+    steps = [
+        SetPoolProperties(pool.name, {name: value}, {name: state.properties.get(name, "-")})
+        for name, value in changed.items()
+    ]
     steps_of_root = plan.groups[0].steps if plan.groups else ()
-    groups = (Group(pool.name, (*(steps if changed else ()), *steps_of_root)),)
+    groups = (Group(pool.name, (*steps, *steps_of_root)),)
     return replace(
         plan,
         groups=groups if groups[0].steps else (),
@@ -89,7 +93,7 @@ def _changed_properties(wanted: PoolWanted, state: PoolState, pool: Pool) -> dic
 
 def _is_same(name: str, wanted: str, observed: str) -> bool:
     """Tell whether a pool property is as wanted; an active feature is an enabled one (zpool-features(7))."""
-    if name.startswith("feature@") and observed == "active":
+    if name.startswith("feature@") and observed in ("enabled", "active"):
         return wanted in ("enabled", "active")
     return _properties.is_same(name, _AS_PRINTED.get(name, {}).get(wanted, wanted), observed)
 
@@ -147,6 +151,11 @@ def _problems(device: Device, wanted: PoolWanted, observed: PoolObserved) -> t.I
     elif device.kind == "missing" and (wanted.file_size is None or device.path.startswith("/dev/")):
         hint = "" if device.path.startswith("/dev/") else ", or give file_size to have files made"
         yield f"{device.path} is not there. Correct the path{hint}."
+    elif any(member_of(str(wanted.name)) in each for each in device.holds):
+        yield (
+            f"{device.path} belongs to a pool {wanted.name} that is not imported. Import it with state: imported; it "
+            "is not made anew while its disks are there, whatever overwrite says."
+        )
     elif device.holds and device.path not in wanted.overwrite:
         yield (
             f"{device.path} holds {' and '.join(device.holds)}. Take another disk; or, if that may be lost for ever, "
@@ -178,9 +187,11 @@ def _plan_absent(wanted: PoolWanted, observed: PoolObserved) -> Plan:
         differences = drift(wanted.topology, observed.states[pool.name].topology, observed.real_path)
         if differences:
             raise Refused(f"Pool {pool.name} is not destroyed, it is not the one described: {'; '.join(differences)}.")
+    if pool.readonly:
+        raise Refused(f"Pool {pool.name} is imported read-only, so nothing of it can be destroyed. Export it first.")
     if observed.users:
         return Plan(failures={pool.name: busy(pool.name, "destroyed", observed.users)})
-    return Plan((Group(pool.name, (DestroyPool(pool.name),)),))
+    return Plan((Group(pool.name, (DestroyPool(pool.name, pool.guid),)),))
 
 
 def _refuse_exported(wanted: PoolWanted, observed: PoolObserved) -> None:

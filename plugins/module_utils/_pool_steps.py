@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
+from ._errors import CallFailed
 from ._host import Host, PoolCreation, PoolImport
 from ._steps import NOTHING, Step, Values, key_from_file
 
@@ -103,13 +104,19 @@ class CreatePool:
 
 @dataclass(frozen=True)
 class DestroyPool:
+    """A pool that goes with everything in it, if it is still the one."""
+
     dataset: str
+    guid: str
     action: t.ClassVar[str] = "destroy_pool"
     before: t.ClassVar[Values] = {"state": "present"}
     after: t.ClassVar[Values] = {"state": "absent"}
     undone_by: t.ClassVar[None] = None
 
     def perform(self, host: Host) -> None:
+        present = host.pools().get(self.dataset)
+        if present is None or present.guid != self.guid:
+            raise CallFailed(f"Pool {self.dataset} was replaced by another one meanwhile, and nothing was destroyed.")
         host.destroy_pool(self.dataset)
 
 

@@ -9,6 +9,7 @@ Everything is read from ``/proc`` and ``/sys``; no file of the pool is touched. 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import typing as t
@@ -39,10 +40,22 @@ def find(pool: str) -> tuple[str, ...]:
     """
     own = [mount for mount in _mounts("self") if _belongs(mount.source, pool) and mount.kind == "zfs"]
     volumes = _volumes(pool)
-    found = [f"{mount.source} is mounted on {mount.path}" for mount in _mounts("self") if mount.device in volumes]
+    everywhere = _mounts("self")
+    found = [f"{mount.source} is mounted on {mount.path}" for mount in everywhere if mount.device in volumes]
+    found += [
+        f"{mount.source} is mounted on {mount.path}, inside it"
+        for mount in everywhere
+        if not _belongs(mount.source, pool) and any(is_below(mount.path, each.path) for each in own if each.path != "/")
+    ]
     found += _swap(volumes)
+    found += _loops(own, volumes)
     for device, name in volumes.items():
         found += [f"{user} is built on volume {name}" for user in _listed(f"/sys/dev/block/{device}/holders")]
+        found += (
+            [f"the kernel has volume {name} in use"]
+            if _is_held(name) and not any(name in each for each in found)
+            else []
+        )
     namespace = _link("/proc/self/ns/mnt")
     for pid in sorted(filter(str.isdigit, _listed("/proc")), key=int):
         if int(pid) != os.getpid():
@@ -71,13 +84,36 @@ def _plain(text: str) -> str:
 def _volumes(pool: str) -> dict[str, str]:
     """Return the device numbers of the pool's volumes and their partitions, with the volumes' names."""
     found: dict[str, str] = {}
-    for directory, _directories, names in os.walk(f"/dev/zvol/{pool}"):
+    for directory, _directories, names in os.walk(_node(pool)):
         for name in names:
             path = os.path.join(directory, name)
             with contextlib.suppress(OSError):
                 number = os.stat(path).st_rdev
-                found[f"{os.major(number)}:{os.minor(number)}"] = path[len("/dev/zvol/") :]
+                found[f"{os.major(number)}:{os.minor(number)}"] = path[len("/dev/zvol/") :].replace("+", " ")
     return found
+
+
+def _is_held(volume: str) -> bool:
+    """Ask the kernel: a pool or target on a volume shows nowhere else, and an export would hang for ever."""
+    try:
+        os.close(os.open(_node(volume), os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC | os.O_NONBLOCK))
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return False
+
+
+def _node(name: str) -> str:
+    """Return the node that udev makes for a volume, or the directory of a pool's; a space becomes a plus."""
+    return "/dev/zvol/" + name.replace(" ", "+")
+
+
+def _loops(own: t.Sequence[_Mount], volumes: t.Mapping[str, str]) -> t.Iterator[str]:
+    """Yield loop devices over files and volumes of the pool."""
+    nodes = {os.path.realpath(_node(name)) for name in volumes.values()}
+    for name in filter(re.compile(r"loop\d+").fullmatch, _listed("/sys/block")):
+        for file in _lines(f"/sys/block/{name}/loop/backing_file"):
+            if file in nodes or any(is_below(file, mount.path) for mount in own if mount.path != "/"):
+                yield f"/dev/{name} is attached to {file}"
 
 
 def _swap(volumes: t.Mapping[str, str]) -> list[str]:

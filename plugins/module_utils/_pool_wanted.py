@@ -48,6 +48,9 @@ _MEANT_FOR: t.Mapping[str, tuple[State, ...]] = {
 }
 
 
+_SWITCHES = ("force", "force_import", "readonly", "force_destroy", "generate_key")  # off means nothing anywhere
+
+
 @dataclass(frozen=True)
 class PoolWanted:
     """A pool as it should be. What is None was not asked for and is not compared.
@@ -143,11 +146,14 @@ def _refuse_bad_name(name: str | None) -> None:
 def _refuse_unmeant(params: t.Mapping[str, t.Any], pool: str) -> None:
     """Refuse options of another state: whoever gave them expects something that would not happen."""
     state = params["state"]
-    unmeant = [
-        name for name, states in _MEANT_FOR.items() if state not in states and params.get(name) not in (None, [], {})
-    ]
+    unmeant = [name for name, states in _MEANT_FOR.items() if state not in states and _is_given(name, params)]
     if unmeant:
         raise Refused(f"{', '.join(unmeant)} of pool {pool} means nothing with state {state}. Leave it out.")
+
+
+def _is_given(name: str, params: t.Mapping[str, t.Any]) -> bool:
+    value = params.get(name)
+    return value not in (None, [], {}) and not (name in _SWITCHES and not value)
 
 
 def _file_size(params: t.Mapping[str, t.Any]) -> int | None:

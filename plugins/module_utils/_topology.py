@@ -74,6 +74,14 @@ class Topology:
     def disks(self) -> tuple[str, ...]:
         return tuple(disk for kind in (*CLASSES, *LISTS) for vdev in self.of(kind) for disk in vdev.disks)
 
+    def renamed(self, names: t.Mapping[str, str]) -> Topology:
+        """Return the same vdevs on other disks."""
+        made = {
+            kind: tuple(replace(vdev, disks=tuple(names[disk] for disk in vdev.disks)) for vdev in self.of(kind))
+            for kind in (*CLASSES, *LISTS)
+        }
+        return Topology(**made)
+
     def words(self) -> list[str]:
         """Return the vdevs as ``zpool create`` takes them; a single disk behind a mirror would be taken into it."""
         words: list[str] = []
@@ -239,4 +247,5 @@ def _is_same(wanted: Vdev, present: Vdev, real: t.Callable[[str], str]) -> bool:
 def is_same_disk(wanted: str, member: str, real: t.Callable[[str], str]) -> bool:
     """Tell whether a member of a pool is the disk that a task names: itself, or a partition OpenZFS made on it."""
     names = {wanted, real(wanted)}
-    return not names.isdisjoint({member, real(member), whole_disk(member), whole_disk(real(member))})
+    disk = whole_disk(member)
+    return not names.isdisjoint({member, real(member), disk, real(disk), whole_disk(real(member))})

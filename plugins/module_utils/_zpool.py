@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import tempfile
 import typing as t
+from dataclasses import replace
 
 from . import _devices, _pool_users
 from ._command import READ_TIMEOUT, assignments, failure, run
@@ -17,6 +19,8 @@ from ._host import Importable, PoolCreation, PoolImport, PoolState
 from ._key_calls import key_line
 from ._topology import Topology, drift, parse_status
 
+_LIKE_SIZES = 16 * 1024 * 1024  # bytes, ZPOOL_FUZZ of zpool_vdev.c
+_DISKS = ("/dev/disk/by-id", "/dev/disk/by-vdev", "/dev/mapper", "/dev/disk/by-path", "/dev/disk/by-partuuid", "/dev")
 _HOSTID_FILE = "/proc/sys/kernel/spl/hostid"
 # zpool-import(8) puts these before the configuration; each may go on in further lines that begin with a tab.
 _FIELD = re.compile(r"^ *(\w+): (.*(?:\n\t.*)*)", re.MULTILINE)
@@ -25,8 +29,9 @@ _FIELD = re.compile(r"^ *(\w+): (.*(?:\n\t.*)*)", re.MULTILINE)
 def states() -> dict[str, PoolState]:
     """Read the vdevs and properties of all imported pools."""
     properties: dict[str, dict[str, str]] = {}
-    for line in _read("zpool", "get", "-Hp", "-o", "name,property,value", "all").splitlines():
-        name, prop, value = line.split("\t", 2)
+    for line in _read("zpool", "get", "-Hp", "-o", "name,property,value", "all").split("\n"):
+        name, _tab, rest = line.partition("\t")
+        prop, _tab, value = rest.partition("\t")
         properties.setdefault(name, {})[prop] = value or "-"  # a comment that was taken away is printed empty
     topologies = parse_status(_read("zpool", "status", "-P")) if properties else {}
     return {name: PoolState(topologies.get(name, Topology()), values) for name, values in properties.items()}
@@ -53,16 +58,16 @@ def _importable(section: str) -> Importable:
     head, _config, config = rest.partition("config:\n")
     fields = {key: " ".join(text.split()) for key, text in _FIELD.findall(head)}
     problem = fields.get("status", "")
-    member = re.search(r"^\s+(\S+)\s+ONLINE\s*$", config.partition(name)[2].partition("\n")[2], re.MULTILINE)
-    last_host = _last_host(member.group(1)) if member is not None and "another system" in problem else ""
+    members = re.findall(r"^\s+(\S+)\s+ONLINE\s*$", config, re.MULTILINE) if "another system" in problem else []
+    last_host = next(filter(None, map(_last_host, members)), "")
     return Importable(name, fields.get("id", ""), fields.get("state", ""), problem, last_host)
 
 
 def _last_host(member: str) -> str:
     """Read from the label of one disk which system used its pool last; its name is all that the listing shows."""
-    for path in (member, f"/dev/disk/by-id/{member}", f"/dev/{member}"):
+    for path in (member, *(f"{directory}/{member}" for directory in _DISKS)):
         for candidate in (f"{path}-part1", f"{path}1", f"{path}p1", path):
-            if os.path.exists(candidate):
+            if candidate.startswith("/") and os.path.exists(candidate):
                 label = run("zdb", "-l", candidate, timeout=READ_TIMEOUT).out
                 name, number = re.search(r"hostname: '(.*)'", label), re.search(r"hostid: (\d+)", label)
                 if name is not None and number is not None:
@@ -104,6 +109,22 @@ def rehearse(creation: PoolCreation) -> str | None:
     return None if answer.code == 0 else answer.error.removeprefix("invalid vdev specification ")
 
 
+def rehearse_on_files(creation: PoolCreation, sizes: t.Mapping[str, int]) -> str | None:
+    """Rehearse on sparse files that go away again; what ``zpool create`` tells apart by size differs in size."""
+    with tempfile.TemporaryDirectory(prefix="zfsfleet-") as directory:
+        files: dict[str, str] = {}
+        step, last = 0, 0
+        for path, size in sorted(sizes.items(), key=lambda item: item[1]):
+            step, last = (step + 1, size) if size > last + _LIKE_SIZES else (step, last)
+            files[path] = f"{directory}/{len(files)}"
+            with open(files[path], "wb") as file:
+                file.truncate(_devices.SMALLEST_FILE * (step + 1))
+        complaint = rehearse(replace(creation, topology=creation.topology.renamed(files)))
+        for path, stand_in in files.items():
+            complaint = complaint and complaint.replace(stand_in, path)
+        return complaint
+
+
 def create(creation: PoolCreation) -> None:
     """Create a pool and mount its root dataset.
 
@@ -114,18 +135,20 @@ def create(creation: PoolCreation) -> None:
     if key is not None:
         keyformat = creation.root.properties["keyformat"]
         data = key_line(key.text(keyformat), keyformat)
-    blank = [path for path in creation.topology.disks if not _devices.observe(path).holds]
+    for device in map(_devices.observe, creation.topology.disks):
+        if device.holds or device.in_use is not None:
+            raise CallFailed(f"Pool {creation.name} was not created: {device.path} is not blank any more.")
     answer = run(*_create_words(creation), stdin=data)
     if answer.code != 0:
         # Only what comes after the creation leaves a pool; else one of that name is somebody else's.
-        _leave_nothing(creation, blank, is_made="cannot mount" in answer.error or "cannot share" in answer.error)
+        _leave_nothing(creation, is_made="cannot mount" in answer.error or "cannot share" in answer.error)
         raise failure(f"Pool {creation.name} was not created", answer)
     try:
         _set_keylocation(creation)
     except StateUnknown:
         raise
     except CallFailed:
-        _leave_nothing(creation, blank, is_made=True)
+        _leave_nothing(creation, is_made=True)
         raise
 
 
@@ -138,18 +161,26 @@ def _set_keylocation(creation: PoolCreation) -> None:
         raise failure(f"Pool {creation.name} was not created, since it did not take its keylocation", answer)
 
 
-def _leave_nothing(creation: PoolCreation, blank: t.Iterable[str], *, is_made: bool) -> None:
+def _leave_nothing(creation: PoolCreation, *, is_made: bool) -> None:
     """Take back what a failed creation left: the pool where only mounting failed, else labels and partitions.
 
     Everything is left alone that is not certainly its own: a pool of that name may have come from elsewhere meanwhile.
+
+    Raises:
+        StateUnknown: the pool stands and could not be taken back.
     """
-    with contextlib.suppress(EncryptionError):
-        present = states().get(creation.name)
-        if present is not None:
-            if not is_made or drift(creation.topology, present.topology, os.path.realpath):
+    if is_made:
+        try:
+            present = states().get(creation.name)
+            if present is None or drift(creation.topology, present.topology, os.path.realpath):
                 return
             destroy(creation.name)
-        for path in blank:
+        except EncryptionError as error:
+            raise StateUnknown(
+                f"Pool {creation.name} was made but not as it was wanted, and could not be taken back: {error}"
+            ) from None
+    with contextlib.suppress(EncryptionError):
+        for path in creation.topology.disks:
             device = _devices.observe(path)
             if device.in_use is None and _devices.is_left_by_zpool(device, creation.name):
                 _devices.clear(path)

@@ -89,6 +89,14 @@ def test_a_mounted_disk_is_in_use_and_not_cleared(host: Host, world: World, disk
     assert host.device(disks[0]) == Device(disks[0], host.real_path(disks[0]), "disk", (FOUND["ext4"],))
 
 
+def test_a_file_that_is_attached_as_a_disk_is_in_use(host: Host, world: World, place: str) -> None:
+    (file,) = make_files(host, place, 1)
+    with world.attached_file(file):
+        assert str(host.device(file).in_use).startswith("it is attached as /dev/loop")
+
+    assert host.device(file).in_use is None
+
+
 def test_members_of_a_pool_are_in_use_until_it_is_exported(host: Host, pool: str, disks: tuple[str, ...]) -> None:
     host.create_pool(creation(pool, mirrored(*disks[:2]), {"canmount": "off"}))
     label = f"a member of a ZFS pool {pool!r}"
@@ -137,7 +145,8 @@ def test_a_file_tells_of_the_pool_that_it_belonged_to(host: Host, pool: str, pla
         host.export_pool(pool)
     else:
         host.destroy_pool(pool)
-    assert host.device(file) == Device(file, file, "file", (f"a member of a ZFS pool {pool!r}",))
+    what = "a member of a destroyed ZFS pool" if state == "destroyed" else "a member of a ZFS pool"
+    assert host.device(file) == Device(file, file, "file", (f"{what} {pool!r}",))
     host.clear_device(file)
 
     assert host.device(file).holds == ()

@@ -295,7 +295,7 @@ def test_a_destroyed_pool_is_not_listed_and_its_disks_tell_of_it(host: Host, poo
     assert pool not in host.pools()
     assert host.dataset(pool) is None
     assert host.importable_pools((place,)) == ()
-    assert host.device(files[0]).holds == (f"a member of a ZFS pool {pool!r}",)
+    assert host.device(files[0]).holds == (f"a member of a destroyed ZFS pool {pool!r}",)
 
 
 def test_a_pool_that_is_not_there_cannot_be_destroyed(host: Host, pool: str) -> None:

@@ -58,6 +58,17 @@ def test_a_working_directory_keeps_a_pool_busy(host: Host, world: World, pool: s
     host.export_pool(pool)
 
 
+def test_a_mount_namespace_of_its_own_keeps_a_pool_busy(host: Host, world: World, pool: str, place: str) -> None:
+    create_pool(host, pool, place)
+    with world.mount_apart(pool):
+        (user,) = host.pool_users(pool)
+        assert user.endswith(f" (sleep) has {pool} mounted in a mount namespace of its own")
+        with fails("busy"):
+            host.export_pool(pool)
+
+    host.export_pool(pool)
+
+
 def test_a_failed_export_names_who_is_in_the_way(host: Host, world: World, pool: str, place: str) -> None:
     create_pool(host, pool, place)
     with world.work_in(pool), pytest.raises(Exception, match=r"process \d+ \(sleep\) works in "):

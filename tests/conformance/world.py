@@ -24,7 +24,7 @@ from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZ
 POOL = "proof"
 SMALL_POOL = "proof.small"  # of few datasets, for what reads them all
 HOSTID = "/sys/module/spl/parameters/spl_hostid"
-NODE_TIMEOUT = 20.0  # seconds until udev has made a volume's node
+TIMEOUT = 20.0  # seconds until udev has made a volume's node, or a process runs
 
 
 class World(t.Protocol):
@@ -64,6 +64,12 @@ class World(t.Protocol):
 
     def mounted_disk(self, path: str) -> t.ContextManager[None]:
         """Have the ext4 on a disk mounted."""
+
+    def attached_file(self, path: str) -> t.ContextManager[None]:
+        """Have a file attached to a loop device."""
+
+    def mount_apart(self, dataset: str) -> t.ContextManager[None]:
+        """Have a process that has all file systems mounted in a mount namespace of its own."""
 
     def work_in(self, dataset: str) -> t.ContextManager[None]:
         """Have a process whose working directory is a mounted filesystem."""
@@ -124,6 +130,12 @@ class FakeWorld:
 
     def mounted_disk(self, path: str) -> t.ContextManager[None]:
         return self._host.use_disk(path, f"{self._host.real_path(path)} is mounted on /somewhere")
+
+    def attached_file(self, path: str) -> t.ContextManager[None]:
+        return self._host.use_disk(path, "it is attached as /dev/loop0")
+
+    def mount_apart(self, dataset: str) -> t.ContextManager[None]:
+        return self._use(dataset, f"process 1 (sleep) has {dataset} mounted in a mount namespace of its own")
 
     def work_in(self, dataset: str) -> t.ContextManager[None]:
         place = self._host.datasets([pool_of(dataset)]).datasets[dataset].value("mountpoint")
@@ -234,6 +246,22 @@ class RealWorld:
             _run("umount", place)
 
     @contextlib.contextmanager
+    def attached_file(self, path: str) -> t.Iterator[None]:
+        device = _output("losetup", "--find", "--show", path).strip()
+        try:
+            yield
+        finally:
+            _run("losetup", "--detach", device)
+            file = f"/sys/block/{os.path.basename(device)}/loop/backing_file"
+            _wait(lambda: not os.path.exists(file), f"the end of {device}")
+
+    @contextlib.contextmanager
+    def mount_apart(self, dataset: str) -> t.Iterator[None]:
+        with _process("unshare", "--mount", "--propagation", "private", "sleep", "600") as process:
+            _wait(lambda: Path(f"/proc/{process.pid}/comm").read_text(encoding="ascii") == "sleep\n", "sleep")
+            yield
+
+    @contextlib.contextmanager
     def work_in(self, dataset: str) -> t.Iterator[None]:
         with _process(cwd=_output("zfs", "get", "-Hpo", "value", "mountpoint", dataset).strip()):
             yield
@@ -280,23 +308,28 @@ def _output(*argv: str) -> str:
 
 @contextlib.contextmanager
 def _process(
+    *argv: str,
     stdin: t.IO[bytes] | int = subprocess.DEVNULL,
     stdout: t.IO[bytes] | int = subprocess.DEVNULL,
     cwd: str | None = None,
-) -> t.Iterator[None]:
-    """Have another process that holds this open or works there."""
-    with subprocess.Popen(["sleep", "600"], stdin=stdin, stdout=stdout, cwd=cwd) as process:
+) -> t.Iterator[subprocess.Popen[bytes]]:
+    """Have another process, which holds this open or works there."""
+    with subprocess.Popen(argv or ("sleep", "600"), stdin=stdin, stdout=stdout, cwd=cwd) as process:
         try:
-            yield
+            yield process
         finally:
             process.kill()
 
 
+def _wait(until: t.Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not until():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not come")
+        time.sleep(0.05)
+
+
 def _node(volume: str) -> str:
     node = f"/dev/zvol/{volume}"
-    deadline = time.monotonic() + NODE_TIMEOUT
-    while not os.path.exists(node):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{node} did not appear")
-        time.sleep(0.05)
+    _wait(lambda: os.path.exists(node), node)
     return node

@@ -30,6 +30,7 @@ class Disk:
         in_use: who has it open, but for a pool.
         pool: guid and name of the pool that wrote to it last.
         is_active: that pool is imported.
+        is_destroyed: that pool was destroyed.
         partition: the first one, if OpenZFS made partitions on it.
     """
 
@@ -40,6 +41,7 @@ class Disk:
     in_use: str | None = None
     pool: tuple[str, str] | None = None
     is_active: bool = False
+    is_destroyed: bool = False
     partition: Disk | None = None
 
     @property
@@ -47,7 +49,8 @@ class Disk:
         if self.partition is not None:
             below = (f"{each} ({self.partition.path})" for each in self.partition.contents)
             return ("a partition table with 2 partition(s)", *self.holds, *below)
-        return self.holds if self.pool is None else (*self.holds, f"a member of a ZFS pool {self.pool[1]!r}")
+        what = "a member of a destroyed ZFS pool" if self.is_destroyed else "a member of a ZFS pool"
+        return self.holds if self.pool is None else (*self.holds, f"{what} {self.pool[1]!r}")
 
     @property
     def user(self) -> str | None:
@@ -84,7 +87,7 @@ class Disks:
         disk = self.get(path)
         if disk is None:
             return Device(path, path, "missing")
-        return Device(path, disk.path, disk.kind, disk.contents, disk.user)
+        return Device(path, disk.path, disk.kind, disk.contents, disk.user, disk.size)
 
     def put(self, path: str, holds: tuple[str, ...]) -> None:
         disk = self.get(path)
@@ -115,13 +118,18 @@ class Disks:
             disk.partition = written = Disk(first_partition(disk.path), "disk")
             member = first_partition(path)
         if written is not None:
-            written.pool, written.is_active = pool, True
+            written.pool, written.is_active, written.is_destroyed = pool, True, False
         return member
 
     def set_active(self, members: t.Iterable[str], *, is_active: bool) -> None:
         """Have the disks of a pool in use, or not."""
         for disk in filter(None, map(self.get, members)):
             disk.is_active = is_active
+
+    def destroy(self, members: t.Iterable[str]) -> None:
+        """Note on the disks of a pool that it was destroyed."""
+        for disk in filter(None, map(self.get, members)):
+            disk.is_destroyed = True
 
     def make_file(self, path: str, size: int) -> None:
         if path in self._links:

@@ -369,9 +369,9 @@ class FakeOpenZFS:
         self._enter("hostid", "")
         return self._pools.hostid
 
-    def rehearse_pool(self, creation: PoolCreation) -> str | None:
+    def rehearse_pool(self, creation: PoolCreation, stand_ins: t.Mapping[str, int] | None = None) -> str | None:
         self._enter("rehearse_pool", creation.name)
-        return self._pools.rehearse(creation)
+        return self._pools.rehearse(creation, stand_ins)
 
     def create_pool(self, creation: PoolCreation) -> None:
         self._enter("create_pool", creation.name)

@@ -21,7 +21,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._topology impo
 
 from . import properties as props
 from .datasets import Datasets, Record
-from .disks import Disks
+from .disks import Disk, Disks
 from .layout import complaint, laid_out
 from .protection import random_id
 
@@ -93,8 +93,13 @@ class Pools:
         pool.topology = laid_out(creation.topology, self._disks, (pool.guid, pool.name))
         return pool
 
-    def rehearse(self, creation: PoolCreation) -> str | None:
+    def rehearse(self, creation: PoolCreation, stand_ins: t.Mapping[str, int] | None = None) -> str | None:
         """Return what ``zpool create -n`` says: about properties by name, disks and vdevs."""
+        if stand_ins is not None:
+            files = Disks()
+            for path, size in stand_ins.items():
+                files.add(path, Disk(path, "file", size))
+            return Pools(self._datasets, files, self._occupied).rehearse(creation)
         try:
             props.stored_of_pool(creation.properties)
         except CallFailed as error:
@@ -145,6 +150,8 @@ class Pools:
         self._disks.set_active(pool.topology.disks, is_active=False)
         if pool.is_readonly:  # nothing was written, so it is only exported
             self._put_away(pool, records)
+        else:
+            self._disks.destroy(pool.topology.disks)
 
     def export(self, name: str) -> None:
         self._close(name, "exported")

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Pool
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
 from .conftest import Run
@@ -243,7 +245,7 @@ def test_a_disk_is_recognised_by_any_of_its_names(host: FakeOpenZFS, run: Run) -
 def test_pool_properties_are_kept_in_step(pond: FakeOpenZFS, run: Run) -> None:
     wanted = {"autotrim": True, "comment": "pond", "feature@encryption": "enabled"}
     result = present(run, pool_properties=wanted)
-    assert result["actions"][0]["after"] == {"autotrim": "on", "comment": "pond"}
+    assert [action["after"] for action in result["actions"]] == [{"autotrim": "on"}, {"comment": "pond"}]
     assert not present(run, pool_properties=wanted)["changed"]
 
 
@@ -270,9 +272,40 @@ def test_another_pool_of_that_name_is_refused(pond: FakeOpenZFS, run: Run) -> No
 
 
 def test_an_exported_pool_is_not_created_anew(exported: FakeOpenZFS, run: Run) -> None:
-    assert "a ZFS pool 'pond'" in present(run)["msg"]
+    for overwrite in ([], DISKS[:2]):
+        assert "belongs to a pool pond that is not imported" in present(run, overwrite=overwrite)["msg"]
     assert "imported" in pool(run, key=KEY_TEXT)["msg"]
     assert exported.changes == []
+
+
+def test_what_was_destroyed_can_be_made_anew_if_its_disks_are_named(pond: FakeOpenZFS, run: Run) -> None:
+    pool(run, state="absent", force_destroy=True, topology=MIRROR)
+    assert "destroyed ZFS pool 'pond'" in present(run)["msg"]
+    assert present(run, overwrite=DISKS[:2])["changed"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_nothing_is_cleared_for_a_pool_that_cannot_be(host: FakeOpenZFS, run: Run, check: bool) -> None:
+    for disk in DISKS:
+        host.add_disk(disk, holds=["ext4 'data'"])
+    mixed = {"data": [{"type": "mirror", "disks": DISKS[:2]}, {"type": "stripe", "disks": [DISKS[2]]}]}
+    assert "force: true" in present(run, check=check, topology=mixed, overwrite=DISKS[:3])["msg"]
+    assert present(run, check=check, overwrite=DISKS[:2], pool_properties={"ashfit": 12})["failed"]
+    assert host.changes == []
+
+
+def test_a_mountpoint_below_an_altroot_is_as_it_should_be(disks: FakeOpenZFS, run: Run) -> None:
+    wanted: dict[str, t.Any] = {"altroot": "/mnt", "properties": {"mountpoint": "/srv/pond"}}
+    assert present(run, **wanted)["changed"]
+    assert not present(run, **wanted)["changed"]
+
+
+def test_a_suspended_pool_is_left_alone(pond: FakeOpenZFS, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    suspended = {name: replace(each, health="SUSPENDED") for name, each in pond.pools().items()}
+    monkeypatch.setattr(pond, "pools", lambda: suspended)
+    for state in ("present", "imported", "exported", "absent"):
+        options: dict[str, t.Any] = {"topology": MIRROR, "key": KEY_TEXT} if state == "present" else {}
+        assert "zpool clear pond" in pool(run, state=state, **options)["msg"]
 
 
 # -- exported
@@ -290,6 +323,15 @@ def test_an_export_wants_a_proven_key_for_every_unlocked_root(pond: FakeOpenZFS,
 def test_an_export_can_do_without_proof_if_that_is_said(pond: FakeOpenZFS, run: Run) -> None:
     assert pool(run, state="exported", verify_key=False)["changed"]
     assert not pool(run, state="exported")["changed"]
+
+
+def test_a_mounted_clone_does_not_hide_that_a_key_is_missing(pond: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", name="pond/inner", key=OTHER_KEY_TEXT)
+    pond.clone("pond/inner", "pond/clone")
+    pond.mount("pond/clone")
+    result = pool(run, state="exported", secrets=SECRETS)
+    assert result["failures"]["pond/inner"]["reason"] == "no_key"
+    assert is_there(pond)
 
 
 def test_an_export_names_who_keeps_the_pool_busy(pond: FakeOpenZFS, run: Run) -> None:
@@ -334,6 +376,13 @@ def test_a_wrong_key_fails_and_the_import_stands(exported: FakeOpenZFS, run: Run
     assert result["failures"]["pond"]["reason"] == "wrong_key"
     assert result["changed"]
     assert is_there(exported)
+
+
+def test_a_key_that_cannot_be_the_roots_is_a_failure_too(exported: FakeOpenZFS, run: Run) -> None:
+    result = pool(run, state="imported", secrets=[{"name": "pond", "passphrase": "correct horse"}])
+    assert "pond" in result["failures"]
+    result = pool(run, state="imported", secrets=[{"name": "pond", "key_file": "/etc/none.key"}])
+    assert "/etc/none.key is not there" in result["msg"]
 
 
 def test_a_misspelt_name_does_not_hide_that_the_pool_was_imported(exported: FakeOpenZFS, run: Run) -> None:
@@ -442,6 +491,22 @@ def test_a_busy_pool_is_not_destroyed(pond: FakeOpenZFS, run: Run) -> None:
     assert is_there(pond)
 
 
+def test_a_pool_that_was_replaced_meanwhile_is_not_destroyed(
+    pond: FakeOpenZFS, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = [{"pond": Pool("pond", "1")}]
+    now = pond.pools
+    monkeypatch.setattr(pond, "pools", lambda: seen.pop() if seen else now())
+    result = pool(run, state="absent", force_destroy=True, guid=now()["pond"].guid)
+    assert "was replaced" in result["msg"]
+    assert is_there(pond)
+
+
+def test_a_readonly_pool_is_not_destroyed(exported: FakeOpenZFS, run: Run) -> None:
+    pool(run, state="imported", readonly=True)
+    assert "read-only" in pool(run, state="absent", force_destroy=True, topology=MIRROR)["msg"]
+
+
 def test_an_exported_pool_is_not_destroyed_unseen(exported: FakeOpenZFS, run: Run) -> None:
     assert "Import it first" in pool(run, state="absent", force_destroy=True, topology=MIRROR)["msg"]
 
@@ -466,6 +531,10 @@ def test_an_option_of_another_state_is_refused(host: FakeOpenZFS, run: Run, stat
     assert next(iter(option)) in result["msg"]
 
 
+def test_a_switch_that_is_off_means_nothing_and_is_allowed(pond: FakeOpenZFS, run: Run) -> None:
+    assert not present(run, force_destroy=False, readonly=False, force_import=False)["changed"]
+
+
 @pytest.mark.parametrize("state", ["present", "imported", "exported", "absent"])
 def test_a_bare_host_can_be_checked(host: FakeOpenZFS, run: Run, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
     monkeypatch.setattr(host, "pools", dict)
@@ -475,6 +544,6 @@ def test_a_bare_host_can_be_checked(host: FakeOpenZFS, run: Run, monkeypatch: py
     options: dict[str, t.Any] = {"topology": MIRROR, "key": KEY_TEXT} if state == "present" else {}
     foretold = pool(run, check=True, state=state, **options)
     assert not foretold.get("failed"), foretold
-    if state == "present":
-        assert foretold["changed"]
+    assert foretold["changed"] == (state in ("present", "imported"))
+    if foretold["changed"]:
         assert "Install it first" in pool(run, state=state, **options)["msg"]

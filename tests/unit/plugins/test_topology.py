@@ -1,7 +1,10 @@
 # Copyright: zfsfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Vdevs: as a task names them, as ``zpool status -P`` of OpenZFS 2.3.9 printed them, and how the two differ."""
+"""Vdevs: as a task names them, as ``zpool status -P`` shows them, and how the two differ.
+
+What it shows is recorded from OpenZFS 2.3.9, with shorter names.
+"""
 
 from __future__ import annotations
 
@@ -75,6 +78,23 @@ config:
 errors: No known data errors
 """
 
+SPARE_FOR_A_SINGLE_DISK = """\
+  pool: t3
+ state: ONLINE
+  scan: resilvered 170K in 00:00:01 with 0 errors on Mon Nov 23 02:50:03 2026
+config:
+
+\tNAME                 STATE     READ WRITE CKSUM
+\tt3                   ONLINE       0     0     0
+\t  spare-0            ONLINE       0     0     0
+\t    /tank/f3         ONLINE       0     0     0
+\t    /tank/f1         ONLINE       0     0     0
+\tspares
+\t  /tank/f1           INUSE     currently in use
+
+errors: No known data errors
+"""
+
 MISSING_DISK = """\
   pool: gap
  state: DEGRADED
@@ -144,7 +164,7 @@ errors: No known data errors
 """
 
 REMARKS = """\
-  pool: t2
+  pool: checked
  state: ONLINE
   scan: scrub repaired 0B in 00:00:00 with 0 errors on Mon Nov 23 02:42:08 2026
     scan warning: skipped blocks that are only referenced by the checkpoint.
@@ -152,10 +172,33 @@ checkpoint: created Mon Nov 23 02:42:07 2026, consumes 63K
 config:
 
 \tNAME         STATE     READ WRITE CKSUM
-\tt2           ONLINE       0     0     0
-\t  mirror-0   ONLINE       0     0     0
-\t    /t2/f1   ONLINE       0     0     0  (initializing)  (trimming)
-\t    /t2/f2   ONLINE       0     0     0  (initializing)  (trimming)
+\tchecked      ONLINE       0     0     0
+\t  /tank/f3   ONLINE       0     0     0
+\t  /tank/f4   ONLINE       0     0     0
+
+errors: No known data errors
+
+  pool: shrunk
+ state: ONLINE
+remove: Removal of vdev 0 copied 29.5K in 0h0m, completed on Mon Nov 23 02:49:58 2026
+\t24 memory used for removed device mappings
+config:
+
+\tNAME         STATE     READ WRITE CKSUM
+\tshrunk       ONLINE       0     0     0
+\t  /tank/f2   ONLINE       0     0     0
+
+errors: No known data errors
+
+  pool: trimmed
+ state: ONLINE
+config:
+
+\tNAME           STATE     READ WRITE CKSUM
+\ttrimmed        ONLINE       0     0     0
+\t  mirror-0     ONLINE       0     0     0
+\t    /tank/f5   ONLINE       0     0     0  (initializing)  (trimming)
+\t    /tank/f6   ONLINE       0     0     0  (initializing)  (trimming)
 
 errors: No known data errors
 """
@@ -224,6 +267,12 @@ def test_a_spare_that_stands_in_for_a_disk_is_a_spare_still() -> None:
     )
 
 
+def test_a_spare_for_a_single_disk_makes_no_mirror_of_it() -> None:
+    assert parse_status(SPARE_FOR_A_SINGLE_DISK)["t3"] == Topology(
+        data=(stripe("/tank/f3"),), spares=(stripe("/tank/f1"),)
+    )
+
+
 def test_while_a_disk_is_replaced_both_are_there() -> None:
     assert parse_status(REPLACING)["tank"].data == (Vdev("raidz1", ("/tank/f1", "/tank/f2", "/tank/f4", "/tank/f3")),)
 
@@ -236,7 +285,11 @@ def test_a_draid_has_its_groups_and_distributed_spares_are_no_disks() -> None:
 
 
 def test_remarks_belong_to_no_name() -> None:
-    assert parse_status(REMARKS)["t2"] == Topology(data=(mirror("/t2/f1", "/t2/f2"),))
+    assert parse_status(REMARKS) == {
+        "checked": Topology(data=(stripe("/tank/f3"), stripe("/tank/f4"))),
+        "shrunk": Topology(data=(stripe("/tank/f2"),)),
+        "trimmed": Topology(data=(mirror("/tank/f5", "/tank/f6"),)),
+    }
 
 
 def test_no_pools_are_no_topologies() -> None:
