@@ -139,6 +139,11 @@ def create(creation: PoolCreation) -> None:
         if device.holds or device.in_use is not None:
             raise CallFailed(f"Pool {creation.name} was not created: {device.path} is not blank any more.")
     answer = run(*_create_words(creation), stdin=data)
+    if answer.code != 0 and "no such pool or dataset" in answer.error:
+        # udev reads a partition table anew after a disk was written to, and its nodes are gone for a moment.
+        _leave_nothing(creation, is_made=False)
+        run("udevadm", "settle", "--timeout=10")
+        answer = run(*_create_words(creation), stdin=data)
     if answer.code != 0:
         # Only what comes after the creation leaves a pool; else one of that name is somebody else's.
         _leave_nothing(creation, is_made="cannot mount" in answer.error or "cannot share" in answer.error)
