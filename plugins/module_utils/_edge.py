@@ -149,7 +149,7 @@ def _finish(module: AnsibleModule, work: t.Callable[[], dict[str, t.Any]]) -> No
 
 def _result(results: t.Sequence[tuple[Plan, Outcome]]) -> dict[str, t.Any]:
     """Report all stages as one; what check mode had to assume counts as changed."""
-    plans, outcomes = [plan for plan, _ in results], [outcome for _, outcome in results]
+    plans, outcomes = [result[0] for result in results], [result[1] for result in results]
     done = [step for outcome in outcomes for step in outcome.done]
     changes = [step for step in done if step.before != step.after]
     assumed = list(dict.fromkeys(sentence for plan in plans for sentence in plan.missing))

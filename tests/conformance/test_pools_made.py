@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 import pytest
@@ -40,7 +41,7 @@ def shaped(shape: Shape, files: list[str]) -> Topology:
     left = iter(files)
     return Topology(
         **{
-            kind: tuple(Vdev(type_, tuple(next(left) for _ in range(count))) for type_, count in vdevs)
+            kind: tuple(Vdev(type_, tuple(itertools.islice(left, count))) for type_, count in vdevs)
             for kind, vdevs in shape.items()
         }
     )
