@@ -110,7 +110,8 @@ def plan_exported(wanted: PoolWanted, observed: PoolObserved) -> Plan:
         if root.is_key_loaded and wanted.verify_key and failure is not None:
             failures[root.name] = failure
     if observed.users:
-        failures[pool.name] = busy(pool.name, "exported", observed.users)
+        held, first = busy(pool.name, "exported", observed.users), failures.get(pool.name)
+        failures[pool.name] = held if first is None else replace(first, msg=f"{first.msg} {held.msg}")
     groups = () if failures else (Group(pool.name, (ExportPool(pool.name),)),)
     return Plan(groups, failures, warnings=wanted.offers.warnings(observed.pools))
 

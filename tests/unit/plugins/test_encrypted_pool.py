@@ -339,6 +339,9 @@ def test_an_export_names_who_keeps_the_pool_busy(pond: FakeOpenZFS, run: Run) ->
     result = pool(run, state="exported", secrets=SECRETS)
     assert result["failures"]["pond"]["reason"] == "busy"
     assert "process 7 (rsync)" in result["msg"]
+    both = pool(run, state="exported")
+    assert both["failures"]["pond"]["reason"] == "no_key"
+    assert "process 7 (rsync)" in both["msg"]
     assert pond.changes == []
 
 
