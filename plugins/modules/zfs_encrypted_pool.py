@@ -109,7 +109,9 @@ options:
     description:
       - Disks and files of O(topology) whose present content may be lost for ever. A disk that holds a file system, a
         partition or another pool, also a destroyed one, is refused and named unless it stands here.
-      - A disk that is in use is refused in any case. An existing pool is not touched by this.
+      - A disk that is in use is refused in any case, and so is one of a pool of this very name that is only not
+        imported. An existing pool is not touched by this.
+      - Disks are cleared only after a rehearsal with C(zpool create -n) found nothing to complain of.
     type: list
     elements: str
   force:
