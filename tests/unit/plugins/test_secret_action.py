@@ -148,3 +148,22 @@ def test_of_our_own_format_only_names_and_secrets_travel(content: t.Any) -> None
 def test_the_result_does_not_repeat_the_call() -> None:
     plugin = action(name="tank", pasphrase="misspelled")
     assert "invocation" not in plugin.run(task_vars={})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param({"secrets": [["tank", {"key": KEY_TEXT}]]}, id="a list among secrets"),
+        pytest.param({"secrets": {"name": "tank", "key": KEY_TEXT}}, id="one secret alone"),
+        pytest.param({"secrets": KEY_TEXT}, id="a text"),
+        pytest.param({"datasets": [{"name": "tank/a"}, KEY_TEXT]}, id="a text among datasets"),
+        pytest.param({"datasets": [{"name": "tank/a", "current": KEY_TEXT}]}, id="the present key of an entry"),
+        pytest.param({"current": [KEY_TEXT]}, id="the present key"),
+    ],
+)
+def test_what_is_no_mapping_is_refused_and_not_shown(arguments: dict[str, t.Any]) -> None:
+    plugin = action(**arguments)
+    with pytest.raises(AnsibleActionFail) as refused:
+        plugin.run(task_vars={})
+    assert KEY_TEXT not in str(refused.value)
+    assert not hasattr(plugin, "executed")
