@@ -9,18 +9,15 @@ Private to the collection; used on the controller and on the managed host.
 from __future__ import annotations
 
 import json
-import re
 import typing as t
 from dataclasses import dataclass, field
 
 from . import _manifest
-from ._keys import Key
+from ._keys import HEX_KEY, Key
 from ._manifest import Value
 
 Form = t.Literal["truenas", "zfsfleet"]
 Facts = t.Mapping[str, t.Union[str, int]]
-
-_HEX_KEY = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class Entry:
         """Tell whether a value of another manifest is this key, whichever case its digits have."""
         if isinstance(value, Key):
             return value == self.key
-        if self.key.kind == "key" and _HEX_KEY.fullmatch(value):
+        if self.key.kind == "key" and HEX_KEY.fullmatch(value):
             return bytes.fromhex(value) == self.key.secret
         return value.encode("utf-8", "surrogatepass") == self._text().encode()
 

@@ -28,7 +28,7 @@ PASSPHRASE_BYTES = range(8, 513)  # zfsprops(7): MIN_PASSPHRASE_LEN, MAX_PASSPHR
 MINIMUM_ITERATIONS = 100_000  # MIN_PBKDF2_ITERATIONS; the kernel refuses less
 DEFAULT_ITERATIONS = 1_300_000  # OWASP's figure for PBKDF2-HMAC-SHA1, and TrueNAS's default
 
-_HEX_KEY = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+HEX_KEY = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def hex_key(text: str, *, whose: str) -> Key:
     Raises:
         Refused: it is anything else.
     """
-    if not _HEX_KEY.fullmatch(text):
+    if not HEX_KEY.fullmatch(text):
         raise Refused(
             f"The key of {whose} is not 64 hexadecimal digits (it has {len(text)} characters). "
             "Make one with 'openssl rand -hex 32', or give text of your own as a passphrase."
@@ -127,7 +127,7 @@ def from_manifest(text: str, keyformat: str, *, whose: str) -> Key | None:
     """Read a manifest's value, whose kind only the dataset's keyformat tells; None where it cannot be one."""
     if keyformat == "passphrase":
         return passphrase(text, whose=whose)
-    return Key("key", bytes.fromhex(text)) if _HEX_KEY.fullmatch(text) else None
+    return Key("key", bytes.fromhex(text)) if HEX_KEY.fullmatch(text) else None
 
 
 def refuse_unsettable(key: Key, *, whose: str) -> None:

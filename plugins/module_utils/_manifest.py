@@ -9,7 +9,6 @@ Private to the collection; used on the controller and on the managed host.
 from __future__ import annotations
 
 import json
-import re
 import typing as t
 
 from . import _keys
@@ -21,7 +20,6 @@ FORMAT = "zfsfleet.encryption/manifest"
 VERSION = 1
 SIZE_LIMIT = 10 * 1024 * 1024  # what TrueNAS reads
 
-_LOOKS_LIKE_A_KEY = re.compile(r"[0-9a-fA-F]{64}")
 _KINDS = ("key", "passphrase")
 
 # A value of TrueNAS's format is text, whose kind the dataset's keyformat tells; our own says the kind.
@@ -113,7 +111,7 @@ def _key_of(kind: str, text: str, name: str) -> Key:
 
 
 def _refuse_bad_name(name: t.Any, where: str) -> None:
-    if not isinstance(name, str) or not is_dataset_name(name) or _LOOKS_LIKE_A_KEY.fullmatch(name):
+    if not isinstance(name, str) or not is_dataset_name(name) or _keys.HEX_KEY.fullmatch(name):
         raise Refused(
             f"The manifest {where} has an entry whose name is no dataset's; it may be a key, so it is not shown. "
             'Every entry is "pool/dataset": "key".'
