@@ -8,7 +8,6 @@ Everything is read from ``/proc`` and ``/sys``; no file of the pool is touched. 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
@@ -38,9 +37,9 @@ def find(pool: str) -> tuple[str, ...]:
     Args:
         pool: an imported pool.
     """
-    own = [mount for mount in _mounts("self") if _belongs(mount.source, pool) and mount.kind == "zfs"]
-    volumes = _volumes(pool)
     everywhere = _mounts("self")
+    own = [mount for mount in everywhere if _belongs(mount.source, pool) and mount.kind == "zfs"]
+    volumes = _volumes(pool)
     found = [f"{mount.source} is mounted on {mount.path}" for mount in everywhere if mount.device in volumes]
     found += [
         f"{mount.source} is mounted on {mount.path}, inside it"
@@ -87,10 +86,19 @@ def _volumes(pool: str) -> dict[str, str]:
     for directory, _directories, names in os.walk(_node(pool)):
         for name in names:
             path = os.path.join(directory, name)
-            with contextlib.suppress(OSError):
-                number = os.stat(path).st_rdev
-                found[f"{os.major(number)}:{os.minor(number)}"] = path[len("/dev/zvol/") :].replace("+", " ")
+            number = _device_number(path)
+            if number is not None:
+                found[number] = path[len("/dev/zvol/") :].replace("+", " ")
     return found
+
+
+def _device_number(path: str) -> str | None:
+    """Return the number of a device node as ``mountinfo`` writes it, None where there is no node."""
+    try:
+        number = os.stat(path).st_rdev
+    except OSError:
+        return None
+    return f"{os.major(number)}:{os.minor(number)}"
 
 
 def _is_held(volume: str) -> bool:
@@ -119,10 +127,8 @@ def _loops(own: t.Sequence[_Mount], volumes: t.Mapping[str, str]) -> t.Iterator[
 def _swap(volumes: t.Mapping[str, str]) -> list[str]:
     found = []
     for line in _lines("/proc/swaps")[1:]:
-        with contextlib.suppress(OSError):
-            number = os.stat(_plain(line.split()[0])).st_rdev
-            name = volumes.get(f"{os.major(number)}:{os.minor(number)}")
-            found += [f"the system swaps to volume {name}"] if name is not None else []
+        name = volumes.get(_device_number(_plain(line.split()[0])) or "")
+        found += [f"the system swaps to volume {name}"] if name is not None else []
     return found
 
 
@@ -146,20 +152,13 @@ def _of_process(
         if _mount_id(pid, number) in ids:
             yield f"{who} has {path} open"
         elif path.startswith("/dev/"):
-            yield from _open_volume(who, path, volumes)
+            name = volumes.get(_device_number(path) or "")
+            yield from [f"{who} has volume {name} open"] if name is not None else []
     devices = {mount.device for mount in mounts}
     for line in _lines(f"/proc/{pid}/maps") if devices else ():
         words = line.split(None, 5)
         if len(words) == 6 and _decimal(words[3]) in devices:
             yield f"{who} has {words[5]} mapped"
-
-
-def _open_volume(who: str, path: str, volumes: t.Mapping[str, str]) -> t.Iterator[str]:
-    with contextlib.suppress(OSError):
-        number = os.stat(path).st_rdev
-        name = volumes.get(f"{os.major(number)}:{os.minor(number)}")
-        if name is not None:
-            yield f"{who} has volume {name} open"
 
 
 def _mount_id(pid: str, number: str) -> str | None:
