@@ -17,7 +17,8 @@ from ._model import Dataset, Pool, Tree, is_below, pool_of
 from ._observe import find_occupants, key_files_of, observe_tree, read_key_files, try_keys
 from ._offers import Offers, offers_from
 from ._plan import Failure, Observed
-from ._plan_unlock import UnlockWanted, locked_ancestor, unlock_failures
+from ._plan_unlock import locked_ancestor, unlock_failures
+from ._unlock_wanted import UnlockWanted
 
 USER_PROPERTIES = ("key_id", "rotated_at", "pool_guid")
 

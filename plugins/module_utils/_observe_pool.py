@@ -19,9 +19,10 @@ from ._model import Dataset, Pool, Tree
 from ._observe import find_occupants, refuse_suspended, side_by_side
 from ._plan import Observed
 from ._plan_dataset import observe_dataset, predicted
-from ._plan_unlock import UnlockWanted, observe_unlock
+from ._plan_unlock import observe_unlock
 from ._pool_wanted import PoolWanted
 from ._topology import Topology, whole_disk
+from ._unlock_wanted import UnlockWanted
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 # Copyright: zfsfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Unlocking and locking trees of encryption roots: what is wanted, what to observe for it, what to do.
+"""Unlocking and locking trees of encryption roots: what to observe for it, and how to unlock.
 
 Private to the collection.
 """
@@ -9,48 +9,16 @@ Private to the collection.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
 
-from . import _manifest
-from ._choice import Choice, choice_from
 from ._errors import Refused
 from ._host import Host
 from ._model import Dataset, Pool, Tree, is_below
 from ._observe import find_occupants, key_files_of, observe_tree, read_key_files, try_keys
-from ._offers import Offers, offers_from
 from ._plan import Failure, Group, Observed, Plan
-from ._steps import LoadKey, Mount, ProveReadable, Step, UnloadKey, Unmount
+from ._plan_lock import plan_locked
+from ._steps import LoadKey, Mount, ProveReadable, Step
+from ._unlock_wanted import UnlockWanted
 from ._verdicts import opening_key, unopened
-
-
-@dataclass(frozen=True)
-class UnlockWanted:
-    """What a task of ``zfs_unlock`` asks for."""
-
-    choice: Choice
-    offers: Offers
-    state: t.Literal["unlocked", "locked"] = "unlocked"
-    mount: bool = True
-    verify_key: bool = True
-
-    @property
-    def pools(self) -> tuple[str, ...]:
-        return self.choice.pools
-
-    @property
-    def mounts(self) -> bool:
-        return self.mount and self.state == "unlocked"
-
-
-def unlock_wanted(params: t.Mapping[str, t.Any]) -> UnlockWanted:
-    """Read the parameters of ``zfs_unlock``."""
-    return UnlockWanted(
-        choice_from(params),
-        offers_from(params.get("secrets") or (), _manifest.given(params)),
-        params["state"],
-        params["mount"],
-        params["verify_key"],
-    )
 
 
 def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]) -> Observed:
@@ -87,7 +55,7 @@ def plan_unlock(wanted: UnlockWanted, observed: Observed) -> Plan:
         Refused: the request as a whole makes no sense or would do harm.
     """
     roots = wanted.choice.roots(observed.tree, observed.pools)
-    plan_state = _plan_unlocked if wanted.state == "unlocked" else _plan_locked
+    plan_state = _plan_unlocked if wanted.state == "unlocked" else plan_locked
     groups, failures = plan_state(roots, wanted, observed)
     is_unlocked = wanted.state == "unlocked"
     return Plan(
@@ -126,7 +94,7 @@ def unlock_failures(roots: t.Sequence[Dataset], wanted: UnlockWanted, observed: 
     failures: dict[str, Failure] = {}
     for root in roots:
         mounts = _due_mounts(root, observed.tree) if wanted.mounts else ()
-        failure = None if root.is_key_loaded else _unopened(root, wanted, observed)
+        failure = None if root.is_key_loaded else unopened(root, wanted.offers, observed)
         failure = failure or _occupied(mounts, observed)
         if failure is not None:
             failures[root.name] = failure
@@ -147,38 +115,9 @@ def locked_ancestor(root: Dataset, roots: t.Sequence[Dataset], wanted: UnlockWan
     return None
 
 
-def _plan_locked(
-    chosen: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observed
-) -> tuple[list[Group], dict[str, Failure]]:
-    _refuse_unlocked_below(chosen, observed)
-    failures: dict[str, Failure] = {}
-    groups: list[Group] = []
-    for root in reversed(chosen):
-        if not root.is_key_loaded:
-            continue
-        failure = _held_elsewhere(root, observed) or (_unopened(root, wanted, observed) if wanted.verify_key else None)
-        if failure is not None:
-            failures[root.name] = failure
-        deeper = tuple(each.name for each in chosen if is_below(each.name, root.name) and each.is_key_loaded)
-        steps: list[Step] = [Unmount(d.name, d.value("mountpoint")) for d in _mounted_below(root, observed.tree)]
-        groups.append(Group(root.name, (*steps, UnloadKey(root.name)), after=deeper))
-    return groups, failures
-
-
-def _mounted_below(root: Dataset, tree: Tree) -> list[Dataset]:
-    """Return what has to be unmounted, innermost first. A plain dataset with a legacy mount is nobody's business."""
-    domain = (dataset for dataset in reversed(tree.domain(root.name)) if dataset.is_mounted)
-    return [dataset for dataset in domain if dataset.is_encrypted or dataset.value("mountpoint").startswith("/")]
-
-
 def _due_mounts(root: Dataset, tree: Tree) -> tuple[Dataset, ...]:
     """Return what is to be mounted once the root is unlocked, outermost first."""
     return tuple(each for each in tree.domain(root.name) if each.is_mounted_by_default and not each.is_mounted)
-
-
-def _unopened(root: Dataset, wanted: UnlockWanted, observed: Observed) -> Failure | None:
-    kept = "" if wanted.state == "unlocked" else "It stays unlocked: what is locked must be proven to open again."
-    return unopened(root, wanted.offers, observed, kept=kept)
 
 
 def _occupied(mounts: t.Iterable[Dataset], observed: Observed) -> Failure | None:
@@ -187,26 +126,3 @@ def _occupied(mounts: t.Iterable[Dataset], observed: Observed) -> Failure | None
         if obstacle is not None:
             return Failure("mountpoint_occupied", obstacle)
     return None
-
-
-def _held_elsewhere(root: Dataset, observed: Observed) -> Failure | None:
-    """A clone shares its origin's key; one that is mounted in another place holds it (EBUSY)."""
-    for member in observed.tree.members(root.name):
-        if member.is_mounted and not (member.name == root.name or is_below(member.name, root.name)):
-            return Failure(
-                "busy",
-                f"{root.name} cannot be locked while {member.name}, which shares its key, is mounted. "
-                "Unmount that first.",
-            )
-    return None
-
-
-def _refuse_unlocked_below(chosen: t.Sequence[Dataset], observed: Observed) -> None:
-    names = {root.name for root in chosen}
-    for root in chosen:
-        for below in observed.tree.roots_at_or_below(root.name):
-            if below.name not in names and below.is_key_loaded:
-                raise Refused(
-                    f"{root.name} cannot be locked alone: {below.name} below it is unlocked. "
-                    f"Lock {below.name} first, or set recursive: true."
-                )

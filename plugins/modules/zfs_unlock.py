@@ -150,11 +150,8 @@ actions:
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils import _arguments
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._edge import Spec, Stage, run_changing
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import (
-    observe_unlock,
-    plan_unlock,
-    unlock_wanted,
-)
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import observe_unlock, plan_unlock
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._unlock_wanted import unlock_wanted
 
 SPEC = Spec(
     arguments={

@@ -14,11 +14,8 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._dataset_wante
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import Outcome, Plan, carry_out, foresee
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_dataset import observe_dataset, plan_dataset
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import (
-    observe_unlock,
-    plan_unlock,
-    unlock_wanted,
-)
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import observe_unlock, plan_unlock
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._unlock_wanted import unlock_wanted
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
 NAMES = ("tank/a", "tank/a/b", "tank/a/b/c", "tank/d", "tank/d/e")

@@ -13,7 +13,8 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._choice import
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._offers import offers_from
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import Observed, Plan
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import UnlockWanted, plan_unlock
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import plan_unlock
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._unlock_wanted import UnlockWanted
 
 from .trees import KEY, KEY_TEXT, OTHER_KEY, PASSPHRASE, dataset, inheriting, observed, root
 
