@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from ansible.module_utils.basic import AnsibleModule
 
 from . import _lock
+from ._carry_out import carry_out, foresee
 from ._errors import EncryptionError, Refused, unforeseen
 from ._host import Host
 from ._manifest_file import WriteManifest
 from ._model import Pool
 from ._openzfs import OpenZFS
-from ._plan import Failure, Observed, Outcome, Plan, carry_out, foresee
+from ._plan import Failure, Observed, Outcome, Plan
 from ._steps import LoadKey, Mount, Step, UnloadKey, Unmount
 
 Params = t.Mapping[str, t.Any]

@@ -188,11 +188,16 @@ class Host(t.Protocol):
     def set_properties(self, name: str, properties: t.Mapping[str, str]) -> None:
         """Set properties of a dataset in one go."""
 
-    def mount(self, name: str) -> None:
-        """Mount a filesystem where its mountpoint says; refuses an occupied place."""
+    def mount(self, name: str, known: Dataset | None = None) -> None:
+        """Mount a filesystem where its mountpoint says, as ``zfs mount`` does, but refuse an occupied place.
 
-    def unmount(self, name: str) -> None:
-        """Unmount a filesystem; ``busy`` while it is in use."""
+        Args:
+            name: the filesystem.
+            known: the same as it was read with MOUNT_PROPERTIES, unmounted; None to read it now.
+        """
+
+    def unmount(self, name: str, known: Dataset | None = None) -> None:
+        """Unmount a filesystem; ``busy`` while it is in use. Arguments as for mounting."""
 
     def prove_readable(self, dataset: Dataset) -> None:
         """Prove that an unlocked, unmounted dataset can really be read: keystatus alone does not."""

@@ -11,11 +11,11 @@ Private to the collection.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import re
 import secrets
 import struct
+import threading
 import typing as t
 from dataclasses import dataclass, field
 
@@ -60,13 +60,21 @@ class Key:
         return self.secret.hex().encode("ascii")
 
 
-@functools.lru_cache(maxsize=4096)
 def _derive(passphrase: bytes, salt: int, iterations: int) -> bytes:
     """Derive as libzfs does: the salt is packed little-endian, the digest is SHA-1.
 
-    Cached, because many roots share a passphrase, salt and iterations after a raw replication.
+    Once for each salt and number of rounds, also when many threads want it: roots share them after a raw replication.
     """
-    return hashlib.pbkdf2_hmac("sha1", passphrase, struct.pack("<Q", salt), iterations, WRAPPING_KEY_BYTES)
+    wanted = (passphrase, salt, iterations)
+    with _turns.setdefault(wanted, threading.Lock()):
+        if wanted not in _derived:
+            packed = struct.pack("<Q", salt)
+            _derived[wanted] = hashlib.pbkdf2_hmac("sha1", passphrase, packed, iterations, WRAPPING_KEY_BYTES)
+        return _derived[wanted]
+
+
+_turns: dict[tuple[bytes, int, int], threading.Lock] = {}
+_derived: dict[tuple[bytes, int, int], bytes] = {}
 
 
 def hex_key(text: str, *, whose: str) -> Key:

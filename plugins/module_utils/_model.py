@@ -39,6 +39,12 @@ OBSERVED_PROPERTIES = (
     "zfsfleet.encryption:pool_guid",
 )
 
+# What mounting and unmounting need besides; read where a filesystem may be mounted or unmounted.
+MOUNT_PROPERTIES = (
+    *("atime", "relatime", "devices", "exec", "readonly", "setuid", "nbmand"),
+    *("context", "fscontext", "defcontext", "rootcontext"),
+    *("sharenfs", "sharesmb"),
+)
 
 _COMPONENT = re.compile(r"[A-Za-z0-9 _.:-]+")
 

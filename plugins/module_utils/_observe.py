@@ -8,21 +8,14 @@ Private to the collection.
 
 from __future__ import annotations
 
-import os
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
 
 from ._errors import CallFailed, Refused
 from ._host import Host, Verdict
 from ._keyfiles import KeyFiles
 from ._keys import Key
 from ._model import Dataset, Pool, Tree
-
-# Calls wait for the disk and release the interpreter; derivations of passphrases use the cores.
-THREADS = max(4, 2 * (os.cpu_count() or 1))
-
-T = t.TypeVar("T")
-R = t.TypeVar("R")
+from ._side_by_side import side_by_side
 
 
 def observe_tree(
@@ -78,14 +71,6 @@ def try_keys(host: Host, candidates: t.Mapping[str, tuple[Dataset, t.Sequence[Ke
         return found
 
     return dict(pair for found in side_by_side(judge, list(candidates.values())) for pair in found)
-
-
-def side_by_side(function: t.Callable[[T], R], items: t.Sequence[T]) -> list[R]:
-    """Call a function for every item in threads, results in the order of the items."""
-    if len(items) < 2:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(max_workers=THREADS) as pool:
-        return list(pool.map(function, items))
 
 
 def find_occupants(host: Host, datasets: t.Iterable[Dataset]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 # Copyright: zfsfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The real host. With its parts ``_key_calls`` and ``_zpool`` the only thing that talks to OpenZFS.
+"""The real host. With its parts ``_key_calls``, ``_mounting`` and ``_zpool`` the only thing that talks to OpenZFS.
 
 Properties are read and datasets created by ``zfs``; keys go through libzfs_core (pyzfs) where Python can
 import it, else to ``zfs`` on stdin. Private to the collection.
@@ -19,7 +19,7 @@ import time
 import typing as t
 from dataclasses import replace
 
-from . import _devices, _keyfiles, _places, _pool_users, _zpool
+from . import _devices, _keyfiles, _mounting, _places, _pool_users, _zpool
 from ._command import READ_TIMEOUT, assignments, failure, run
 from ._devices import Device
 from ._errors import CallFailed, Refused, StateUnknown
@@ -36,7 +36,7 @@ from ._host import (
 )
 from ._key_calls import CommandKeys, CoreKeys, key_line
 from ._keys import Key
-from ._model import OBSERVED_PROPERTIES, Dataset, Pool, Property, Tree, parent_of
+from ._model import MOUNT_PROPERTIES, OBSERVED_PROPERTIES, Dataset, Pool, Property, Tree, parent_of
 
 UNLOAD_PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds
 
@@ -182,19 +182,30 @@ class OpenZFS:
         if answer.code != 0:
             raise failure(f"{name} did not take {', '.join(properties)}", answer)
 
-    def mount(self, name: str) -> None:
-        values = run("zfs", "get", "-Hpo", "value", "mounted,mountpoint", name, timeout=READ_TIMEOUT).out
-        mounted, _newline, path = values.rstrip("\n").partition("\n")
-        if mounted == "yes":
+    def mount(self, name: str, known: Dataset | None = None) -> None:
+        dataset = known or self._to_be_mounted(name)
+        if dataset.is_mounted or _mounting.is_mounted(dataset):
             return  # its own content is in the way of nothing
+        path = dataset.value("mountpoint")
         occupant = self.occupant(path)
         if occupant is not None:
             raise CallFailed(f"{name} was not mounted: {path} {occupant}", reason="mountpoint_occupied")
+        if _mounting.mount(dataset):
+            return
         answer = run("zfs", "mount", name)
         if answer.code != 0 and "already mounted" not in answer.error:
             raise CallFailed(f"{name} was not mounted: {answer.error}", reason="mount_failed")
 
-    def unmount(self, name: str) -> None:
+    def _to_be_mounted(self, name: str) -> Dataset:
+        names = ",".join(("type", "mounted", "mountpoint", "canmount", *MOUNT_PROPERTIES))
+        answer = run("zfs", "get", "-Hpo", "name,property,value,source", names, name, timeout=READ_TIMEOUT)
+        if answer.code != 0:
+            raise CallFailed(f"{name} was not mounted: {answer.error}", reason="mount_failed")
+        return _parse_properties(answer.out)[name]
+
+    def unmount(self, name: str, known: Dataset | None = None) -> None:
+        if known is not None and _mounting.unmount(known):
+            return
         answer = run("zfs", "unmount", name)
         if answer.code != 0 and "not currently mounted" not in answer.error:
             raise failure(f"{name} was not unmounted", answer)

@@ -1,22 +1,19 @@
 # Copyright: zfsfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A plan, and what becomes of it when it is carried out or only foreseen.
-
-Check mode walks the same plan with a step function that does nothing. Private to the collection.
-"""
+"""A plan, and what became of it. Carrying it out is ``_carry_out``. Private to the collection."""
 
 from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from ._errors import CallFailed, EncryptionError, Reason, StateUnknown, unforeseen
-from ._host import Host, Verdict
+from ._errors import CallFailed, EncryptionError, Reason, unforeseen
+from ._host import Verdict
 from ._keyfiles import KeyFiles
 from ._keys import Key
-from ._model import Dataset, Pool, Tree, is_below
-from ._steps import Mount, Step
+from ._model import Dataset, Pool, Tree
+from ._steps import Mount, Step, Unmount
 
 
 @dataclass(frozen=True)
@@ -68,13 +65,15 @@ class Group:
         name: the root or dataset; failures are reported under it.
         steps: done in order; the first that fails ends the group, and what it did is taken back.
         mounts: done after the steps, each by itself; the steps are only taken back if all of them fail.
-        after: groups that must not have failed.
+        after: groups that come first and must not have failed.
+        unmounts: done before the steps; the first that fails ends the group as a failed step does.
     """
 
     name: str
     steps: tuple[Step, ...] = ()
     mounts: tuple[Mount, ...] = ()
     after: tuple[str, ...] = ()
+    unmounts: tuple[Unmount, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Plan:
     """What to do.
 
     Args:
-        groups: in the order in which they are carried out.
+        groups: each after those that it names; what does not depend on another is done side by side.
         failures: what is known to fail without trying.
         already: roots that are as they should be.
         missing: sentences about pools and parents that are not there; a real run refuses with them.
@@ -133,72 +132,3 @@ def _failure_of(error: Exception) -> Failure:
     if isinstance(error, CallFailed):
         return Failure(error.reason, str(error), error.errno)
     return Failure("unknown", str(error) if isinstance(error, EncryptionError) else unforeseen(error))
-
-
-Perform = t.Callable[[Step], None]
-
-
-def carry_out(plan: Plan, host: Host) -> Outcome:
-    """Carry a plan out on a host: the only place where anything changes."""
-    return _walk(plan, lambda step: step.perform(host))
-
-
-def foresee(plan: Plan) -> Outcome:
-    """Return the outcome that the plan has if every call succeeds."""
-    return _walk(plan, lambda _step: None)
-
-
-def _walk(plan: Plan, perform: Perform) -> Outcome:
-    outcome = Outcome(failures=dict(plan.failures))
-    for group in plan.groups:
-        blocker = outcome.blocker(group)
-        if blocker is not None:
-            outcome.skip(group.name, blocker)
-        else:
-            outcome.done.extend(_walk_group(group, perform, outcome))
-    return outcome
-
-
-def _walk_group(group: Group, perform: Perform, outcome: Outcome) -> list[Step]:
-    """Return the steps that stand in the end."""
-    done: list[Step] = []
-    for step in group.steps:
-        try:
-            perform(step)
-        except Exception as error:  # noqa: BLE001  # the other groups go on, and what was done is reported
-            outcome.fail(group.name, error)
-            if isinstance(error, StateUnknown):
-                return [*done, step]  # it may have happened
-            return _take_back(group, done, perform, outcome)
-        done.append(step)
-    mounted: list[Step] = []
-    failed: list[str] = []
-    for mount in group.mounts:
-        if any(is_below(mount.mountpoint, above) for above in failed):
-            continue  # it would be mounted into the directory that the failed one should cover
-        try:
-            perform(mount)
-            mounted.append(mount)
-        except Exception as error:  # noqa: BLE001  # as above
-            outcome.fail(group.name, error)
-            if isinstance(error, StateUnknown):
-                mounted.append(mount)
-            failed.append(mount.mountpoint)
-    if group.mounts and not mounted:
-        return _take_back(group, done, perform, outcome)
-    return [*done, *mounted]
-
-
-def _take_back(group: Group, done: list[Step], perform: Perform, outcome: Outcome) -> list[Step]:
-    """Undo steps, last first, and return those that stay; what cannot be undone is told."""
-    standing: list[Step] = []
-    for step in reversed(done):
-        if step.undone_by is None:
-            standing.insert(0, step)
-            continue
-        try:
-            perform(step.undone_by)
-        except Exception as error:  # noqa: BLE001  # as above
-            outcome.fail(group.name, error)
-            standing.insert(0, step)
-    return standing

@@ -48,10 +48,11 @@ _WRAP = ("encryptionroot", "keyformat", "pbkdf2iters", "pbkdf2salt")
 
 @dataclass(frozen=True)
 class _Planned:
-    """The steps for one entry, and the tree as they leave it."""
+    """The steps for one entry, the tree as they leave it, and what is mounted then."""
 
     steps: tuple[Step, ...]
     tree: Tree
+    mounts: tuple[Mount, ...] = ()
 
 
 def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]) -> Observed:
@@ -139,7 +140,7 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
         kin = [g.name for g in groups if is_below(entry.name, g.name) or is_below(g.name, entry.name)]
         kin += [generated[path] for path in (entry.key_file,) if path in generated]
         generated.update({path: entry.name for path in map(_file_of, steps) if path is not None})
-        groups.append(Group(entry.name, steps, after=tuple(dict.fromkeys(kin))))
+        groups.append(Group(entry.name, steps, planned.mounts, tuple(dict.fromkeys(kin))))
     return Plan(tuple(groups), already=tuple(already), missing=_missing(wanted, observed))
 
 
@@ -223,10 +224,9 @@ def _plan_creation(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Pla
         _refuse_bad_place(entry, parent)
         _hierarchy.refuse_bad_creation(entry, parent, tree)
     new = new_dataset(entry, tree, observed)
-    steps: list[Step] = [*new.steps, CreateDataset(new.creation, new.generated_file)]
-    if new.dataset.is_mounted_by_default:
-        steps.append(Mount(entry.name, new.dataset.value("mountpoint")))
-    return _Planned(tuple(steps), tree.with_dataset(new.dataset))
+    steps = (*new.steps, CreateDataset(new.creation, new.generated_file))
+    mount = Mount(entry.name, new.dataset.value("mountpoint"))
+    return _Planned(steps, tree.with_dataset(new.dataset), (mount,) if new.dataset.is_mounted_by_default else ())
 
 
 @dataclass(frozen=True)

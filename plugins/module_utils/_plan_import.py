@@ -151,7 +151,7 @@ def _plain_mounts(pool: str, observed: Observed) -> tuple[Group | None, Failure 
     due = due_plain_mounts(observed.tree, pool)
     obstacles = {each.value("mountpoint"): observed.obstacle(each) for each in due if observed.obstacle(each)}
     mounts = tuple(
-        Mount(each.name, path)
+        Mount.of(each)
         for each, path in ((each, each.value("mountpoint")) for each in due)
         if not any(path == place or is_below(path, place) for place in obstacles)
     )

@@ -13,7 +13,7 @@ import typing as t
 from ._errors import Refused
 from ._model import Dataset, Tree, is_below
 from ._plan import Failure, Group, Observed
-from ._steps import Step, UnloadKey, Unmount
+from ._steps import UnloadKey, Unmount
 from ._unlock_wanted import UnlockWanted
 from ._verdicts import unopened
 
@@ -35,8 +35,8 @@ def plan_locked(
         if failure is not None:
             failures[root.name] = failure
         deeper = tuple(each.name for each in chosen if is_below(each.name, root.name) and each.is_key_loaded)
-        steps: list[Step] = [Unmount(d.name, d.value("mountpoint")) for d in _mounted_below(root, observed.tree)]
-        groups.append(Group(root.name, (*steps, UnloadKey(root.name)), after=deeper))
+        unmounts = tuple(Unmount.of(dataset) for dataset in _mounted_below(root, observed.tree))
+        groups.append(Group(root.name, (UnloadKey(root.name),), after=deeper, unmounts=unmounts))
     return groups, failures
 
 

@@ -23,7 +23,7 @@ from ._verdicts import opening_key, unopened
 
 def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]) -> Observed:
     """Read the pools; try the offered keys where one is needed; look at the mountpoints that will be used."""
-    tree = observe_tree(host, pools, {*wanted.pools, *wanted.offers.pools})
+    tree = observe_tree(host, pools, {*wanted.pools, *wanted.offers.pools}, wanted.properties)
     wanted.offers.refuse_unknown_names(tree, pools)
     roots = wanted.choice.roots(tree, pools)
     asked = [root for root in roots if _needs_key(root, wanted)]
@@ -84,7 +84,7 @@ def _plan_unlocked(
             is_proven_by_reading = wanted.mounts and not mounts and root.can_be_read
             steps = (LoadKey(root, key), ProveReadable(root)) if is_proven_by_reading else (LoadKey(root, key),)
         above = tuple(other.name for other in roots if is_below(root.name, other.name))
-        due = tuple(Mount(dataset.name, dataset.value("mountpoint")) for dataset in mounts)
+        due = tuple(Mount.of(dataset) for dataset in mounts)
         groups.append(Group(root.name, steps, due, above))
     return groups, failures
 

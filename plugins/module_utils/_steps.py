@@ -9,7 +9,7 @@ Private to the collection.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from . import _keys
 from ._errors import CallFailed, EncryptionError, KeyInDoubt, unforeseen
@@ -274,34 +274,52 @@ class UnloadKey:
 
 @dataclass(frozen=True)
 class Mount:
+    """A filesystem mounted where its mountpoint says.
+
+    Args:
+        known: the filesystem as it was read, where it need not be read again.
+    """
+
     dataset: str
     mountpoint: str
+    known: Dataset | None = field(default=None, repr=False)
     action: t.ClassVar[str] = "mount"
     before: t.ClassVar[Values] = {"mounted": "no"}
     after: t.ClassVar[Values] = {"mounted": "yes"}
 
+    @classmethod
+    def of(cls, dataset: Dataset) -> Mount:
+        return cls(dataset.name, dataset.value("mountpoint"), dataset)
+
     @property
     def undone_by(self) -> Step | None:
-        return Unmount(self.dataset, self.mountpoint)
+        return Unmount(self.dataset, self.mountpoint, self.known)
 
     def perform(self, host: Host) -> None:
-        host.mount(self.dataset)
+        host.mount(self.dataset, self.known)
 
 
 @dataclass(frozen=True)
 class Unmount:
+    """A filesystem unmounted; ``known`` as for mounting."""
+
     dataset: str
     mountpoint: str
+    known: Dataset | None = field(default=None, repr=False)
     action: t.ClassVar[str] = "unmount"
     before: t.ClassVar[Values] = {"mounted": "yes"}
     after: t.ClassVar[Values] = {"mounted": "no"}
 
+    @classmethod
+    def of(cls, dataset: Dataset) -> Unmount:
+        return cls(dataset.name, dataset.value("mountpoint"), dataset)
+
     @property
     def undone_by(self) -> Step | None:
-        return Mount(self.dataset, self.mountpoint)
+        return Mount(self.dataset, self.mountpoint, self.known)
 
     def perform(self, host: Host) -> None:
-        host.unmount(self.dataset)
+        host.unmount(self.dataset, self.known)
 
 
 @dataclass(frozen=True)

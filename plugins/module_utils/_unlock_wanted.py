@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from . import _manifest
 from ._choice import Choice, choice_from
+from ._model import MOUNT_PROPERTIES
 from ._offers import Offers, offers_from
 
 
@@ -30,6 +31,11 @@ class UnlockWanted:
     @property
     def mounts(self) -> bool:
         return self.mount and self.state == "unlocked"
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """Names of what has to be read besides the usual."""
+        return MOUNT_PROPERTIES if self.mounts or self.state == "locked" else ()
 
 
 def unlock_wanted(params: t.Mapping[str, t.Any]) -> UnlockWanted:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import MOUNT_PROPERTIES, Dataset, pool_of
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import create, create_root, fails, make, read
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
 
@@ -51,6 +52,54 @@ def test_what_is_locked_is_not_mounted(host: Host, name: str, member: str) -> No
         host.mount(name + member)
 
     assert not read(host, name + member).is_mounted
+
+
+SWITCHES = ("atime", "devices", "exec", "readonly", "relatime", "setuid", "nbmand")
+
+
+@pytest.mark.any_binding
+@pytest.mark.parametrize("changed", [(), *((name,) for name in SWITCHES), ("atime", "relatime"), SWITCHES])
+def test_what_is_known_is_mounted_with_the_options_that_zfs_gives_it(
+    host: Host, world: World, name: str, changed: tuple[str, ...]
+) -> None:
+    create(host, name, **{switch: "on" if switch in ("readonly", "nbmand") else "off" for switch in changed})
+    world.mount(name)
+    by_a_person = world.mount_options(name)
+    host.unmount(name)
+    host.mount(name, _known(host, name))
+
+    assert world.mount_options(name) == by_a_person
+
+
+@pytest.mark.any_binding
+def test_what_is_known_is_mounted_in_a_new_directory_and_unmounted(host: Host, directory: str, name: str) -> None:
+    place = f"{directory}/new of {name.rpartition('/')[2]}/below, too"
+    create(host, name, mountpoint=place)
+    known = _known(host, name)
+    host.mount(name, known)
+    host.mount(name, known)
+    assert read(host, name).is_mounted
+
+    host.unmount(name, known)
+    host.unmount(name, known)
+    assert not read(host, name).is_mounted
+
+
+@pytest.mark.any_binding
+def test_what_is_known_takes_along_what_is_mounted_below_too(host: Host, name: str) -> None:
+    create(host, name)
+    create(host, f"{name}/child")
+    known = _known(host, name)
+    for member in ("", "/child"):
+        host.mount(name + member)
+    host.unmount(name, known)
+
+    assert [read(host, name + member).is_mounted for member in ("", "/child")] == [False, False]
+
+
+def _known(host: Host, name: str) -> Dataset:
+    """Read a filesystem as a run does that is about to mount it."""
+    return host.datasets([pool_of(name)], MOUNT_PROPERTIES).datasets[name]
 
 
 def test_a_missing_filesystem_is_not_mounted(host: Host, name: str) -> None:

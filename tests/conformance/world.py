@@ -47,6 +47,12 @@ class World(t.Protocol):
     def hold(self, name: str) -> t.ContextManager[None]:
         """Have a file of a mounted filesystem open, or a volume."""
 
+    def mount(self, name: str) -> None:
+        """Mount a filesystem by the command."""
+
+    def mount_options(self, name: str) -> frozenset[str]:
+        """Return the options that a filesystem is mounted with."""
+
     def put_file(self, path: str) -> None:
         """Leave a file, and the directories above it."""
 
@@ -103,6 +109,12 @@ class FakeWorld:
 
     def hold(self, name: str) -> t.ContextManager[None]:
         return self._host.hold(name)
+
+    def mount(self, name: str) -> None:
+        self._host.mount(name)
+
+    def mount_options(self, name: str) -> frozenset[str]:
+        return self._host.mount_options(name)
 
     def put_file(self, path: str) -> None:
         self._host.occupied[path] = "is a file, not a directory."
@@ -203,6 +215,14 @@ class RealWorld:
         else:
             with open(f"{mountpoint}/held", "wb") as held, _process(stdout=held):
                 yield
+
+    def mount(self, name: str) -> None:
+        _run("zfs", "mount", name)
+
+    def mount_options(self, name: str) -> frozenset[str]:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+        found = [line.split(" ") for line in lines if f" - zfs {name} " in line]
+        return frozenset(option for words in found for option in (*words[5].split(","), *words[-1].split(",")))
 
     def put_file(self, path: str) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)

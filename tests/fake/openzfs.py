@@ -42,6 +42,7 @@ from .datasets import Datasets, Record, failed
 from .disks import Disk, Disks
 from .pools import OTHER_SYSTEM, Pools
 from .protection import new_wrap
+from .threads import one_call_at_a_time
 
 CHANGING_CALLS = frozenset(
     {
@@ -56,6 +57,7 @@ CHANGING_CALLS = frozenset(
 WRITING_CALLS = frozenset({"change_key", "inherit_key", "create", "destroy", "set_properties"})
 
 
+@one_call_at_a_time
 class FakeOpenZFS:
     """A ``Host`` without OpenZFS. Its errors are those of the pyzfs path.
 
@@ -149,6 +151,12 @@ class FakeOpenZFS:
         A verification that fails gives the verdict ``unknown``, as the protocol has it.
         """
         self.faults[call, dataset] = error
+
+    def mount_options(self, name: str) -> frozenset[str]:
+        """Return the properties that decide how a filesystem is mounted."""
+        record = self._datasets.records[name]
+        switches = ("atime", "devices", "exec", "nbmand", "readonly", "relatime", "setuid")
+        return frozenset(f"{switch}={self._datasets.property(record, switch).value}" for switch in switches)
 
     @property
     def changes(self) -> list[tuple[str, str]]:
@@ -318,7 +326,7 @@ class FakeOpenZFS:
 
     # Mounts and files
 
-    def mount(self, name: str) -> None:
+    def mount(self, name: str, known: Dataset | None = None) -> None:
         self._enter("mount", name)
         record = self._datasets.records.get(name)
         if record is None or record.kind == "volume":
@@ -333,7 +341,7 @@ class FakeOpenZFS:
             raise CallFailed(f"{name} was not mounted: see its mountpoint, canmount and key", reason="mount_failed")
         record.mounted_at = path
 
-    def unmount(self, name: str) -> None:
+    def unmount(self, name: str, known: Dataset | None = None) -> None:
         self._enter("unmount", name)
         record = self._datasets.existing(name, f"{name} was not unmounted")
         if record.mounted_at is None:

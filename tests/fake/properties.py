@@ -28,14 +28,20 @@ INHERITED_BY_FILESYSTEMS = {
     "atime": "on",
     "devices": "on",
     "exec": "on",
+    "nbmand": "off",
     "recordsize": "131072",
     "relatime": "on",
     "setuid": "on",
     "sharenfs": "off",
+    "sharesmb": "off",
     "snapdir": "hidden",
     "xattr": "sa",
 }
-OWN_TO_ALL = {"refreservation": "0", "reservation": "0"}
+OWN_TO_ALL = {
+    **dict.fromkeys(("context", "fscontext", "defcontext", "rootcontext"), "none"),
+    "refreservation": "0",
+    "reservation": "0",
+}
 OWN_TO_FILESYSTEMS = {"canmount": "on", "quota": "0", "refquota": "0"}
 ONLY_AT_CREATION = {"casesensitivity": "sensitive", "normalization": "none", "utf8only": "off"}
 ONLY_AT_CREATION_OF_VOLUMES = {"volblocksize": "16384"}
@@ -61,7 +67,7 @@ ENCRYPTION = ("encryption", "keyformat", "keylocation", "pbkdf2iters")
 KNOWN = {*DEFAULTS["filesystem"], *DEFAULTS["volume"], *READ_ONLY, *ENCRYPTION, "mountpoint"}
 
 _SIZES = {"quota", "recordsize", "refquota", "refreservation", "reservation", "volblocksize", "volsize"}
-_SWITCHES = {"atime", "devices", "exec", "readonly", "relatime", "setuid", "utf8only"}
+_SWITCHES = {"atime", "devices", "exec", "nbmand", "readonly", "relatime", "setuid", "utf8only"}
 _COMPRESSION = re.compile(r"on|off|lzjb|gzip(-[1-9])?|zle|lz4|zstd(-(1?\d|fast(-\d+)?))?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.: -]*(/[A-Za-z0-9_.: -]+)*")
 _NAME_BYTES = 255

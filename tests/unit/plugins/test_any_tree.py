@@ -10,9 +10,10 @@ import typing as t
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._carry_out import carry_out, foresee
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._dataset_wanted import batch_wanted
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import Outcome, Plan, carry_out, foresee
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import Outcome, Plan
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_dataset import observe_dataset, plan_dataset
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import observe_unlock, plan_unlock
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._unlock_wanted import unlock_wanted

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import hashlib
+import struct
+import threading
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from ansible_collections.zfsfleet.encryption.plugins.module_utils import _keys
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._side_by_side import side_by_side
 
 DIGITS = "00" + "aB" * 31
 
@@ -51,6 +54,23 @@ def test_a_passphrase_is_derived_as_libzfs_does() -> None:
     key = _keys.passphrase("pässword", whose="tank")
     expected = hashlib.pbkdf2_hmac("sha1", "pässword".encode(), b"\x01\x02\0\0\0\0\0\0", 1000, 32)
     assert key.wrapping_key(salt=0x0201, iterations=1000) == expected
+
+
+def test_threads_that_want_the_same_derivation_share_it_and_others_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    derived: list[bytes] = []
+    others = threading.Barrier(2, timeout=20)
+
+    def derive(_digest: str, _passphrase: bytes, salt: bytes, _rounds: int, _length: int) -> bytes:
+        derived.append(salt)
+        others.wait()
+        return salt * 4
+
+    monkeypatch.setattr(hashlib, "pbkdf2_hmac", derive)
+    key = _keys.passphrase("shared by many roots", whose="tank")
+    salts = [1, 2] * 8
+    found = side_by_side(lambda salt: key.wrapping_key(salt=salt, iterations=100_000), salts)
+    assert sorted(derived) == [struct.pack("<Q", 1), struct.pack("<Q", 2)]
+    assert found == [struct.pack("<Q", salt) * 4 for salt in salts]
 
 
 def test_a_surrogate_in_a_passphrase_is_refused() -> None:

@@ -40,7 +40,8 @@ def plan(seen: Observed, **params: t.Any) -> Plan:
 
 
 def steps(planned: Plan) -> list[str]:
-    return [f"{step.action} {step.dataset}" for group in planned.groups for step in group.steps]
+    every = [step for group in planned.groups for step in (*group.steps, *group.mounts)]
+    return [f"{step.action} {step.dataset}" for step in every]
 
 
 def refusal(seen: Observed, **params: t.Any) -> str:

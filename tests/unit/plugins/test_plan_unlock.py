@@ -32,7 +32,8 @@ def wanted(
 
 
 def steps(plan: Plan) -> list[str]:
-    return [f"{step.action} {step.dataset}" for group in plan.groups for step in (*group.steps, *group.mounts)]
+    every = [step for group in plan.groups for step in (*group.unmounts, *group.steps, *group.mounts)]
+    return [f"{step.action} {step.dataset}" for step in every]
 
 
 def refusal(want: UnlockWanted, seen: Observed) -> str:

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import threading
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._carry_out import carry_out, foresee
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, KeyInDoubt, StateUnknown
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import (
@@ -15,10 +17,8 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import (
     Group,
     Outcome,
     Plan,
-    carry_out,
-    foresee,
 )
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._steps import Mount, Step, Values
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._steps import Mount, Step, Unmount, Values
 
 DONE: list[str] = []
 NO_HOST: Host = None  # type: ignore[assignment]  # these steps need none
@@ -65,6 +65,32 @@ class NoteMount(Mount):
         DONE.append(f"mount {self.dataset}")
 
 
+@dataclass(frozen=True)
+class NoteUnmount(Unmount):
+    """An unmount that notes that it was done, or fails; it is undone by a mount that notes that."""
+
+    error: CallFailed | None = None
+
+    @property
+    def undone_by(self) -> Step | None:
+        return NoteMount(self.dataset, self.mountpoint)
+
+    def perform(self, host: Host) -> None:
+        if self.error is not None:
+            raise self.error
+        DONE.append(f"unmount {self.dataset}")
+
+
+@dataclass(frozen=True)
+class Meet(Note):
+    """A step that is done only when others are under way at the same time."""
+
+    meeting: threading.Barrier = field(default_factory=lambda: threading.Barrier(1))
+
+    def perform(self, host: Host) -> None:
+        self.meeting.wait()
+
+
 BUSY = CallFailed("it is busy", reason="busy", errno=16)
 
 
@@ -73,9 +99,57 @@ def run(*groups: Group, failures: dict[str, Failure] | None = None) -> Outcome:
     return carry_out(Plan(groups, failures or {}), NO_HOST)
 
 
-def test_groups_are_carried_out_in_order() -> None:
-    run(Group("a", (Note("1"), Note("2"))), Group("b", (Note("3"),)))
+def test_a_group_comes_after_those_that_it_names_and_its_steps_in_order() -> None:
+    run(Group("a", (Note("1"), Note("2"))), Group("b", (Note("3"),), after=("a",)))
     assert DONE == ["1", "2", "3"]
+
+
+def test_groups_that_do_not_depend_on_each_other_are_carried_out_side_by_side() -> None:
+    meeting = threading.Barrier(3, timeout=20)
+    outcome = run(*(Group(name, (Meet(name, meeting=meeting),)) for name in "abc"))
+    assert outcome.failures == {}
+    assert [step.dataset for step in outcome.done] == ["a", "b", "c"]
+
+
+def test_filesystems_are_mounted_side_by_side_and_what_lies_below_another_after_it() -> None:
+    deep = Group("a", mounts=(NoteMount("a", "/x/y"), NoteMount("a/b", "/x/y/z")))
+    outcome = run(deep, Group("b", mounts=(NoteMount("b", "/x"),)))
+    assert DONE == ["mount b", "mount a", "mount a/b"]
+    assert [step.dataset for step in outcome.done] == ["b", "a", "a/b"]
+
+
+def test_everything_is_unmounted_innermost_first_before_any_other_step() -> None:
+    upper = Group("a", (Note("unload a"),), unmounts=(NoteUnmount("a", "/x"), NoteUnmount("a/b", "/x/y/z")))
+    run(upper, Group("b", (Note("unload b"),), unmounts=(NoteUnmount("b", "/x/y"),)))
+    assert DONE[:3] == ["unmount a/b", "unmount b", "unmount a"]
+    assert sorted(DONE[3:]) == ["unload a", "unload b"]
+
+
+def test_what_was_unmounted_in_vain_is_mounted_again() -> None:
+    upper = Group("a", (Note("unload a"),), unmounts=(NoteUnmount("a", "/x"), NoteUnmount("a/b", "/x/y")))
+    outcome = run(Group("b", (Note("unload b", BUSY),), unmounts=(NoteUnmount("b", "/z"),)), upper)
+    assert DONE[-1] == "mount b"
+    assert [step.dataset for step in outcome.done] == ["a/b", "a", "unload a"]
+
+
+def test_a_root_whose_deeper_root_cannot_be_unmounted_stays_as_it_was() -> None:
+    deeper = Group("a/r", (Note("unload a/r"),), unmounts=(NoteUnmount("a/r", "/a/r", error=BUSY),))
+    upper = Group(
+        "a", (Note("unload a"),), after=("a/r",), unmounts=(NoteUnmount("a/q", "/a/q"), NoteUnmount("a", "/a"))
+    )
+    outcome = run(deeper, upper)
+    assert sorted(DONE) == ["mount a/q", "unmount a/q"]
+    assert outcome.done == []
+    assert outcome.failures["a/r"].skipped == ("a",)
+
+
+def test_a_key_that_was_loaded_below_a_root_that_could_not_be_mounted_goes_out_again() -> None:
+    upper = Group("a", (Note("key a", undo="unload a"),), (NoteMount("a", "/a", error=BUSY),))
+    lower = Group("a/r", (Note("key a/r", undo="unload a/r"),), (NoteMount("a/r", "/a/r"),), after=("a",))
+    outcome = run(upper, lower)
+    assert DONE == ["key a", "key a/r", "unload a/r", "unload a"]
+    assert outcome.failures["a"].skipped == ("a/r",)
+    assert outcome.done == []
 
 
 def test_a_failed_step_ends_its_group_and_no_other() -> None:
@@ -106,7 +180,7 @@ def test_a_call_without_an_answer_counts_as_done_and_nothing_is_taken_back() -> 
 def test_what_nobody_foresaw_ends_its_group_and_keeps_its_text_to_itself() -> None:
     surprise: t.Any = ValueError("a secret")
     outcome = run(Group("a", (Note("1", undo="-1"), Note("2", surprise))), Group("b", (Note("3"),)))
-    assert DONE == ["1", "-1", "3"]
+    assert DONE == ["1", "3", "-1"]
     assert "ValueError" in outcome.failures["a"].msg
     assert "a secret" not in outcome.failures["a"].msg
 
@@ -154,6 +228,14 @@ def test_nothing_is_mounted_into_the_directory_of_a_parent_that_failed() -> None
     mounts = (NoteMount("a", "/a", error=BUSY), NoteMount("b", "/a/b"), NoteMount("c", "/c"))
     run(Group("a", (Note("key", undo="unload"),), mounts))
     assert DONE == ["key", "mount c"]
+
+
+def test_another_root_is_not_mounted_into_the_directory_of_a_filesystem_that_failed() -> None:
+    failing = Group("a", mounts=(NoteMount("a", "/a", error=BUSY),))
+    outcome = run(failing, Group("b", (Note("key", undo="unload"),), (NoteMount("b", "/a/b"),)))
+    assert DONE == ["key", "unload"]
+    assert outcome.failures["b"].reason == "mount_failed"
+    assert "the directory /a" in outcome.failures["b"].msg
 
 
 def test_foreseeing_does_nothing_and_expects_success() -> None:

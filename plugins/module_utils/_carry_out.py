@@ -1,0 +1,167 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carrying a plan out, as much of it side by side as its order allows, or only foreseeing it.
+
+Everything is unmounted first, innermost first, whichever root it belongs to; then come the steps of the groups, each
+group after those that it names; in the end all is mounted, outermost first. Check mode walks the same way with a
+step function that does nothing. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ._errors import CallFailed, StateUnknown
+from ._host import Host
+from ._model import is_below
+from ._plan import Group, Outcome, Plan
+from ._side_by_side import side_by_side
+from ._steps import Mount, Step, Unmount
+
+Perform = t.Callable[[Step], None]
+M = t.TypeVar("M", Mount, Unmount)
+
+
+def carry_out(plan: Plan, host: Host) -> Outcome:
+    """Carry a plan out on a host: the only place where anything changes."""
+    return _Walk(plan, lambda step: step.perform(host)).to_its_end()
+
+
+def foresee(plan: Plan) -> Outcome:
+    """Return the outcome that the plan has if every call succeeds."""
+    return _Walk(plan, lambda _step: None).to_its_end()
+
+
+class _Tried(t.NamedTuple):
+    """Steps of one group that were done, and the error that ended it."""
+
+    done: list[Step]
+    error: Exception | None
+
+
+class _Walk:
+    """One walk through a plan. Threads only perform; what they report is noted by one thread, in the plan's order."""
+
+    def __init__(self, plan: Plan, perform: Perform) -> None:
+        self._plan = plan
+        self._perform = perform
+        self._outcome = Outcome(failures=dict(plan.failures))
+        self._done: list[tuple[Group, Step]] = []
+        self._ended: set[str] = set()
+        self._in_doubt: set[str] = set()
+        self._mounted: set[str] = set()
+        self._not_mounted: list[str] = []
+
+    def to_its_end(self) -> Outcome:
+        for unmounts in reversed(_layers([(group, step) for group in self._plan.groups for step in group.unmounts])):
+            self._try_each([(group, [step]) for group, step in unmounts])
+        for wave in _waves(self._plan.groups):
+            self._try_each([(group, group.steps) for group in wave])
+        for mounts in _layers([(group, step) for group in self._plan.groups for step in group.mounts]):
+            self._mount(mounts)
+        for group in reversed(self._plan.groups):
+            if self._is_to_be_taken_back(group):
+                self._take_back(group)
+        self._outcome.done.extend(step for _group, step in self._done)
+        return self._outcome
+
+    def _try_each(self, work: t.Iterable[tuple[Group, t.Sequence[Step]]]) -> None:
+        """Perform steps of several groups side by side; a group that has ended, or has to wait in vain, is left out."""
+        due = [(group, steps) for group, steps in work if self._goes_on(group)]
+        for (group, steps), tried in zip(due, side_by_side(lambda item: self._try(item[1]), due)):
+            self._done.extend((group, step) for step in tried.done)
+            if tried.error is not None:
+                self._outcome.fail(group.name, tried.error)
+                self._ended.add(group.name)
+                if isinstance(tried.error, StateUnknown):
+                    self._done.append((group, steps[len(tried.done)]))  # it may have happened
+                    self._in_doubt.add(group.name)
+
+    def _try(self, steps: t.Iterable[Step]) -> _Tried:
+        done: list[Step] = []
+        for step in steps:
+            try:
+                self._perform(step)
+            except Exception as error:  # noqa: BLE001  # the other groups go on, and what was done is reported
+                return _Tried(done, error)
+            done.append(step)
+        return _Tried(done, None)
+
+    def _goes_on(self, group: Group) -> bool:
+        """Tell whether a group is still under way; one that a failed group blocks ends here."""
+        if group.name in self._ended:
+            return False
+        blocker = self._outcome.blocker(group)
+        if blocker is not None:
+            self._outcome.skip(group.name, blocker)
+            self._ended.add(group.name)
+        return blocker is None
+
+    def _mount(self, mounts: t.Sequence[tuple[Group, Mount]]) -> None:
+        """Mount what no failed mount lies above; a group that has something mounted goes on whatever happens."""
+        due = [(group, mount) for group, mount in mounts if self._may_mount(group, mount)]
+        for (group, mount), tried in zip(due, side_by_side(lambda item: self._try([item[1]]), due)):
+            if tried.error is None or isinstance(tried.error, StateUnknown):
+                self._done.append((group, mount))
+                self._mounted.add(group.name)
+            if tried.error is not None:
+                self._outcome.fail(group.name, tried.error)
+                self._not_mounted.append(mount.mountpoint)
+
+    def _may_mount(self, group: Group, mount: Mount) -> bool:
+        if group.name not in self._mounted and not self._goes_on(group):
+            return False
+        covering = next((place for place in self._not_mounted if is_below(mount.mountpoint, place)), None)
+        if covering is not None:
+            self._not_mounted.append(mount.mountpoint)
+            if group.name not in self._outcome.failures:
+                self._outcome.fail(group.name, _uncovered(mount, covering))
+        return covering is None
+
+    def _is_to_be_taken_back(self, group: Group) -> bool:
+        """Tell whether a group ended on its way, or has something to mount and nothing of it is mounted."""
+        if group.name in self._in_doubt:
+            return False
+        return group.name in self._ended or (bool(group.mounts) and group.name not in self._mounted)
+
+    def _take_back(self, group: Group) -> None:
+        """Undo a group's steps, last first; what cannot be undone stays and is told."""
+        for entry in [each for each in reversed(self._done) if each[0] is group]:
+            undo = entry[1].undone_by
+            tried = _Tried([], None) if undo is None else self._try([undo])
+            if tried.error is not None:
+                self._outcome.fail(group.name, tried.error)
+            if tried.done:
+                self._done.remove(entry)
+
+
+def _uncovered(mount: Mount, place: str) -> CallFailed:
+    return CallFailed(
+        f"{mount.dataset} was not mounted: it would lie in the directory {place}, whose own filesystem is not mounted.",
+        reason="mount_failed",
+    )
+
+
+def _waves(groups: t.Iterable[Group]) -> list[list[Group]]:
+    """Sort groups into waves, each group in a later one than all that it comes after."""
+    number: dict[str, int] = {}
+    waves: list[list[Group]] = []
+    for group in groups:
+        number[group.name] = 1 + max((number.get(name, -1) for name in group.after), default=-1)
+        waves.extend([] for _ in range(number[group.name] + 1 - len(waves)))
+        waves[number[group.name]].append(group)
+    return waves
+
+
+def _layers(mounts: t.Sequence[tuple[Group, M]]) -> list[list[tuple[Group, M]]]:
+    """Sort mounts into layers, each mountpoint in a later one than all that it lies below."""
+    layers: list[list[tuple[Group, M]]] = []
+    above: list[str] = []
+    for group, mount in sorted(mounts, key=lambda pair: pair[1].mountpoint + "/"):
+        while above and not is_below(mount.mountpoint, above[-1]):
+            above.pop()
+        layers.extend([] for _ in range(len(above) + 1 - len(layers)))
+        layers[len(above)].append((group, mount))
+        above.append(mount.mountpoint)
+    return layers

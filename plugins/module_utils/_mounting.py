@@ -1,0 +1,98 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mounting and unmounting by the system call that ``zfs mount`` itself makes, without a process for each filesystem.
+
+What is out of the ordinary is left to ``zfs``, and so is whatever fails: it does the rest or says why not. A part of
+``_openzfs``. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import typing as t
+
+from ._model import MOUNT_PROPERTIES, Dataset
+
+# Property, the flag and option of mount(2) where it is on, and where it is off: libzfs_mount.c, ``zfs_add_options``.
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_MANDLOCK = 1, 2, 4, 8, 64
+_MS_NOATIME, _MS_RELATIME, _MS_STRICTATIME = 1 << 10, 1 << 21, 1 << 24
+_OPTIONS = {
+    "atime": ((0, "atime"), (_MS_NOATIME, "noatime")),
+    "relatime": ((_MS_RELATIME, "relatime"), (_MS_STRICTATIME, "strictatime")),
+    "devices": ((0, "dev"), (_MS_NODEV, "nodev")),
+    "exec": ((0, "exec"), (_MS_NOEXEC, "noexec")),
+    "readonly": ((_MS_RDONLY, "ro"), (0, "rw")),
+    "setuid": ((0, "suid"), (_MS_NOSUID, "nosuid")),
+    "nbmand": ((_MS_MANDLOCK, "mand"), (0, "nomand")),
+}
+_CONTEXTS = tuple(name for name in MOUNT_PROPERTIES if name.endswith("context"))
+_SHARES = tuple(name for name in MOUNT_PROPERTIES if name.startswith("share"))
+_PLAIN_PATH = re.compile(r"/[^,\"\\\n]*")
+
+
+def mount(dataset: Dataset) -> bool:
+    """Mount an unlocked filesystem that is not mounted, and tell whether that was done.
+
+    Args:
+        dataset: as it was read with MOUNT_PROPERTIES; nothing stands in its place.
+    """
+    place = dataset.value("mountpoint")
+    if not _is_ordinary(dataset) or os.path.ismount(place):
+        return False
+    chosen = {name: pair[dataset.value(name) != "on"] for name, pair in _OPTIONS.items()}
+    if dataset.value("atime") != "on":
+        del chosen["relatime"]  # strictatime would bring atime back
+    flags = sum(flag for flag, _word in chosen.values())
+    words = ("defaults", *(word for _flag, word in chosen.values()), "zfsutil", f"mntpoint={place}")
+    try:
+        os.makedirs(place, mode=0o755, exist_ok=True)
+    except OSError:
+        return False
+    target, options = os.fsencode(place), os.fsencode(",".join(words))
+    return bool(_libc().mount(dataset.name.encode(), target, b"zfs", ctypes.c_ulong(flags), options) == 0)
+
+
+def unmount(dataset: Dataset) -> bool:
+    """Unmount a filesystem that nothing is mounted below, and tell whether that was done.
+
+    Args:
+        dataset: as it was read with MOUNT_PROPERTIES; one that is shared is left to ``zfs``, which unshares it.
+    """
+    is_private = all(dataset.value(name) == "off" for name in _SHARES)
+    if not is_private or not is_mounted(dataset):
+        return False
+    return bool(_libc().umount2(os.fsencode(dataset.value("mountpoint")), 0) == 0)
+
+
+def is_mounted(dataset: Dataset) -> bool:
+    """Look whether a filesystem, and no other above it, is mounted at its mountpoint (proc_pid_mountinfo(5))."""
+    place = dataset.value("mountpoint")
+    if not place.startswith("/") or not os.path.ismount(place):
+        return False
+    wanted, found = _escaped(place), None
+    with open("/proc/self/mountinfo", "rb") as lines:
+        for line in lines:
+            head, _dash, tail = line.partition(b" - ")
+            if head.split(b" ")[4] == wanted:
+                found = tail.split(b" ")[:2]
+    return found == [b"zfs", _escaped(dataset.name)]
+
+
+def _is_ordinary(dataset: Dataset) -> bool:
+    """Tell whether a filesystem is known, and is mounted as most are: by no SELinux context of its own."""
+    is_known = all(name in dataset.properties for name in MOUNT_PROPERTIES)
+    has_context = any(dataset.value(name) != "none" for name in _CONTEXTS)
+    has_place = dataset.value("canmount") != "off" and _PLAIN_PATH.fullmatch(dataset.value("mountpoint")) is not None
+    return is_known and has_place and not has_context
+
+
+def _escaped(text: str) -> bytes:
+    """Write a path or name as ``mountinfo`` does."""
+    return re.sub(rb"[ \t\n\\]", lambda found: b"\\%03o" % found.group()[0], os.fsencode(text))
+
+
+def _libc() -> t.Any:
+    return ctypes.CDLL(None, use_errno=True)

@@ -1,0 +1,26 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Doing the same for many things at once.
+
+Calls that change a key wait for a transaction group, and those that come at the same time share it: many threads help
+even on one core. Deriving passphrases and mounting release the interpreter, too. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+THREADS = 16
+
+T = t.TypeVar("T")
+R = t.TypeVar("R")
+
+
+def side_by_side(function: t.Callable[[T], R], items: t.Sequence[T]) -> list[R]:
+    """Call a function for every item in threads, results in the order of the items."""
+    if len(items) < 2:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(max_workers=min(THREADS, len(items))) as pool:
+        return list(pool.map(function, items))
