@@ -31,6 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="fake",
         help="what the statements are held against: the fake, or OpenZFS on this machine (as root) by pyzfs or zfs",
     )
+    parser.addoption("--tree-seed", type=int, default=4, help="what test_any_tree draws its trees and calls from")
+    parser.addoption("--trees", type=int, help="how many it draws")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -39,7 +39,19 @@ class World(t.Protocol):
         """Return the machine as a binding reaches it."""
 
     def clone(self, origin: str, name: str) -> None:
-        """Clone a new snapshot of a dataset."""
+        """Clone a new snapshot of a dataset, which is named as the clone is."""
+
+    def promote(self, name: str) -> None:
+        """Let a clone and its origin change places."""
+
+    def sweep(self, name: str) -> None:
+        """Destroy a dataset and all below it, with snapshots, clones and mounts."""
+
+    def put_data(self, name: str, content: bytes) -> None:
+        """Write to a mounted filesystem, or a volume."""
+
+    def data_of(self, name: str, size: int) -> bytes:
+        """Read what was written first."""
 
     def replicate(self, source: str, target: str, *, properties: bool = True) -> None:
         """Send a dataset raw, with or without its properties: the first time in full, then the increment."""
@@ -55,6 +67,9 @@ class World(t.Protocol):
 
     def put_file(self, path: str) -> None:
         """Leave a file, and the directories above it."""
+
+    def take_away(self, path: str) -> None:
+        """Take a file that was left away."""
 
     def mode_of(self, path: str) -> int:
         """Return a file's permissions."""
@@ -97,12 +112,38 @@ class FakeWorld:
         self._host = FakeOpenZFS()
         for pool, mountpoint in ((POOL, self.directory), (SMALL_POOL, f"{self.directory}/small")):
             self._host.add_pool(pool, {"mountpoint": mountpoint, "canmount": "off"})
+        self._data: dict[str, bytes] = {}
 
     def host(self, binding: str) -> Host:
         return self._host
 
     def clone(self, origin: str, name: str) -> None:
         self._host.clone(origin, name)
+        self._data[self._guid(name)] = self._data.get(self._guid(origin), b"")
+
+    def promote(self, name: str) -> None:
+        self._host.promote(name)
+
+    def sweep(self, name: str) -> None:
+        self._host.sweep(name)
+
+    def put_data(self, name: str, content: bytes) -> None:
+        self._data[self._readable(name)] = content
+
+    def data_of(self, name: str, size: int) -> bytes:
+        return self._data[self._readable(name)][:size]
+
+    def _guid(self, name: str) -> str:
+        return self._host.datasets([pool_of(name)]).datasets[name].value("guid")
+
+    def _readable(self, name: str) -> str:
+        """Return the guid of what can be read and written."""
+        dataset = self._host.datasets([pool_of(name)]).datasets[name]
+        if dataset.is_volume:
+            self._host.prove_readable(dataset)
+        elif not dataset.is_mounted:
+            raise AssertionError(f"{name} is not mounted")
+        return dataset.value("guid")
 
     def replicate(self, source: str, target: str, *, properties: bool = True) -> None:
         self._host.replicate(source, target, properties=properties)
@@ -119,6 +160,9 @@ class FakeWorld:
     def put_file(self, path: str) -> None:
         self._host.occupied[path] = "is a file, not a directory."
         self._host.occupied[os.path.dirname(path)] = "is not empty."
+
+    def take_away(self, path: str) -> None:
+        del self._host.occupied[path], self._host.occupied[os.path.dirname(path)]
 
     def mode_of(self, path: str) -> int:
         if path in self._host.key_files:
@@ -196,6 +240,25 @@ class RealWorld:
         # Cloning mounts, and there is no option against it before OpenZFS 2.3.
         subprocess.run(["zfs", "unmount", name], check=False, stderr=subprocess.DEVNULL)
 
+    def promote(self, name: str) -> None:
+        _run("zfs", "promote", name)
+
+    def sweep(self, name: str) -> None:
+        def is_gone() -> bool:  # udev has a look at a volume that was just closed
+            return subprocess.run(["zfs", "destroy", "-Rf", name], check=False, capture_output=True).returncode == 0
+
+        _wait(is_gone, f"the end of {name}")
+
+    def put_data(self, name: str, content: bytes) -> None:
+        with open(_data_file(name), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def data_of(self, name: str, size: int) -> bytes:
+        with open(_data_file(name), "rb") as file:
+            return file.read(size)
+
     def replicate(self, source: str, target: str, *, properties: bool = True) -> None:
         known = _output("zfs", "list", "-Ho", "name", "-t", "snapshot", "-s", "createtxg", source).split()
         snapshot = f"{source}@{len(known)}"
@@ -228,6 +291,9 @@ class RealWorld:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb"):
             pass
+
+    def take_away(self, path: str) -> None:
+        os.remove(path)
 
     def mode_of(self, path: str) -> int:
         return stat.S_IMODE(os.stat(path).st_mode)
@@ -353,3 +419,13 @@ def _node(volume: str) -> str:
     node = f"/dev/zvol/{volume}"
     _wait(lambda: os.path.exists(node), node)
     return node
+
+
+def _data_file(name: str) -> str:
+    """Return what is written to: a file, of a volume its node, since that exists ("wb" does not cut it off)."""
+    kind, mountpoint, mounted = _output("zfs", "get", "-Hpo", "value", "type,mountpoint,mounted", name).split("\n")[:3]
+    if kind == "volume":
+        return _node(name)
+    if mounted != "yes":
+        raise AssertionError(f"{name} is not mounted")
+    return f"{mountpoint}/data"

@@ -45,7 +45,7 @@ class Record:
     local: dict[str, str]
     received: dict[str, str] = field(default_factory=dict)
     origin: str | None = None
-    has_snapshots: bool = False
+    snapshots: list[str] = field(default_factory=list)
     mounted_at: str | None = None
     guid: str = field(default_factory=random_id)
 
@@ -189,16 +189,43 @@ class Datasets:
         return Protection(cipher, creation.name, _first_wrap(what, creation.key, own))
 
     def clone(self, origin: str, name: str) -> None:
-        source = self.records[origin]
-        source.has_snapshots = True
+        source, snapshot = self.records[origin], name.rpartition("/")[2]
+        source.snapshots.append(snapshot)
         copied = {key: value for key, value in source.local.items() if key == "volsize"}
-        self.records[name] = Record(name, source.kind, source.protection, copied, origin=f"{origin}@{name}")
+        self.records[name] = Record(name, source.kind, source.protection, copied, origin=f"{origin}@{snapshot}")
+
+    def promote(self, name: str) -> None:
+        """Give a clone the snapshots up to its own; where its origin is an encryption root, the clone becomes it.
+
+        A loaded key stays behind: the new root is locked until a key is loaded for it.
+        """
+        clone = self.records[name]
+        above, _at, snapshot = (clone.origin or "").partition("@")
+        origin = self.records[above]
+        if origin.is_root:
+            for found in list(self.inheriting(origin, above)):
+                if found.protection is not None:
+                    found.protection.root = name
+            clone.local["keylocation"] = origin.local.pop("keylocation")
+        count = origin.snapshots.index(snapshot) + 1
+        moved = origin.snapshots[:count]
+        clone.snapshots, origin.snapshots = [*moved, *clone.snapshots], origin.snapshots[count:]
+        for record in self.records.values():
+            if record.origin in [f"{above}@{each}" for each in moved]:
+                record.origin = f"{name}@{record.origin.partition('@')[2]}"
+        clone.origin, origin.origin = origin.origin, f"{name}@{snapshot}"
+
+    def sweep(self, name: str) -> None:
+        """Destroy a dataset and all below it, used or not."""
+        for record in [each for each in self.records if each == name or is_below(each, name)]:
+            del self.records[record]
+            self.loaded.pop(record, None)
 
     def replicate(self, source: str, target: str, *, properties: bool) -> None:
         sent, known = self.records[source], self.records.get(target)
         if sent.protection is None:
             raise AssertionError(f"{source} is plain; only raw replication is modelled")
-        sent.has_snapshots = True
+        sent.snapshots.append(str(len(sent.snapshots)))
         if known is None:
             local = {key: value for key, value in sent.local.items() if key == "volsize"}
             known = self.records[target] = Record(
@@ -208,7 +235,7 @@ class Datasets:
             known.protection.wrap = sent.protection.wrap
             if properties and not known.is_root:
                 known.protection.root, known.local["keylocation"] = target, "prompt"
-        known.has_snapshots = True
+        known.snapshots = list(sent.snapshots)
         if properties:
             known.received = {key: value for key, value in sent.local.items() if key not in ("keylocation", "volsize")}
 

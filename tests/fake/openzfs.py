@@ -129,6 +129,14 @@ class FakeOpenZFS:
         """Clone a new snapshot of a dataset."""
         self._datasets.clone(origin, name)
 
+    def promote(self, name: str) -> None:
+        """Let a clone and its origin change places."""
+        self._datasets.promote(name)
+
+    def sweep(self, name: str) -> None:
+        """Destroy a dataset and all below it."""
+        self._datasets.sweep(name)
+
     def replicate(self, source: str, target: str, *, properties: bool = True) -> None:
         """Send a dataset raw, with or without its properties: the first time in full, then the increment.
 
@@ -288,7 +296,7 @@ class FakeOpenZFS:
     def destroy(self, name: str) -> None:
         self._enter("destroy", name)
         record = self._datasets.existing(name, f"{name} was not destroyed")
-        if record.has_snapshots or any(parent_of(other) == name for other in self._datasets.records):
+        if record.snapshots or any(parent_of(other) == name for other in self._datasets.records):
             raise CallFailed(f"{name} was not destroyed: filesystem has children")
         if name in self._datasets.held:
             raise CallFailed(f"{name} was not destroyed: dataset is busy", reason="busy")

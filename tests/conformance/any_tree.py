@@ -1,0 +1,387 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A tree that grows and changes at random, by modules and by a person beside them; what must hold after every call.
+
+A call is what the edge makes of a task: observe, plan, carry out or foresee.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import itertools
+import typing as t
+
+from hypothesis import event
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils import _keys, _properties
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._carry_out import carry_out, foresee
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._dataset_wanted import batch_wanted
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, Refused
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Creation, Host
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset, Tree, is_below, parent_of
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import Outcome, Plan
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_dataset import observe_dataset, plan_dataset
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import observe_unlock, plan_unlock
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._steps import Step
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._unlock_wanted import unlock_wanted
+from ansible_collections.zfsfleet.encryption.tests.conformance import tree_requests
+from ansible_collections.zfsfleet.encryption.tests.conformance.tree_requests import Request, Scene
+from ansible_collections.zfsfleet.encryption.tests.conformance.world import SMALL_POOL, World
+
+State = t.Mapping[str, t.Mapping[str, str]]
+DATA_BYTES = 16
+_numbers = itertools.count(1)
+
+
+class AnyTree(RuleBasedStateMachine):
+    """Below a plain dataset of the small pool, which goes away in the end with all that was made."""
+
+    def __init__(self, world: World, host: Host) -> None:
+        super().__init__()
+        self.world = world
+        self.host = host
+        self.number = next(_numbers)
+        self.base = f"{SMALL_POOL}/tree{self.number}"
+        self.holds: dict[str, contextlib.ExitStack] = {}
+        self.left: set[str] = set()
+        self.cloned: set[str] = set()
+        self.promoted: set[str] = set()
+        self.with_snapshots: set[str] = set()  # they cannot be destroyed, which only the real run shows
+        self.data: dict[str, bytes] = {}  # by the guid of the dataset
+        self.keys: dict[str, Request] = {}  # the secret that opens each root
+        self.is_sound = True
+        host.create(Creation(self.base, {"canmount": "off"}))
+        self.look()
+
+    # What modules do
+
+    @initialize(request=tree_requests.FIRST)
+    def begin(self, request: Request) -> None:
+        self.call(request)
+
+    @rule(data=st.data())
+    def provision(self, data: st.DataObject) -> None:
+        self.call(data.draw(tree_requests.batches(self.scene())))
+
+    @rule(data=st.data())
+    def unlock(self, data: st.DataObject) -> None:
+        self.call(data.draw(tree_requests.unlockings(self.scene())))
+
+    @rule(data=st.data())
+    def lock(self, data: st.DataObject) -> None:
+        self.call(data.draw(tree_requests.lockings(self.scene())))
+
+    # What a person does beside them
+
+    @rule(data=st.data(), name=st.sampled_from(tree_requests.CLONES))
+    def clone(self, data: st.DataObject, name: str) -> None:
+        origin, parent = self.drawn(data), self.tree().get(parent_of(self.full(name)) or "")
+        is_free = name not in self.cloned and self.tree().get(self.full(name)) is None
+        if origin is None or parent is None or self.is_locked(origin) or not is_free:
+            return
+        self.world.clone(origin.name, self.full(name))
+        self.look()
+        self.cloned.add(name)
+        self.with_snapshots.add(origin.name)
+        if origin.value("guid") in self.data:
+            self.data[self.tree().datasets[self.full(name)].value("guid")] = self.data[origin.value("guid")]
+
+    @precondition(lambda self: self.cloned and not self.holds)
+    @rule(data=st.data())
+    def promote(self, data: st.DataObject) -> None:
+        """Promote what is not in use: a key that was loaded stays behind, and the clone is locked.
+
+        Each once, since the kernel would take the key that stayed behind for the key of a root that comes back.
+        """
+        clone = self.tree().get(self.full(data.draw(st.sampled_from(sorted(self.cloned - self.promoted) or ("x",)))))
+        if clone is None or not clone.is_clone or clone.encryption_root is None:
+            return
+        origin, parent = clone.value("origin").partition("@")[0], self.tree().parent(clone.name)
+        is_within = parent is not None and parent.encryption_root == clone.encryption_root
+        in_use = any(each.is_mounted for each in self.tree().members(clone.encryption_root))
+        if (origin == clone.encryption_root or is_within) and not in_use:
+            self.world.promote(clone.name)
+            self.look()
+            self.promoted.add(clone.name[len(self.base) + 1 :])
+            self.with_snapshots.add(clone.name)
+
+    @rule(data=st.data())
+    def hold(self, data: st.DataObject) -> None:
+        dataset = self.drawn(data)
+        if dataset is not None and self.is_usable(dataset) and dataset.name not in self.holds:
+            self.holds[dataset.name] = contextlib.ExitStack()
+            self.holds[dataset.name].enter_context(self.world.hold(dataset.name))
+
+    @precondition(lambda self: self.holds)
+    @rule()
+    def let_go(self) -> None:
+        for name in list(self.holds):
+            self.holds.pop(name).close()
+
+    @rule(data=st.data())
+    def mount_or_unmount(self, data: st.DataObject) -> None:
+        dataset = self.drawn(data)
+        if dataset is not None and not dataset.is_volume:
+            with contextlib.suppress(CallFailed):
+                (self.host.unmount if dataset.is_mounted else self.host.mount)(dataset.name)
+            self.look()
+
+    @rule(name=st.sampled_from(("a", "d")))
+    def leave_a_file(self, name: str) -> None:
+        """Leave a file where a dataset would be mounted, on the file system that holds the tree."""
+        dataset = self.tree().get(self.full(name))
+        if dataset is not None and dataset.value("mountpoint").startswith("/") and not dataset.is_mounted:
+            path = f"{dataset.value('mountpoint')}/left"
+            self.world.put_file(path)
+            self.left.add(path)
+
+    @precondition(lambda self: self.left)
+    @rule()
+    def take_files_away(self) -> None:
+        while self.left:
+            self.world.take_away(self.left.pop())
+
+    @rule(data=st.data(), content=st.binary(min_size=DATA_BYTES, max_size=DATA_BYTES))
+    def write(self, data: st.DataObject, content: bytes) -> None:
+        dataset = self.drawn(data)
+        if dataset is not None and self.is_usable(dataset):
+            self.world.put_data(dataset.name, content)
+            self.data[dataset.value("guid")] = content
+
+    @rule(path=st.sampled_from(tree_requests.KEY_FILES), key=st.sampled_from(tree_requests.KEYS), raw=st.booleans())
+    def keep_a_key(self, path: str, key: str, raw: bool) -> None:
+        if self.host.read_key_file(self.path_of(path)) is None:
+            content = _keys.hex_key(key, whose="a person").text("raw" if raw else "hex")
+            self.host.write_key_file(self.path_of(path), content)
+
+    # What must hold
+
+    def call(self, request: Request) -> None:
+        """Make a call in check mode, then for real, then once more."""
+        self.is_sound = False
+        params = self.params(request)
+        before = self.state()
+        foretold = self.foreseen(params)
+        assert self.look() == before, "check mode changed something"
+        real = self.carried_out(params)
+        after = self.look()
+        if isinstance(real, str) or isinstance(foretold, str):
+            event("refused")
+            assert real == foretold, "check mode and the real run differ in what they refuse"
+            assert after == before, f"refused, and yet something changed: {real}"
+        else:
+            event("failed" if real.failures else "changed" if _changes(real.done) else "unchanged")
+            self.compare(foretold, real)
+            self.tells_the_truth(real, before, after)
+            self.keeps_what_it_should(params, before, after)
+            self.is_unchanged_by_a_second_run(params, real)
+        self.is_sound = True
+
+    def is_unchanged_by_a_second_run(self, params: Request, real: Outcome) -> None:
+        if not real.failures:
+            again = self.foreseen(params)
+            assert not isinstance(again, str), f"the second run is refused: {again}"
+            assert not _changes(again.done), f"the second run changes {_shown(again.done)}"
+
+    def compare(self, foretold: Outcome, real: Outcome) -> None:
+        """Only what is busy may come as a surprise: everything else is foretold, step by step."""
+        for name, failure in foretold.failures.items():
+            assert name in real.failures, f"{name} was foretold to fail: {failure.msg}"
+            assert real.failures[name].reason == failure.reason, real.failures[name].msg
+        surprises = {name: each for name, each in real.failures.items() if name not in foretold.failures}
+        for name, failure in surprises.items():
+            is_busy = failure.reason == "busy" and bool(self.holds)
+            assert is_busy or name in self.with_snapshots, f"{name}: {failure.msg}"
+        if surprises:
+            assert not collections.Counter(_shown(real.done)) - collections.Counter(_shown(foretold.done))
+            return
+        by_dataset = [
+            [pair for pair in _shown(each.done) if pair[1] == name]
+            for name in _names(real)
+            for each in (foretold, real)
+        ]
+        assert by_dataset[::2] == by_dataset[1::2]
+        assert len(foretold.done) == len(real.done)
+        assert {name: set(each.skipped) for name, each in foretold.failures.items()} == {
+            name: set(each.skipped) for name, each in real.failures.items()
+        }
+
+    def tells_the_truth(self, real: Outcome, before: State, after: State) -> None:
+        """No change is reported that is not there, and none is kept silent."""
+        if not _changes(real.done):
+            assert after == before, "something changed that was not reported"
+        reported: dict[str, dict[str, str]] = {}
+        for step in real.done:
+            reported.setdefault(step.dataset, {}).update(step.after)
+        for name, values in reported.items():
+            assert (name in after) == (values.get("state") != "absent"), name
+            for prop, value in values.items():
+                found = after.get(name, {}).get(prop, value)
+                assert _properties.is_same(prop, value, found) or prop == "volsize", f"{prop} of {name} is {found}"
+
+    def keeps_what_it_should(self, params: Request, before: State, after: State) -> None:
+        """Nothing is locked but by locking, nothing goes but by state absent."""
+        absent = {each["name"] for each in params.get("datasets", ()) if each.get("state") == "absent"}
+        for name, was in before.items():
+            assert name in after or name in absent, f"{name} is gone"
+            if name in after and was["keystatus"] == "available" and params.get("state") != "locked":
+                assert after[name]["keystatus"] == "available", f"{name} is locked"
+
+    @invariant()
+    def every_root_opens_with_a_known_key(self) -> None:
+        before, self.keys = self.keys, {}
+        for root in self.tree().roots_at_or_below(self.base):
+            name = root.name[len(self.base) + 1 :]
+            likely = [before[name]] if name in before else []
+            for secret in (*likely, *tree_requests.SECRETS):
+                key = self.key(secret, root.keyformat)
+                if key is not None and self.host.verify(root, key).outcome == "opens":
+                    self.keys[name] = secret
+                    break
+            assert name in self.keys, f"who knows the key of {root.name}?"
+
+    def teardown(self) -> None:
+        self.let_go()
+        self.take_files_away()
+        try:
+            if self.is_sound:
+                for state in ("unlocked", "locked", "unlocked"):
+                    self.finally_all(state)
+                self.all_data_can_be_read()
+        finally:
+            self.world.sweep(self.base)
+
+    def all_data_can_be_read(self) -> None:
+        for dataset in self.tree().datasets.values():
+            if dataset.value("guid") in self.data and self.is_usable(dataset):
+                assert self.world.data_of(dataset.name, DATA_BYTES) == self.data[dataset.value("guid")]
+
+    def finally_all(self, state: str) -> None:
+        """Unlock or lock the whole tree with the keys that are known; only a mounted clone elsewhere keeps one open."""
+        whole = {"name": "", "recursive": True, "secrets": None, "state": state}
+        outcome = self.carried_out(self.params(whole))
+        assert not isinstance(outcome, str), outcome
+        self.look()
+        for name, failure in outcome.failures.items():
+            assert (state, failure.reason) == ("locked", "busy"), f"{name}: {failure.msg}"
+        kept = {name for root, failure in outcome.failures.items() for name in (root, *failure.skipped)}
+        for root in self.tree().roots_at_or_below(self.base):
+            assert root.is_key_loaded == (state == "unlocked") or root.name in kept, f"{root.name} is not {state}"
+
+    # How the modules are called
+
+    def foreseen(self, params: Request) -> Outcome | str:
+        try:
+            plan = self.planned(params)
+        except Refused as refusal:
+            return str(refusal)
+        return " ".join(plan.missing) or foresee(plan)
+
+    def carried_out(self, params: Request) -> Outcome | str:
+        try:
+            plan = self.planned(params)
+        except Refused as refusal:
+            return str(refusal)
+        return " ".join(plan.missing) or carry_out(plan, self.host)
+
+    def planned(self, params: Request) -> Plan:
+        pools = self.host.pools()
+        if "datasets" in params:
+            batch = batch_wanted(params)
+            return plan_dataset(batch, observe_dataset(batch, self.host, pools))
+        want = unlock_wanted(params)
+        return plan_unlock(want, observe_unlock(want, self.host, pools))
+
+    def params(self, request: Request) -> Request:
+        """Return a request with names and paths of this tree."""
+        if "datasets" in request:
+            return {**request, "datasets": [self.placed(entry) for entry in request["datasets"]]}
+        request = {"recursive": False, "mount": True, "verify_key": True, **self.placed(request)}
+        if "secrets" in request:
+            secrets = tree_requests.EVERYTHING if request["secrets"] is None else request["secrets"]
+            request["secrets"] = [self.placed(entry) for entry in secrets]
+        if "manifest_content" in request:
+            manifest = request["manifest_content"]
+            request["manifest_content"] = {self.full(name): each for name, each in manifest.items()}
+        return request
+
+    def placed(self, entry: Request) -> Request:
+        placed = {**entry, "name": self.full(entry["name"])}
+        if "key_file" in entry:
+            placed["key_file"] = self.path_of(entry["key_file"])
+        if "current" in entry:
+            placed["current"] = {
+                kind: self.path_of(text) if kind == "key_file" else text for kind, text in entry["current"].items()
+            }
+        return placed
+
+    # What there is
+
+    def full(self, name: str) -> str:
+        return f"{self.base}/{name}".rstrip("/")
+
+    def path_of(self, key_file: str) -> str:
+        return f"{self.world.directory}-tree{self.number}-{key_file}"
+
+    def look(self) -> State:
+        """Read the host anew."""
+        found = self.host.datasets([SMALL_POOL]).datasets
+        self.seen = Tree({name: each for name, each in found.items() if name == self.base or is_below(name, self.base)})
+        return self.state()
+
+    def tree(self) -> Tree:
+        """Return what was seen last."""
+        return self.seen
+
+    def drawn(self, data: st.DataObject) -> Dataset | None:
+        """Draw a dataset, None if there is none."""
+        return data.draw(st.sampled_from(tuple(self.tree().below(self.base)) or (None,)))
+
+    def state(self) -> State:
+        """Return all that modules look at, and the key files."""
+        state = {
+            name: {prop: found.value for prop, found in dataset.properties.items()}
+            for name, dataset in self.tree().datasets.items()
+        }
+        for path in map(self.path_of, tree_requests.KEY_FILES):
+            content = self.host.read_key_file(path)
+            state[path] = {"keystatus": "-", "content": "none" if content is None else content.hex()}
+        return state
+
+    def key(self, secret: Request, keyformat: str) -> Key | None:
+        if "key" in secret:
+            return _keys.hex_key(secret["key"], whose="a test")
+        if "passphrase" in secret:
+            return _keys.passphrase(secret["passphrase"], whose="a test")
+        path = self.path_of(secret["key_file"])
+        try:
+            return _keys.from_file(self.host.read_key_file(path) or b"", keyformat, path=path)
+        except Refused:
+            return None
+
+    def scene(self) -> Scene:
+        names = [name[len(self.base) + 1 :] for name in self.tree().datasets if name != self.base]
+        return Scene(names, self.keys)
+
+    def is_usable(self, dataset: Dataset) -> bool:
+        return dataset.is_mounted or (dataset.is_volume and not self.is_locked(dataset))
+
+    def is_locked(self, dataset: Dataset) -> bool:
+        return dataset.is_encrypted and not dataset.is_key_loaded
+
+
+def _changes(done: t.Iterable[Step]) -> list[Step]:
+    return [step for step in done if step.before != step.after]
+
+
+def _shown(done: t.Iterable[Step]) -> list[tuple[str, str]]:
+    return [(step.action, step.dataset) for step in done]
+
+
+def _names(outcome: Outcome) -> set[str]:
+    return {step.dataset for step in outcome.done}
