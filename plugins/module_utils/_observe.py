@@ -82,13 +82,17 @@ def find_occupants(host: Host, datasets: t.Iterable[Dataset]) -> dict[str, str]:
 
 def find_unreadable(host: Host, datasets: t.Iterable[Dataset]) -> dict[str, str]:
     """Read from unlocked datasets; return those that cannot be read, by name, and why."""
-    found: dict[str, str] = {}
-    for dataset in {each.name: each for each in datasets}.values():
+
+    def problem(dataset: Dataset) -> str | None:
         try:
             host.prove_readable(dataset)
         except CallFailed as error:
-            found[dataset.name] = str(error).rstrip(".")
-    return found
+            return str(error).rstrip(".")
+        return None
+
+    each = {dataset.name: dataset for dataset in datasets}
+    found = zip(each, side_by_side(problem, list(each.values())))
+    return {name: why for name, why in found if why is not None}
 
 
 def key_files_of(roots: t.Iterable[Dataset]) -> set[str]:

@@ -214,9 +214,15 @@ class OpenZFS:
         if dataset.is_volume:
             _places.read_volume(dataset.name)
             return
+        what = f"{dataset.name} cannot be read though its key is loaded"
+        try:
+            if _mounting.read_one(dataset.name):
+                return
+        except OSError as error:
+            raise CallFailed(f"{what}: {error.strerror}.", errno=error.errno) from None
         answer = run("zfs", "userspace", "-Hpo", "name", dataset.name, timeout=READ_TIMEOUT)
         if answer.code != 0:
-            raise failure(f"{dataset.name} cannot be read though its key is loaded", answer)
+            raise failure(what, answer)
 
     def occupant(self, path: str) -> str | None:
         return _places.occupant(path)

@@ -191,8 +191,15 @@ class ChangeKey:
         except Exception:  # noqa: BLE001  # whatever it was, nothing is certain
             return False
 
+    def _changed(self, host: Host) -> Dataset | None:
+        """Return the root as it is now. Only of a passphrase something has to be read: the salt that it got."""
+        if self.keyformat == "passphrase":
+            return host.dataset(self.dataset)
+        wrap = dict.fromkeys(("pbkdf2salt", "pbkdf2iters"), "0")
+        return self.old.with_values({**wrap, "encryptionroot": self.dataset, "keyformat": self.keyformat})
+
     def _prove(self, host: Host, key: Key) -> None:
-        changed = host.dataset(self.dataset)
+        changed = self._changed(host)
         if changed is None or host.verify(changed, key).outcome != "opens":
             raise KeyInDoubt(
                 f"The key of {self.dataset} was changed, but the new key could not be proven to open it. "

@@ -67,6 +67,16 @@ def inheriting_replica(host: Host, replica: str) -> str:
     return replica
 
 
+def test_reading_from_a_replica_leaves_it_ready_for_its_next_increment(
+    host: Host, world: World, name: str, replica: str
+) -> None:
+    host.load_key(read(host, replica), PASSPHRASE)
+    host.prove_readable(read(host, replica))
+    world.replicate(f"{name}-source", replica)
+
+    host.prove_readable(read(host, replica))
+
+
 def test_a_bare_increment_below_an_inherited_key_leaves_what_is_unlocked_and_cannot_be_read(
     host: Host, world: World, name: str, inheriting_replica: str
 ) -> None:

@@ -266,8 +266,7 @@ class RealWorld:
         since = ["-i", known[-1]] if known else []
         send = ["zfs", "send", "-wp" if properties else "-w", *since, snapshot]
         stream = subprocess.run(send, check=True, stdout=subprocess.PIPE).stdout
-        # Forced, since trying to read a dataset changes it (space accounting).
-        _run("zfs", "receive", "-uF", target, stdin=stream)
+        _run("zfs", "receive", "-u", target, stdin=stream)
 
     @contextlib.contextmanager
     def hold(self, name: str) -> t.Iterator[None]:

@@ -11,7 +11,7 @@ import typing as t
 import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, StateUnknown
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import KeyChange
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import WRONG, KeyChange
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
 from .conftest import Run
@@ -31,6 +31,7 @@ SECRETS: list[dict[str, t.Any]] = [
     {"name": "tank/worded", "passphrase": WORDS},
     {"name": "tank/disk", "key": KEY_TEXT},
 ]
+PASSPHRASE_OPTIONS: dict[str, t.Any] = {"passphrase": WORDS, "pbkdf2iters": 100_000}
 ROOTS = ["tank/disk", "tank/filed", "tank/keyed", "tank/worded"]
 
 
@@ -149,16 +150,14 @@ def test_a_locked_root_is_locked_again_after_its_key_was_changed(locked: FakeOpe
     assert (result["unlocked"], result["locked"]) == ([], [])
 
 
+@pytest.mark.parametrize("new", [{"key": OTHER_KEY_TEXT}, PASSPHRASE_OPTIONS], ids=["key", "passphrase"])
 def test_a_key_that_cannot_be_proven_after_its_change_is_in_doubt_and_stays_loaded(
-    locked: FakeOpenZFS, run: Run, monkeypatch: pytest.MonkeyPatch
+    locked: FakeOpenZFS, run: Run, monkeypatch: pytest.MonkeyPatch, new: dict[str, t.Any]
 ) -> None:
+    verify = locked.verify
     monkeypatch.setattr(locked, "dataset", lambda name: None)
-    wish: dict[str, t.Any] = {
-        "name": "tank/keyed",
-        "key": OTHER_KEY_TEXT,
-        "update_key": "always",
-        "current": {"key": KEY_TEXT},
-    }
+    monkeypatch.setattr(locked, "verify", lambda root, key: verify(root, key) if key == KEY else WRONG)
+    wish = {"name": "tank/keyed", **new, "update_key": "always", "current": {"key": KEY_TEXT}}
     result = run("zfs_dataset_key", **wish)
     assert "Keep both keys" in result["msg"]
     assert ("unload_key", "tank/keyed") not in locked.calls
@@ -176,7 +175,7 @@ def test_a_key_that_cannot_be_proven_after_its_change_is_in_doubt_and_stays_load
 def test_a_change_that_may_have_happened_unloads_nothing_and_counts_as_a_change(
     locked: FakeOpenZFS, run: Run, call: str, error: Exception
 ) -> None:
-    wish: dict[str, t.Any] = {"key": OTHER_KEY_TEXT, "update_key": "always", "current": {"key": KEY_TEXT}}
+    wish: dict[str, t.Any] = {**PASSPHRASE_OPTIONS, "update_key": "always", "current": {"key": KEY_TEXT}}
     change_key = locked.change_key
 
     def late(change: KeyChange) -> None:
