@@ -56,6 +56,11 @@ def choice() -> Arguments:
     }
 
 
+def move_aside() -> Arguments:
+    """Whether what stands in the way of a mountpoint may be moved."""
+    return {"move_aside": {"type": "bool", "default": False}}
+
+
 def offers() -> Arguments:
     """Keys that are offered, apart from which datasets."""
     return {

@@ -4,8 +4,8 @@
 """Carrying a plan out, as much of it side by side as its order allows, or only foreseeing it.
 
 Everything is unmounted first, innermost first, whichever root it belongs to; then come the steps of the groups, each
-group after those that it names; in the end all is mounted, outermost first. Check mode walks the same way with a
-step function that does nothing. Private to the collection.
+group after those that it names; in the end all is mounted, outermost first, and proofs are made. Check mode walks the
+same way with a step function that does nothing. Private to the collection.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ._plan import Group, Outcome, Plan
 from ._side_by_side import side_by_side
 from ._steps import Mount, Step, Unmount
 
-Perform = t.Callable[[Step], None]
+Perform = t.Callable[[Step], t.Optional[t.Sequence[Step]]]
 M = t.TypeVar("M", Mount, Unmount)
 
 
@@ -30,7 +30,7 @@ def carry_out(plan: Plan, host: Host) -> Outcome:
 
 def foresee(plan: Plan) -> Outcome:
     """Return the outcome that the plan has if every call succeeds."""
-    return _Walk(plan, lambda _step: None).to_its_end()
+    return _Walk(plan, lambda step: step.foreseen if isinstance(step, Mount) else None).to_its_end()
 
 
 class _Tried(t.NamedTuple):
@@ -60,6 +60,7 @@ class _Walk:
             self._try_each([(group, group.steps) for group in wave])
         for mounts in _layers([(group, step) for group in self._plan.groups for step in group.mounts]):
             self._mount(mounts)
+        self._prove()
         for group in reversed(self._plan.groups):
             if self._is_to_be_taken_back(group):
                 self._take_back(group)
@@ -82,7 +83,7 @@ class _Walk:
         done: list[Step] = []
         for step in steps:
             try:
-                self._perform(step)
+                done.extend(self._perform(step) or ())
             except Exception as error:  # noqa: BLE001  # the other groups go on, and what was done is reported
                 return _Tried(done, error)
             done.append(step)
@@ -103,7 +104,7 @@ class _Walk:
         due = [(group, mount) for group, mount in mounts if self._may_mount(group, mount)]
         for (group, mount), tried in zip(due, side_by_side(lambda item: self._try([item[1]]), due)):
             if tried.error is None or isinstance(tried.error, StateUnknown):
-                self._done.append((group, mount))
+                self._done.extend((group, step) for step in tried.done or [mount])
                 self._mounted.add(group.name)
             if tried.error is not None:
                 self._outcome.fail(group.name, tried.error)
@@ -118,6 +119,14 @@ class _Walk:
             if group.name not in self._outcome.failures:
                 self._outcome.fail(group.name, _uncovered(mount, covering))
         return covering is None
+
+    def _prove(self) -> None:
+        """Prove what can be read only now; nothing ends or is taken back because of it."""
+        groups = [group for group in self._plan.groups if not self._is_to_be_taken_back(group)]
+        due = [(group, proof) for group in groups if group.name not in self._ended for proof in group.proofs]
+        for (group, _proof), tried in zip(due, side_by_side(lambda item: self._try([item[1]]), due)):
+            if tried.error is not None:
+                self._outcome.fail(group.name, tried.error)
 
     def _is_to_be_taken_back(self, group: Group) -> bool:
         """Tell whether a group ended on its way, or has something to mount and nothing of it is mounted."""

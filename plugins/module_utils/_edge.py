@@ -21,7 +21,7 @@ from ._manifest_file import WriteManifest
 from ._model import Pool
 from ._openzfs import OpenZFS
 from ._plan import Failure, Observed, Outcome, Plan
-from ._steps import LoadKey, Mount, Step, UnloadKey, Unmount
+from ._steps import LoadKey, Mount, MoveAside, Step, UnloadKey, Unmount
 
 Params = t.Mapping[str, t.Any]
 
@@ -165,6 +165,9 @@ def _result(results: t.Sequence[tuple[Plan, Outcome]]) -> dict[str, t.Any]:
         "actions": [_action(step) for step in changes],
         "diff": _diff(changes),
     }
+    moved = {step.path: step.aside for step in done if isinstance(step, MoveAside)}
+    if moved:
+        result["moved_aside"] = moved
     for plan in plans:
         result.update(plan.details)
     warnings = [warning for plan in plans for warning in plan.warnings]

@@ -205,6 +205,15 @@ class Host(t.Protocol):
     def occupant(self, path: str) -> str | None:
         """Say what stands in the way of mounting at a path, None if nothing does."""
 
+    def place_aside(self, path: str) -> str:
+        """Return the free name beside a path that what stands there would get; CallFailed where it must not move."""
+
+    def move_aside(self, path: str, aside: str) -> None:
+        """Rename what stands at a path, with all that it holds; never over something else."""
+
+    def move_back(self, aside: str, path: str) -> None:
+        """Undo a move; an empty directory that was made meanwhile goes away."""
+
     def read_key_file(self, path: str) -> bytes | None:
         """Return a key file's content, None if there is no such file."""
 

@@ -11,13 +11,15 @@ from __future__ import annotations
 import typing as t
 
 from . import _manifest
+from ._carry_out import foresee
 from ._choice import Choice, choice_from
+from ._errors import Refused
 from ._host import Host
-from ._model import Dataset, Pool, Tree, is_below, pool_of
-from ._observe import find_occupants, key_files_of, observe_tree, read_key_files, try_keys
-from ._offers import Offers, offers_from
+from ._model import Dataset, Pool, Tree, pool_of
+from ._observe import find_asides, find_occupants, key_files_of, observe_tree, read_key_files, try_keys
+from ._offers import offers_from
 from ._plan import Failure, Observed
-from ._plan_unlock import locked_ancestor, unlock_failures
+from ._plan_unlock import plan_unlock
 from ._unlock_wanted import UnlockWanted
 
 USER_PROPERTIES = ("key_id", "rotated_at", "pool_guid")
@@ -33,7 +35,8 @@ def report(params: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
     chosen = choice_from(params)
     choice = chosen if chosen.names else Choice(tuple(sorted(pools)), recursive=True)
     offers = offers_from(params.get("secrets") or (), _manifest.given(params))
-    observed, roots = _observe(choice, offers, host, pools)
+    wanted = UnlockWanted(choice, offers, move_aside=bool(params.get("move_aside")))
+    observed, roots = _observe(wanted, host, pools)
     binding = host.binding()
     ignored = offers.foreign_names(pools)
     return {
@@ -45,15 +48,14 @@ def report(params: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
         },
         "pools": {name: _pool(pools[name], observed.tree) for name in choice.pools if name in pools},
         "roots": [_root(root, observed.tree, pools) for root in roots],
-        "summary": _forecast(roots, UnlockWanted(choice, offers), observed),
+        "summary": _forecast(roots, wanted, observed),
         "ignored": list(ignored),
         "warnings": [*choice.missing(pools), *offers.warnings(pools)],
     }
 
 
-def _observe(
-    choice: Choice, offers: Offers, host: Host, pools: t.Mapping[str, Pool]
-) -> tuple[Observed, tuple[Dataset, ...]]:
+def _observe(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]) -> tuple[Observed, tuple[Dataset, ...]]:
+    choice, offers = wanted.choice, wanted.offers
     tree = observe_tree(host, pools, {*choice.pools, *offers.pools})
     offers.refuse_unknown_names(tree, pools)
     roots = choice.roots(tree, pools)
@@ -61,7 +63,10 @@ def _observe(
     verdicts = try_keys(host, {root.name: (root, offers.for_root(root, key_files).keys) for root in roots})
     due = (dataset for root in roots for dataset in tree.domain(root.name) if not dataset.is_mounted)
     occupied = find_occupants(host, due)
-    return Observed(pools, tree, key_files, verdicts, occupied), roots
+    asides: dict[str, str] = {}
+    if wanted.move_aside:
+        occupied, asides = find_asides(host, occupied)
+    return Observed(pools, tree, key_files, verdicts, occupied, asides), roots
 
 
 def _pool(pool: Pool, tree: Tree) -> dict[str, t.Any]:
@@ -103,12 +108,12 @@ def _own_marks(root: Dataset, pool: Pool) -> dict[str, str]:
 
 
 def _forecast(roots: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observed) -> list[dict[str, t.Any]]:
-    """Say what unlocking would do, as TrueNAS's encryption summary does, with shared secrets taken into account."""
-    failures = unlock_failures(roots, wanted, observed)
+    """Say what unlocking would do, as TrueNAS's encryption summary does: what its plan comes to is the answer."""
+    failures = _foreseen_failures(roots, wanted, observed)
     forecast: list[dict[str, t.Any]] = []
     for root in roots:
         keys = wanted.offers.for_root(root, observed.key_files).keys
-        failure = None if root.is_key_loaded else _failure(root, roots, wanted, observed, failures)
+        failure = failures.get(root.name)
         forecast.append(
             {
                 "name": root.name,
@@ -124,15 +129,16 @@ def _forecast(roots: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observ
     return forecast
 
 
-def _failure(
-    root: Dataset,
-    roots: t.Sequence[Dataset],
-    wanted: UnlockWanted,
-    observed: Observed,
-    failures: t.Mapping[str, Failure],
-) -> Failure | None:
-    sentence = locked_ancestor(root, roots, wanted, observed)
-    for name in failures:
-        if is_below(root.name, name):
-            sentence = f"{name} above it fails: {failures[name].msg}"
-    return failures.get(root.name) if sentence is None else Failure("locked_ancestor", sentence)
+def _foreseen_failures(roots: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observed) -> t.Mapping[str, Failure]:
+    """Return why roots would not be unlocked; a refusal of the whole task leaves locked what is locked."""
+    try:
+        failures = foresee(plan_unlock(wanted, observed)).failures
+    except Refused as refusal:
+        failure = Failure("locked_ancestor", str(refusal))
+        return {root.name: failure for root in roots if not root.is_key_loaded}
+    skipped = {
+        below: Failure("locked_ancestor", f"{name} above it fails: {failure.msg}")
+        for name, failure in failures.items()
+        for below in failure.skipped
+    }
+    return {**skipped, **failures}

@@ -80,6 +80,18 @@ def find_occupants(host: Host, datasets: t.Iterable[Dataset]) -> dict[str, str]:
     return {path: occupant for path, occupant in looks if occupant is not None}
 
 
+def find_asides(host: Host, occupied: t.Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what stands in the way, with the reason where it has to stay, and the new names of the rest; by path."""
+    standing = dict(occupied)
+    asides: dict[str, str] = {}
+    for path, occupant in occupied.items():
+        try:
+            asides[path] = host.place_aside(path)
+        except CallFailed as error:
+            standing[path] = f"{occupant} {error}"
+    return standing, asides
+
+
 def find_unreadable(host: Host, datasets: t.Iterable[Dataset]) -> dict[str, str]:
     """Read from unlocked datasets; return those that cannot be read, by name, and why."""
 

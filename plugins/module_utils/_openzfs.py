@@ -19,7 +19,7 @@ import time
 import typing as t
 from dataclasses import replace
 
-from . import _devices, _keyfiles, _mounting, _places, _pool_users, _zpool
+from . import _aside, _devices, _keyfiles, _mounting, _places, _pool_users, _zpool
 from ._command import READ_TIMEOUT, assignments, failure, run
 from ._devices import Device
 from ._errors import CallFailed, Refused, StateUnknown
@@ -226,6 +226,15 @@ class OpenZFS:
 
     def occupant(self, path: str) -> str | None:
         return _places.occupant(path)
+
+    def place_aside(self, path: str) -> str:
+        return _aside.place_for(path)
+
+    def move_aside(self, path: str, aside: str) -> None:
+        _aside.move(path, aside)
+
+    def move_back(self, aside: str, path: str) -> None:
+        _aside.move_back(aside, path)
 
     def read_key_file(self, path: str) -> bytes | None:
         return _keyfiles.read(path)

@@ -9,25 +9,46 @@ Private to the collection.
 from __future__ import annotations
 
 import os
+import re
 import time
+import typing as t
 
 from ._errors import CallFailed
 
 VOLUME_NODE_TIMEOUT = 20  # seconds
+_ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 def occupant(path: str) -> str | None:
-    """Say what stands in the way of mounting at a path, None if nothing does."""
+    """Say what stands in the way of mounting at a path, None if nothing does.
+
+    Another file system does, even an empty one: with the property ``overlay``, on by default, it would be covered.
+    """
     try:
         with os.scandir(path) as entries:
             first = next(entries, None)
+        if os.path.ismount(path):
+            source = next((source for place, source in mounts() if place == os.path.realpath(path)), "a file system")
+            return f"is where {source} is mounted. Unmount that, or choose another mountpoint."
     except FileNotFoundError:
-        return None
+        return "is a symbolic link that leads nowhere. Remove it." if os.path.islink(path) else None
     except NotADirectoryError:
-        return "is a file, not a directory. Move it away."
+        return "is a file, not a directory. Move it away." if os.path.lexists(path) else "lies below a file. Move that."
     except OSError as error:
         return f"cannot be looked into: {error.strerror}."
     return None if first is None else f"is not empty (it holds {first.name!r}). Move its content away."
+
+
+def mounts() -> t.Iterator[tuple[str, str]]:
+    """Yield place and source of all that is mounted, the latest first (proc_pid_mountinfo(5))."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        for line in reversed(lines.readlines()):
+            head, _dash, tail = line.rstrip("\n").partition(" - ")
+            yield _plain(head.split(" ")[4]), _plain(tail.split(" ")[1])
+
+
+def _plain(text: str) -> str:
+    return _ESCAPE.sub(lambda octal: chr(int(octal.group(1), 8)), text)
 
 
 def read_volume(name: str) -> None:

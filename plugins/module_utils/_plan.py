@@ -13,7 +13,7 @@ from ._host import Verdict
 from ._keyfiles import KeyFiles
 from ._keys import Key
 from ._model import Dataset, Pool, Tree
-from ._steps import Mount, Step, Unmount
+from ._steps import Mount, ProveReadable, Step, Unmount
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Observed:
         key_files: the key files that matter.
         verdicts: what the kernel said about (root, key), for every pair that was tried.
         occupied: mountpoints where something stands in the way, and what.
+        asides: of those, the ones that may be moved aside, and their new names.
         unreadable: datasets that their root's loaded key does not open, and what happened.
     """
 
@@ -34,6 +35,7 @@ class Observed:
     key_files: KeyFiles = field(default_factory=KeyFiles)
     verdicts: t.Mapping[tuple[str, Key], Verdict] = field(default_factory=dict, repr=False)
     occupied: t.Mapping[str, str] = field(default_factory=dict)
+    asides: t.Mapping[str, str] = field(default_factory=dict)
     unreadable: t.Mapping[str, str] = field(default_factory=dict)
 
     def obstacle(self, dataset: Dataset) -> str | None:
@@ -67,6 +69,7 @@ class Group:
         mounts: done after the steps, each by itself; the steps are only taken back if all of them fail.
         after: groups that come first and must not have failed.
         unmounts: done before the steps; the first that fails ends the group as a failed step does.
+        proofs: done last, each by itself; what one of them finds is told, and nothing is taken back.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Group:
     mounts: tuple[Mount, ...] = ()
     after: tuple[str, ...] = ()
     unmounts: tuple[Unmount, ...] = ()
+    proofs: tuple[ProveReadable, ...] = ()
 
 
 @dataclass(frozen=True)

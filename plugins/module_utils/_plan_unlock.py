@@ -9,13 +9,15 @@ Private to the collection.
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from ._errors import Refused
 from ._host import Host
 from ._model import Dataset, Pool, Tree, is_below
-from ._observe import find_occupants, key_files_of, observe_tree, read_key_files, try_keys
+from ._observe import find_asides, find_occupants, key_files_of, observe_tree, read_key_files, try_keys
 from ._plan import Failure, Group, Observed, Plan
 from ._plan_lock import plan_locked
+from ._plan_mounts import Due, foresee_mounts, foresee_obstacles
 from ._steps import LoadKey, Mount, ProveReadable, Step
 from ._unlock_wanted import UnlockWanted
 from ._verdicts import opening_key, unopened
@@ -31,8 +33,13 @@ def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]
     if wanted.state == "locked":
         key_files = key_files.without_those_below(_places_to_close(roots, tree))
     candidates = {root.name: (root, wanted.offers.for_root(root, key_files).keys) for root in asked}
-    mounts = [dataset for root in roots for dataset in _due_mounts(root, tree)] if wanted.mounts else []
-    return Observed(pools, tree, key_files, try_keys(host, candidates), find_occupants(host, mounts))
+    mounts = [dataset for root in roots for dataset in _due_mounts(root, wanted, tree)]
+    verdicts = try_keys(host, candidates)
+    occupied = find_occupants(host, mounts)
+    asides: dict[str, str] = {}
+    if wanted.move_aside:
+        occupied, asides = find_asides(host, occupied)
+    return Observed(pools, tree, key_files, verdicts, occupied, asides)
 
 
 def _needs_key(root: Dataset, wanted: UnlockWanted) -> bool:
@@ -70,59 +77,85 @@ def plan_unlock(wanted: UnlockWanted, observed: Observed) -> Plan:
 def _plan_unlocked(
     roots: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observed
 ) -> tuple[list[Group], dict[str, Failure]]:
-    for root in roots:
-        sentence = locked_ancestor(root, roots, wanted, observed)
-        if sentence is not None:
-            raise Refused(sentence)
-    failures = unlock_failures(roots, wanted, observed)
-    groups: list[Group] = []
-    for root in roots:
-        mounts = _due_mounts(root, observed.tree) if wanted.mounts else ()
-        key = opening_key(root, wanted.offers, observed)
-        steps: tuple[Step, ...] = ()
-        if not root.is_key_loaded and key is not None:
-            is_proven_by_reading = wanted.mounts and not mounts and root.can_be_read
-            steps = (LoadKey(root, key), ProveReadable(root)) if is_proven_by_reading else (LoadKey(root, key),)
-        above = tuple(other.name for other in roots if is_below(root.name, other.name))
-        due = tuple(Mount.of(dataset) for dataset in mounts)
-        groups.append(Group(root.name, steps, due, above))
+    _refuse_locked_above(roots, wanted, observed)
+    due = {root.name: _due_mounts(root, wanted, observed.tree) for root in roots}
+    work = [root for root in roots if due[root.name] or not root.is_key_loaded]
+    failures = _failures(work, due, wanted, observed)
+    left = [root for root in work if _failed_root(root, failures, observed) is None]
+    mounts = foresee_mounts({root.name: due[root.name] for root in left}, wanted, observed)
+    groups = [_group(root, mounts[root.name], left, wanted, observed) for root in left]
     return groups, failures
 
 
-def unlock_failures(roots: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observed) -> dict[str, Failure]:
-    """Return what can be foreseen to fail, by root: keys that do not open it, places that are occupied."""
+def _failures(
+    work: t.Sequence[Dataset], due: t.Mapping[str, Due], wanted: UnlockWanted, observed: Observed
+) -> dict[str, Failure]:
+    """Return what can be foreseen to fail: keys that do not open their root, places that are occupied.
+
+    Whatever needs something of a root below a failed one is skipped, and named there; its own keys do not matter then.
+    """
     failures: dict[str, Failure] = {}
-    for root in roots:
-        mounts = _due_mounts(root, observed.tree) if wanted.mounts else ()
+    for root in work:
         failure = None if root.is_key_loaded else unopened(root, wanted.offers, observed)
-        failure = failure or _occupied(mounts, observed)
         if failure is not None:
             failures[root.name] = failure
-    return failures
+    while True:  # what turns out not to be mounted no longer hides what stands further down
+        left = [root.name for root in work if _failed_root(root, failures, observed) is None]
+        found = foresee_obstacles({name: due[name] for name in left}, observed)
+        if not found:
+            break
+        failures.update(found)
+    skipped: dict[str, tuple[str, ...]] = {}
+    for root in work:
+        failed = _failed_root(root, failures, observed)
+        if failed is not None and failed != root.name:
+            skipped[failed] = (*skipped.get(failed, ()), root.name)
+            failures.pop(root.name, None)
+    return {name: replace(failure, skipped=skipped.get(name, ())) for name, failure in failures.items()}
 
 
-def locked_ancestor(root: Dataset, roots: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observed) -> str | None:
-    """Say which locked root above, not among the chosen, keeps this one from being unlocked or mounted."""
-    if root.is_key_loaded and not (wanted.mounts and _due_mounts(root, observed.tree)):
-        return None
-    chosen = {each.name for each in roots}
-    for ancestor in observed.tree.ancestors(root.name):
-        if ancestor.is_encryption_root and not ancestor.is_key_loaded and ancestor.name not in chosen:
-            return (
-                f"{root.name} lies below {ancestor.name}, which is locked. "
-                f"Unlock {ancestor.name} in the same task or before."
-            )
-    return None
+def _failed_root(root: Dataset, failures: t.Container[str], observed: Observed) -> str | None:
+    """Return the uppermost failed root at or above this one."""
+    line = (root.name, *(each.name for each in observed.tree.ancestors(root.name)))
+    return next((name for name in reversed(line) if name in failures), None)
 
 
-def _due_mounts(root: Dataset, tree: Tree) -> tuple[Dataset, ...]:
+def _group(
+    root: Dataset, mounts: tuple[Mount, ...], left: t.Iterable[Dataset], wanted: UnlockWanted, observed: Observed
+) -> Group:
+    above = tuple(other.name for other in left if is_below(root.name, other.name))
+    key = opening_key(root, wanted.offers, observed)
+    if root.is_key_loaded or key is None:
+        return Group(root.name, (), mounts, above)
+    if not wanted.mounts:
+        return Group(root.name, (LoadKey(root, key),), mounts, above)
+    is_proven_by_reading = not mounts and root.can_be_read
+    steps: tuple[Step, ...] = (LoadKey(root, key), *((ProveReadable(root),) if is_proven_by_reading else ()))
+    return Group(root.name, steps, mounts, above, proofs=_volumes(root, observed.tree))
+
+
+def _refuse_locked_above(chosen: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observed) -> None:
+    """Refuse what lies below a locked root that is not among the chosen: it could not be mounted."""
+    names = {root.name for root in chosen}
+    for root in chosen:
+        if root.is_key_loaded and not _due_mounts(root, wanted, observed.tree):
+            continue
+        for ancestor in observed.tree.ancestors(root.name):
+            if ancestor.is_encryption_root and not ancestor.is_key_loaded and ancestor.name not in names:
+                raise Refused(
+                    f"{root.name} lies below {ancestor.name}, which is locked. "
+                    f"Unlock {ancestor.name} in the same task or before."
+                )
+
+
+def _due_mounts(root: Dataset, wanted: UnlockWanted, tree: Tree) -> Due:
     """Return what is to be mounted once the root is unlocked, outermost first."""
+    if not wanted.mounts:
+        return ()
     return tuple(each for each in tree.domain(root.name) if each.is_mounted_by_default and not each.is_mounted)
 
 
-def _occupied(mounts: t.Iterable[Dataset], observed: Observed) -> Failure | None:
-    for dataset in mounts:
-        obstacle = observed.obstacle(dataset)
-        if obstacle is not None:
-            return Failure("mountpoint_occupied", obstacle)
-    return None
+def _volumes(root: Dataset, tree: Tree) -> tuple[ProveReadable, ...]:
+    """Return the proofs of volumes that inherit the root's key: udev makes their nodes a moment after it is loaded."""
+    members = (each for each in tree.members(root.name) if each.is_volume and each.can_be_read)
+    return tuple(ProveReadable(each) for each in members if each.name != root.name)

@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from . import _keys
-from ._errors import CallFailed, EncryptionError, KeyInDoubt, unforeseen
+from ._errors import CallFailed, EncryptionError, KeyInDoubt, StateUnknown, unforeseen
 from ._host import Creation, Host, KeyChange
 from ._keys import Key
 from ._model import Dataset
@@ -45,8 +45,8 @@ class Step(t.Protocol):
     def undone_by(self) -> Step | None:
         """The step that takes this one back when a later one of its group fails."""
 
-    def perform(self, host: Host) -> None:
-        """Do it."""
+    def perform(self, host: Host) -> t.Sequence[Step] | None:
+        """Do it, and return what had to be done for it before, if that showed only now."""
 
 
 @dataclass(frozen=True)
@@ -280,16 +280,60 @@ class UnloadKey:
 
 
 @dataclass(frozen=True)
+class MoveAside:
+    """What stood where a filesystem is to be mounted, renamed in its directory. Only a mount that fails takes it back.
+
+    Args:
+        dataset: the filesystem.
+        path: its mountpoint.
+        aside: the new name.
+    """
+
+    dataset: str
+    path: str
+    aside: str
+    action: t.ClassVar[str] = "move_aside"
+    undone_by: t.ClassVar[None] = None
+
+    @property
+    def before(self) -> Values:
+        return {"in_the_way": self.path}
+
+    @property
+    def after(self) -> Values:
+        return {"in_the_way": self.aside}
+
+    def perform(self, host: Host) -> None:
+        host.move_aside(self.path, self.aside)
+
+    def take_back(self, host: Host, error: Exception) -> None:
+        """Move back because of an error of the mount.
+
+        Raises:
+            CallFailed: it is still where it was moved to.
+        """
+        try:
+            host.move_back(self.aside, self.path)
+        except CallFailed as second:
+            first = str(error) if isinstance(error, EncryptionError) else unforeseen(error)
+            raise CallFailed(f"{first} {second}", reason=second.reason, errno=second.errno) from None
+
+
+@dataclass(frozen=True)
 class Mount:
     """A filesystem mounted where its mountpoint says.
 
     Args:
         known: the filesystem as it was read, where it need not be read again.
+        clears_way: what stands there is moved aside.
+        foreseen: what was seen to stand there; in a filesystem that is mounted first, something may show later.
     """
 
     dataset: str
     mountpoint: str
     known: Dataset | None = field(default=None, repr=False)
+    clears_way: bool = False
+    foreseen: tuple[MoveAside, ...] = ()
     action: t.ClassVar[str] = "mount"
     before: t.ClassVar[Values] = {"mounted": "no"}
     after: t.ClassVar[Values] = {"mounted": "yes"}
@@ -302,8 +346,20 @@ class Mount:
     def undone_by(self) -> Step | None:
         return Unmount(self.dataset, self.mountpoint, self.known)
 
-    def perform(self, host: Host) -> None:
-        host.mount(self.dataset, self.known)
+    def perform(self, host: Host) -> t.Sequence[Step] | None:
+        if not self.clears_way or host.occupant(self.mountpoint) is None:
+            host.mount(self.dataset, self.known)
+            return None
+        move = MoveAside(self.dataset, self.mountpoint, host.place_aside(self.mountpoint))
+        move.perform(host)
+        try:
+            host.mount(self.dataset, self.known)
+        except StateUnknown as error:
+            raise StateUnknown(f"{error} What stood on {move.path} is now {move.aside}.") from None
+        except Exception as error:
+            move.take_back(host, error)
+            raise
+        return (move,)
 
 
 @dataclass(frozen=True)

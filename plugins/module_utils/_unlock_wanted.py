@@ -23,6 +23,7 @@ class UnlockWanted:
     state: t.Literal["unlocked", "locked"] = "unlocked"
     mount: bool = True
     verify_key: bool = True
+    move_aside: bool = False
 
     @property
     def pools(self) -> tuple[str, ...]:
@@ -46,4 +47,5 @@ def unlock_wanted(params: t.Mapping[str, t.Any]) -> UnlockWanted:
         params["state"],
         params["mount"],
         params["verify_key"],
+        params["move_aside"],
     )

@@ -23,6 +23,14 @@ extends_documentation_fragment:
   - zfsfleet.encryption._offers
   - zfsfleet.encryption._attributes
   - zfsfleet.encryption._attributes.info
+options:
+  move_aside:
+    description:
+      - >-
+        Answer in RV(summary) as for an unlocking with O(zfsfleet.encryption.zfs_unlock#module:move_aside=true). Nothing
+        is moved.
+    type: bool
+    default: false
 seealso:
   - module: zfsfleet.encryption.zfs_unlock
   - module: zfsfleet.encryption.zfs_dataset_key
@@ -129,7 +137,11 @@ roots:
       description: When that key was set.
       type: str
 summary:
-  description: What unlocking the chosen roots with the offered keys would do.
+  description:
+    - What unlocking the chosen roots with the offered keys would do.
+    - >-
+      It is what M(zfsfleet.encryption.zfs_unlock) foretells in check mode. A task that would be refused as a whole,
+      because of a locked root above that was not chosen, unlocks nothing.
   returned: always
   type: list
   elements: dict
@@ -173,7 +185,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._edge import S
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._info import report
 
 SPEC = Spec(
-    arguments={**_arguments.choice(), **_arguments.offers()},
+    arguments={**_arguments.choice(), **_arguments.offers(), **_arguments.move_aside()},
     mutually_exclusive=[("name", "names")],
 )
 

@@ -42,10 +42,25 @@ options:
     default: unlocked
   mount:
     description:
-      - Mount what C(canmount) and C(mountpoint) say. With V(false) keys are loaded and nothing else is done.
-      - A mountpoint that is occupied is a failure of its root, found before its key is loaded.
+      - >-
+        Mount what C(canmount) and C(mountpoint) say, and wait for the nodes of the volumes below F(/dev/zvol). With
+        V(false) keys are loaded and nothing else is done.
+      - >-
+        A mountpoint that is occupied is a failure of its root, found before its key is loaded. So is one where another
+        filesystem is mounted, or would be by the same task.
     type: bool
     default: true
+  move_aside:
+    description:
+      - >-
+        A file or a directory with content that stands in the way of a mountpoint is renamed to
+        C(<mountpoint>.aside-<number>) in the same directory, and told in RV(moved_aside). If the mount fails then, it
+        is moved back.
+      - >-
+        What a process works in or has open there, what anything is mounted on or inside, symbolic links and the
+        directories of the system itself are not moved, and are a failure as with V(false).
+    type: bool
+    default: false
   verify_key:
     description:
       - >-
@@ -112,6 +127,11 @@ mounted:
   type: list
   elements: str
   sample: [tank/home, tank/home/anna]
+moved_aside:
+  description: What stood in the way of mountpoints, and where it is now.
+  returned: when something was moved
+  type: dict
+  sample: {/tank/home: /tank/home.aside-1}
 failures:
   description: What failed, by encryption root.
   returned: always
@@ -126,7 +146,7 @@ failures:
       description: What happened and what to do.
       type: str
     skipped:
-      description: Roots that were left alone because of it.
+      description: Roots below it that were left alone because of it, whatever their own keys.
       type: list
       elements: str
     errno:
@@ -157,6 +177,7 @@ SPEC = Spec(
     arguments={
         **_arguments.choice(),
         **_arguments.offers(),
+        **_arguments.move_aside(),
         "state": {"type": "str", "choices": ["unlocked", "locked"], "default": "unlocked"},
         "mount": {"type": "bool", "default": True},
         "verify_key": {"type": "bool", "default": True, "no_log": False},

@@ -301,7 +301,7 @@ class AnyTree(RuleBasedStateMachine):
         """Return a request with names and paths of this tree."""
         if "datasets" in request:
             return {**request, "datasets": [self.placed(entry) for entry in request["datasets"]]}
-        request = {"recursive": False, "mount": True, "verify_key": True, **self.placed(request)}
+        request = {"recursive": False, "mount": True, "move_aside": False, "verify_key": True, **self.placed(request)}
         if "secrets" in request:
             secrets = tree_requests.EVERYTHING if request["secrets"] is None else request["secrets"]
             request["secrets"] = [self.placed(entry) for entry in secrets]

@@ -71,6 +71,9 @@ class World(t.Protocol):
     def take_away(self, path: str) -> None:
         """Take a file that was left away."""
 
+    def use(self, path: str) -> t.ContextManager[None]:
+        """Have a process that works in a directory."""
+
     def mode_of(self, path: str) -> int:
         """Return a file's permissions."""
 
@@ -158,11 +161,13 @@ class FakeWorld:
         return self._host.mount_options(name)
 
     def put_file(self, path: str) -> None:
-        self._host.occupied[path] = "is a file, not a directory."
-        self._host.occupied[os.path.dirname(path)] = "is not empty."
+        self._host.places.put_file(path)
+
+    def use(self, path: str) -> t.ContextManager[None]:
+        return self._host.places.use(path)
 
     def take_away(self, path: str) -> None:
-        del self._host.occupied[path], self._host.occupied[os.path.dirname(path)]
+        self._host.places.take_away(path)
 
     def mode_of(self, path: str) -> int:
         if path in self._host.key_files:
@@ -293,6 +298,11 @@ class RealWorld:
 
     def take_away(self, path: str) -> None:
         os.remove(path)
+
+    @contextlib.contextmanager
+    def use(self, path: str) -> t.Iterator[None]:
+        with _process(cwd=path):
+            yield
 
     def mode_of(self, path: str) -> int:
         return stat.S_IMODE(os.stat(path).st_mode)

@@ -40,6 +40,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._topology impo
 from . import properties as props
 from .datasets import Datasets, Record, failed
 from .disks import Disk, Disks
+from .places import Places
 from .pools import OTHER_SYSTEM, Pools
 from .protection import new_wrap
 from .threads import one_call_at_a_time
@@ -47,7 +48,7 @@ from .threads import one_call_at_a_time
 CHANGING_CALLS = frozenset(
     {
         *("load_key", "unload_key", "change_key", "inherit_key", "create", "destroy", "set_properties"),
-        *("mount", "unmount", "write_key_file"),
+        *("mount", "unmount", "write_key_file", "move_aside", "move_back"),
         *("create_pool", "destroy_pool", "export_pool", "import_pool", "set_pool_properties"),
         *("clear_device", "make_file", "remove_file"),
     }
@@ -63,7 +64,8 @@ class FakeOpenZFS:
 
     Besides the protocol: ``add_pool``, ``add_disk``, ``clone``, ``replicate``, ``hold`` and others do what a person
     does beside it;
-    ``occupied`` (path -> what stands there) and ``key_files`` (path -> content) are the host's other files;
+    ``occupied`` (path -> what stands there) and ``key_files`` (path -> content) are the host's other files, ``places``
+    what stands inside of filesystems;
     ``calls`` is what was asked, ``changes`` what was asked to change; ``fail_on`` makes a call fail.
     """
 
@@ -74,6 +76,7 @@ class FakeOpenZFS:
         self.faults: dict[tuple[str, str], Exception] = {}
         self._datasets = Datasets()
         self._disks = Disks()
+        self.places = Places(self._datasets, self.occupied)
         self._pools = Pools(self._datasets, self._disks, self.occupied)
         for name in pools:
             self.add_pool(name)
@@ -219,7 +222,19 @@ class FakeOpenZFS:
 
     def occupant(self, path: str) -> str | None:
         self._enter("occupant", path)
-        return self.occupied.get(path)
+        return self.places.occupant(path)
+
+    def place_aside(self, path: str) -> str:
+        self._enter("place_aside", path)
+        return self.places.aside(path)
+
+    def move_aside(self, path: str, aside: str) -> None:
+        self._enter("move_aside", path)
+        self.places.move(path, aside)
+
+    def move_back(self, aside: str, path: str) -> None:
+        self._enter("move_back", path)
+        self.places.move(aside, path)
 
     def read_key_file(self, path: str) -> bytes | None:
         self._enter("read_key_file", path)
@@ -342,8 +357,9 @@ class FakeOpenZFS:
         if record.mounted_at is not None:
             return
         path = self._datasets.property(record, "mountpoint").value
-        if path in self.occupied:
-            raise CallFailed(f"{name} was not mounted: {path} {self.occupied[path]}", reason="mountpoint_occupied")
+        occupant = self.places.occupant(path)
+        if occupant is not None:
+            raise CallFailed(f"{name} was not mounted: {path} {occupant}", reason="mountpoint_occupied")
         impossible = not path.startswith("/") or self._datasets.property(record, "canmount").value == "off"
         if impossible or self._datasets.is_locked(record) or self._datasets.is_mismatched(record):
             raise CallFailed(f"{name} was not mounted: see its mountpoint, canmount and key", reason="mount_failed")

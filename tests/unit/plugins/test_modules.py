@@ -348,6 +348,35 @@ def test_a_key_goes_out_again_when_nothing_could_be_mounted(locked: FakeOpenZFS,
     assert not root.is_key_loaded
 
 
+def test_a_volume_whose_node_does_not_come_is_a_failure_with_its_name(host: FakeOpenZFS, run: Run) -> None:
+    tree = [
+        {"name": "tank/a", "key": KEY_TEXT},
+        {"name": "tank/a/disk 1", "state": "inherited", "volsize": "1M"},
+        {"name": "tank/a/disk 2", "state": "inherited", "volsize": "1M"},
+    ]
+    run("zfs_dataset_key", datasets=tree)
+    secrets = [{"name": "tank/a", "key": KEY_TEXT}]
+    unlock(run, name="tank/a", state="locked", secrets=secrets)
+    host.fail_on("prove_readable", "tank/a/disk 1", CallFailed("/dev/zvol/tank/a/disk+1 did not appear."))
+    result = unlock(run, name="tank/a", secrets=secrets)
+    assert "/dev/zvol/tank/a/disk+1 did not appear." in result["failures"]["tank/a"]["msg"]
+    assert (result["unlocked"], result["mounted"]) == (["tank/a"], ["tank/a"])
+    assert ("prove_readable", "tank/a/disk 2") in host.calls
+
+
+def test_one_passphrase_opens_a_tree_and_a_nearer_entry_goes_before_it(host: FakeOpenZFS, run: Run) -> None:
+    words = {"passphrase": WORDS, "pbkdf2iters": 100_000}
+    tree = [{"name": name, **words} for name in ("tank/a", "tank/a/b", "tank/a/b/c")]
+    run("zfs_dataset_key", datasets=[*tree, {"name": "tank/a/d", "passphrase": "other words", "pbkdf2iters": 100_000}])
+    shared = {"name": "tank/a", "passphrase": WORDS, "share_with_children": True}
+    own = {"name": "tank/a/d", "passphrase": "other words"}
+    assert unlock(run, name="tank/a", state="locked", secrets=[shared, own])["changed"]
+    host.calls.clear()
+    result = unlock(run, name="tank/a", secrets=[shared, own])
+    assert sorted(result["unlocked"]) == ["tank/a", "tank/a/b", "tank/a/b/c", "tank/a/d"]
+    assert host.calls.count(("verify", "tank/a/d")) == 1
+
+
 def test_an_occupied_mountpoint_is_found_before_the_key_is_loaded(locked: FakeOpenZFS, run: Run) -> None:
     locked.occupied["/tank/keyed"] = "is not empty."
     result = unlock(run)

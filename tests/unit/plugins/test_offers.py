@@ -43,6 +43,18 @@ def test_an_entry_is_not_shared_unless_it_says_so() -> None:
     assert keys_for("tank/a/b", [{"name": "tank/a", "key": KEY_TEXT}]) == [FOURTH]
 
 
+def test_an_ancestor_that_does_not_share_is_passed_over_for_one_further_up() -> None:
+    entries: list[dict[str, object]] = [
+        {"name": "tank", "key": KEY_TEXT, "share_with_children": True},
+        {"name": "tank/a", "key": THIRD},
+    ]
+    assert keys_for("tank/a/b", entries) == [KEY_TEXT, FOURTH]
+
+
+def test_a_manifest_shares_nothing() -> None:
+    assert keys_for("tank/a/b", [], {"tank/a": KEY_TEXT}) == [FOURTH]
+
+
 def test_a_shared_entry_does_not_reach_names_that_only_begin_alike() -> None:
     assert keys_for("tank/ab", [{"name": "tank/a", "key": KEY_TEXT, "share_with_children": True}]) == [FOURTH]
 

@@ -115,6 +115,13 @@ def test_an_error_other_than_a_wrong_key_is_not_taken_for_one() -> None:
     assert plan.failures["tank/a"].reason == "unknown"
 
 
+def test_a_key_that_could_not_be_tried_beside_a_wrong_one_leaves_open_whether_one_opens() -> None:
+    seen = observed(root("tank/a", locked=True), wrong={"tank/a": KEY})
+    offers = offers_from([{"name": "tank/a", "key": KEY_TEXT}], {"tank/a": OTHER_KEY})
+    plan = plan_unlock(UnlockWanted(Choice(("tank/a",)), offers), seen)
+    assert plan.failures["tank/a"].reason == "unknown"
+
+
 def test_an_occupied_mountpoint_fails_before_the_key_is_loaded() -> None:
     seen = observed(root("tank/a", locked=True), opens={"tank/a": KEY}, occupied={"/tank/a": "is not empty."})
     plan = plan_unlock(wanted("tank/a", keys={"tank/a": KEY_TEXT}), seen)
@@ -126,6 +133,96 @@ def test_a_locked_ancestor_outside_the_request_refuses_the_whole_call() -> None:
     seen = observed(root("tank/a", locked=True), root("tank/a/b", locked=True), opens={"tank/a/b": KEY})
     sentence = refusal(wanted("tank/a/b", keys={"tank/a/b": KEY_TEXT}), seen)
     assert sentence == ("tank/a/b lies below tank/a, which is locked. Unlock tank/a in the same task or before.")
+
+
+def test_what_lies_below_a_failed_root_is_skipped_and_named_there_whatever_its_own_keys() -> None:
+    seen = observed(
+        root("tank/a", locked=True),
+        root("tank/a/b", locked=True),
+        root("tank/a/b/c", locked=True),
+        root("tank/d", locked=True),
+        opens={"tank/a/b/c": KEY, "tank/d": KEY},
+        wrong={"tank/a": KEY},
+    )
+    keys = dict.fromkeys(("tank/a", "tank/a/b/c", "tank/d"), KEY_TEXT)
+    plan = plan_unlock(wanted("tank", recursive=True, keys=keys), seen)
+    assert {name: failure.skipped for name, failure in plan.failures.items()} == {"tank/a": ("tank/a/b", "tank/a/b/c")}
+    assert steps(plan) == ["load_key tank/d", "mount tank/d"]
+
+
+def test_an_unlocked_root_below_a_failed_one_is_skipped_only_if_something_is_due() -> None:
+    seen = observed(
+        root("tank/a", locked=True), root("tank/a/done"), root("tank/a/due", mounted="no"), wrong={"tank/a": KEY}
+    )
+    plan = plan_unlock(wanted("tank", recursive=True, keys={"tank/a": KEY_TEXT}), seen)
+    assert plan.failures["tank/a"].skipped == ("tank/a/due",)
+
+
+def test_a_root_whose_child_has_an_occupied_place_fails_before_its_key_is_loaded() -> None:
+    seen = observed(
+        root("tank/a", locked=True),
+        inheriting("tank/a/b", "tank/a", locked=True, mountpoint="/srv/b"),
+        opens={"tank/a": KEY},
+        occupied={"/srv/b": "is a file."},
+    )
+    plan = plan_unlock(wanted("tank/a", keys={"tank/a": KEY_TEXT}), seen)
+    assert plan.failures["tank/a"].msg == "tank/a/b would be mounted on /srv/b, which is a file."
+    assert steps(plan) == []
+
+
+def test_two_filesystems_are_not_mounted_in_one_place() -> None:
+    seen = observed(
+        root("tank/a", locked=True, mountpoint="/srv/x"),
+        root("tank/b", locked=True, canmount="off"),
+        root("tank/b/c", locked=True, mountpoint="/srv/x"),
+        opens={"tank/a": KEY, "tank/b": KEY, "tank/b/c": KEY},
+    )
+    keys = dict.fromkeys(("tank/a", "tank/b", "tank/b/c"), KEY_TEXT)
+    plan = plan_unlock(wanted("tank", recursive=True, keys=keys), seen)
+    assert set(plan.failures) == {"tank/b/c"}
+    assert "tank/b/c would be mounted on /srv/x like tank/a" in plan.failures["tank/b/c"].msg
+
+
+def test_a_place_that_a_failed_root_leaves_free_is_free() -> None:
+    seen = observed(
+        root("tank/a", locked=True, mountpoint="/srv/x"),
+        root("tank/b", locked=True, mountpoint="/srv/x"),
+        opens={"tank/b": KEY},
+        wrong={"tank/a": KEY},
+    )
+    plan = plan_unlock(wanted("tank", recursive=True, keys=dict.fromkeys(("tank/a", "tank/b"), KEY_TEXT)), seen)
+    assert steps(plan) == ["load_key tank/b", "mount tank/b"]
+
+
+def test_only_what_mounts_by_itself_is_mounted() -> None:
+    seen = observed(
+        root("tank/a", locked=True, mountpoint="none"),
+        inheriting("tank/a/none", "tank/a", locked=True, mountpoint="none"),
+        inheriting("tank/a/none/own", "tank/a", locked=True, mountpoint="/srv/own"),
+        inheriting("tank/a/legacy", "tank/a", locked=True, mountpoint="legacy"),
+        inheriting("tank/a/noauto", "tank/a", locked=True, canmount="noauto"),
+        inheriting("tank/a/off", "tank/a", locked=True, canmount="off"),
+        inheriting("tank/a/off/below", "tank/a", locked=True),
+        opens={"tank/a": KEY},
+    )
+    assert steps(plan_unlock(wanted("tank/a", keys={"tank/a": KEY_TEXT}), seen)) == [
+        "load_key tank/a",
+        "mount tank/a/none/own",
+        "mount tank/a/off/below",
+    ]
+
+
+def test_the_nodes_of_all_volumes_under_a_key_are_awaited() -> None:
+    seen = observed(
+        root("tank/a", locked=True),
+        inheriting("tank/a/my disk", "tank/a", locked=True, type="volume", canmount="-", mountpoint="-"),
+        inheriting("tank/a/hidden", "tank/a", locked=True, type="volume", canmount="-", mountpoint="-", volmode="none"),
+        opens={"tank/a": KEY},
+    )
+    (group,) = plan_unlock(wanted("tank/a", keys={"tank/a": KEY_TEXT}), seen).groups
+    assert [proof.dataset for proof in group.proofs] == ["tank/a/my disk"]
+    (group,) = plan_unlock(wanted("tank/a", keys={"tank/a": KEY_TEXT}, mount=False), seen).groups
+    assert group.proofs == ()
 
 
 def test_a_missing_pool_is_told_and_nothing_is_planned() -> None:

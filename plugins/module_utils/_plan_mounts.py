@@ -1,0 +1,85 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Foreseeing what mounting a root's filesystems meets: occupied places, and places that two of them want.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import replace
+
+from ._model import Dataset
+from ._plan import Failure, Observed
+from ._steps import Mount, MoveAside
+from ._unlock_wanted import UnlockWanted
+
+Due = tuple[Dataset, ...]
+
+
+def foresee_obstacles(due: t.Mapping[str, Due], observed: Observed) -> dict[str, Failure]:
+    """Return, by root, what keeps one of its filesystems from being mounted.
+
+    Args:
+        due: the filesystems of each root, in the order of the roots; all that have no obstacle will be mounted.
+        observed: what stands where.
+    """
+    found: dict[str, Failure] = {}
+    places = _places(due)
+    taken: dict[str, str] = {}
+    for root, datasets in due.items():
+        own: dict[str, str] = {}
+        for dataset in datasets:
+            path = dataset.value("mountpoint")
+            other = taken.get(path, own.get(path))
+            sentence = None if path in observed.asides else _obstacle(dataset, places, observed)
+            sentence = sentence if other is None else _shared(dataset, other)
+            if sentence is not None:
+                found[root] = Failure("mountpoint_occupied", sentence)
+                break
+            own[path] = dataset.name
+        else:
+            taken.update(own)
+    return found
+
+
+def foresee_mounts(due: t.Mapping[str, Due], wanted: UnlockWanted, observed: Observed) -> dict[str, tuple[Mount, ...]]:
+    """Return the mounts of each root, with what they are seen to move aside."""
+    places = _places(due)
+
+    def mount(dataset: Dataset) -> Mount:
+        path = dataset.value("mountpoint")
+        is_in_the_way = _obstacle(dataset, places, observed) is not None
+        moves = (MoveAside(dataset.name, path, observed.asides[path]),) if is_in_the_way else ()
+        return replace(Mount.of(dataset), clears_way=wanted.move_aside, foreseen=moves)
+
+    return {root: tuple(mount(dataset) for dataset in datasets) for root, datasets in due.items()}
+
+
+def _places(due: t.Mapping[str, Due]) -> set[str]:
+    return {dataset.value("mountpoint") for datasets in due.values() for dataset in datasets}
+
+
+def _obstacle(dataset: Dataset, places: t.Container[str], observed: Observed) -> str | None:
+    """Say what stands in the way; inside what is mounted before, nothing that shows now does."""
+    obstacle = observed.obstacle(dataset)
+    if obstacle is None or any(above in places for above in _above(dataset.value("mountpoint"))):
+        return None
+    return obstacle
+
+
+def _shared(dataset: Dataset, other: str) -> str:
+    return (
+        f"{dataset.name} would be mounted on {dataset.value('mountpoint')} like {other}, and one would hide the other. "
+        "Change the mountpoint of one of them, or set canmount=noauto."
+    )
+
+
+def _above(path: str) -> t.Iterator[str]:
+    """Yield the directories above a path, nearest first, without the root directory."""
+    directory = path.rpartition("/")[0]
+    while directory:
+        yield directory
+        directory = directory.rpartition("/")[0]
