@@ -16,6 +16,7 @@ import re
 import typing as t
 
 from ._model import MOUNT_PROPERTIES, Dataset
+from ._places import mounts
 
 # Property, the flag and option of mount(2) where it is on, and where it is off: libzfs_mount.c, ``zfs_add_options``.
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_MANDLOCK = 1, 2, 4, 8, 64
@@ -114,17 +115,12 @@ def _call(number: int, *arguments: t.Any) -> int:
 
 
 def is_mounted(dataset: Dataset) -> bool:
-    """Look whether a filesystem, and no other above it, is mounted at its mountpoint (proc_pid_mountinfo(5))."""
+    """Look whether a filesystem, and no other above it, is mounted at its mountpoint."""
     place = dataset.value("mountpoint")
     if not place.startswith("/") or not os.path.ismount(place):
         return False
-    wanted, found = _escaped(place), None
-    with open("/proc/self/mountinfo", "rb") as lines:
-        for line in lines:
-            head, _dash, tail = line.partition(b" - ")
-            if head.split(b" ")[4] == wanted:
-                found = tail.split(b" ")[:2]
-    return found == [b"zfs", _escaped(dataset.name)]
+    real = os.path.realpath(place)
+    return next((source for path, source in mounts() if path == real), None) == dataset.name
 
 
 def _is_ordinary(dataset: Dataset) -> bool:
@@ -133,11 +129,6 @@ def _is_ordinary(dataset: Dataset) -> bool:
     has_context = any(dataset.value(name) != "none" for name in _CONTEXTS)
     has_place = dataset.value("canmount") != "off" and _PLAIN_PATH.fullmatch(dataset.value("mountpoint")) is not None
     return is_known and has_place and not has_context
-
-
-def _escaped(text: str) -> bytes:
-    """Write a path or name as ``mountinfo`` does."""
-    return re.sub(rb"[ \t\n\\]", lambda found: b"\\%03o" % found.group()[0], os.fsencode(text))
 
 
 def _libc() -> t.Any:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from ._errors import Refused
 from ._host import Host
-from ._model import Dataset, Pool, Tree, is_below
+from ._model import Dataset, Pool, Tree
 from ._observe import find_asides, find_occupants, key_files_of, observe_tree, read_key_files, try_keys
 from ._plan import Failure, Group, Observed, Plan
 from ._plan_lock import plan_locked
@@ -83,7 +83,8 @@ def _plan_unlocked(
     failures = _failures(work, due, wanted, observed)
     left = [root for root in work if _failed_root(root, failures, observed) is None]
     mounts = foresee_mounts({root.name: due[root.name] for root in left}, wanted, observed)
-    groups = [_group(root, mounts[root.name], left, wanted, observed) for root in left]
+    names = {root.name for root in left}
+    groups = [_group(root, mounts[root.name], names, wanted, observed) for root in left]
     return groups, failures
 
 
@@ -121,9 +122,9 @@ def _failed_root(root: Dataset, failures: t.Container[str], observed: Observed) 
 
 
 def _group(
-    root: Dataset, mounts: tuple[Mount, ...], left: t.Iterable[Dataset], wanted: UnlockWanted, observed: Observed
+    root: Dataset, mounts: tuple[Mount, ...], names: t.Container[str], wanted: UnlockWanted, observed: Observed
 ) -> Group:
-    above = tuple(other.name for other in left if is_below(root.name, other.name))
+    above = tuple(each.name for each in observed.tree.ancestors(root.name) if each.name in names)
     key = opening_key(root, wanted.offers, observed)
     if root.is_key_loaded or key is None:
         return Group(root.name, (), mounts, above)
