@@ -8,6 +8,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.tree
 
 SUITE ?= trixie
 NAME ?= lifecycle
+N ?= 100
 VM := tests/testbed/vm
 
 .PHONY: help
@@ -61,6 +62,10 @@ wire: setup packages ## Watch a host's disk while modules run without configured
 .PHONY: scenario
 scenario: setup packages ## Run Molecule scenarios on real VMs: NAME="lifecycle rotate"
 	@tools/scenario $(NAME)
+
+.PHONY: bench
+bench: setup packages ## Compare the modules with what a person would type, side by side: N=100 ONLY="unlock_keys lock"
+	@tests/benchmark/run --n $(N) $(ARGS) $(ONLY)
 
 .PHONY: demo
 demo: setup packages ## Encrypt, lock and unlock a pool in a throw-away VM
