@@ -8,6 +8,7 @@ Private to the collection.
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from dataclasses import dataclass, field
 
@@ -65,13 +66,24 @@ class Offers:
     secrets: tuple[Offer, ...] = ()
     manifest: t.Mapping[str, Secret] = field(default_factory=dict, repr=False)
 
+    @functools.cached_property
+    def _by_dataset(self) -> t.Mapping[str, t.Sequence[Offer]]:
+        found: dict[str, list[Offer]] = {}
+        for offer in self.secrets:
+            found.setdefault(offer.dataset, []).append(offer)
+        return found
+
+    @functools.cached_property
+    def _shared(self) -> t.Sequence[Offer]:
+        return [offer for offer in self.secrets if offer.shared]
+
     @property
     def pools(self) -> set[str]:
         return {pool_of(name) for name in (*(offer.dataset for offer in self.secrets), *self.manifest)}
 
     def names(self, root: Dataset) -> bool:
         """Tell whether a secret is given for this root by its name."""
-        return root.name in self.manifest or any(offer.dataset == root.name for offer in self.secrets)
+        return root.name in self.manifest or root.name in self._by_dataset
 
     def key_file_paths(self) -> set[str]:
         return {offer.secret.path for offer in self.secrets if isinstance(offer.secret, KeyFile)}
@@ -91,10 +103,10 @@ class Offers:
         return Candidates(tuple(keys), tuple(remarks))
 
     def _in_order(self, root: Dataset) -> t.Iterator[Secret]:
-        yield from (offer.secret for offer in self.secrets if offer.dataset == root.name)
+        yield from (offer.secret for offer in self._by_dataset.get(root.name, ()))
         if root.name in self.manifest:
             yield self.manifest[root.name]
-        above = [offer for offer in self.secrets if offer.shared and is_below(root.name, offer.dataset)]
+        above = [offer for offer in self._shared if is_below(root.name, offer.dataset)]
         yield from (offer.secret for offer in sorted(above, key=lambda offer: -len(offer.dataset)))
         if root.key_file is not None:
             yield KeyFile(root.key_file)

@@ -49,20 +49,7 @@ class OpenZFS:
     """
 
     def __init__(self, binding: str | None = None) -> None:
-        self._wanted_binding = binding
-
-    @functools.cached_property
-    def _keys(self) -> CoreKeys | CommandKeys:
-        """The path for keys, chosen at the first key operation: importing pyzfs takes a while."""
-        if self._wanted_binding != "cli":
-            try:
-                import libzfs_core  # pylint: disable=import-error
-
-                return CoreKeys(libzfs_core)
-            except (ImportError, OSError):
-                if self._wanted_binding == "pyzfs":
-                    raise
-        return CommandKeys()
+        self._keys = _path_for_keys(binding)
 
     def binding(self) -> Binding:
         try:
@@ -289,6 +276,19 @@ class OpenZFS:
 
     def remove_file(self, path: str) -> None:
         _devices.remove_file(path)
+
+
+def _path_for_keys(binding: str | None) -> CoreKeys | CommandKeys:
+    """Choose before anything is read: the import takes longer than most calls, and nothing should age meanwhile."""
+    if binding != "cli":
+        try:
+            import libzfs_core  # pylint: disable=import-error
+
+            return CoreKeys(libzfs_core)
+        except (ImportError, OSError):
+            if binding == "pyzfs":
+                raise
+    return CommandKeys()
 
 
 def _parse_properties(output: str) -> dict[str, Dataset]:

@@ -34,7 +34,8 @@ def plan_locked(
             failure = unopened(root, wanted.offers, observed, kept=_KEPT)
         if failure is not None:
             failures[root.name] = failure
-        deeper = tuple(each.name for each in chosen if is_below(each.name, root.name) and each.is_key_loaded)
+        below = (each for each in observed.tree.roots_at_or_below(root.name) if each.name != root.name)
+        deeper = tuple(each.name for each in below if each.is_key_loaded)
         unmounts = tuple(Unmount.of(dataset) for dataset in _mounted_below(root, observed.tree))
         groups.append(Group(root.name, (UnloadKey(root.name),), after=deeper, unmounts=unmounts))
     return groups, failures
