@@ -75,6 +75,10 @@ demo: setup packages ## Encrypt, lock and unlock a pool in a throw-away VM
 test: ## The gate: set-up, linters, package, sanity, unit, conformance, wire, scenarios
 	@tools/test
 
+.PHONY: mutants
+mutants: setup ## Plant faults in copies of the sources, each to be seen by a test; words of their names in ARGS
+	@PYTHONPATH=tests .venv/bin/python -m mutants.run $(ARGS)
+
 .PHONY: matrix
 matrix: setup ## Sanity and unit tests on every ansible-core and Python that the machine has: ONLY="2.19 3.9"
 	@.venv/bin/python tools/matrix.py $(ONLY)

@@ -22,7 +22,7 @@ COLLECTION_PACKAGES = (
     "tests/benchmark",
 )
 # Programs of their own, imported from `tests`.
-PROGRAMS = ("testbed", "demo")
+PROGRAMS = ("testbed", "demo", "mutants")
 
 
 def python_sources(files: list[Path]) -> list[Path]:

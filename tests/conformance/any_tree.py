@@ -13,9 +13,8 @@ import contextlib
 import itertools
 import typing as t
 
-from hypothesis import event
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils import _keys, _properties
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._carry_out import carry_out, foresee
@@ -35,14 +34,16 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.world import SMAL
 
 State = t.Mapping[str, t.Mapping[str, str]]
 DATA_BYTES = 16
+_LOCKING = ("available", "unavailable")
 _numbers = itertools.count(1)
 
 
 class AnyTree(RuleBasedStateMachine):
     """Below a plain dataset of the small pool, which goes away in the end with all that was made."""
 
-    def __init__(self, world: World, host: Host) -> None:
+    def __init__(self, world: World, host: Host, tally: collections.Counter[str]) -> None:
         super().__init__()
+        self.tally = tally
         self.world = world
         self.host = host
         self.number = next(_numbers)
@@ -76,10 +77,19 @@ class AnyTree(RuleBasedStateMachine):
     def lock(self, data: st.DataObject) -> None:
         self.call(data.draw(tree_requests.lockings(self.scene())))
 
-    # What a person does beside them
+    @rule(data=st.data())
+    def person(self, data: st.DataObject) -> None:
+        """Let a person do something beside the modules."""
+        deeds: tuple[t.Callable[[st.DataObject], None], ...] = (
+            *(self.clone, self.promote, self.hold, self.let_go, self.mount_or_unmount, self.write),
+            *(self.leave_a_file, self.take_files_away, self.keep_a_key),
+        )
+        data.draw(st.sampled_from(deeds))(data)
 
-    @rule(data=st.data(), name=st.sampled_from(tree_requests.CLONES))
-    def clone(self, data: st.DataObject, name: str) -> None:
+    # What a person does
+
+    def clone(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(tree_requests.CLONES))
         origin, parent = self.drawn(data), self.tree().get(parent_of(self.full(name)) or "")
         is_free = name not in self.cloned and self.tree().get(self.full(name)) is None
         if origin is None or parent is None or self.is_locked(origin) or not is_free:
@@ -91,14 +101,13 @@ class AnyTree(RuleBasedStateMachine):
         if origin.value("guid") in self.data:
             self.data[self.tree().datasets[self.full(name)].value("guid")] = self.data[origin.value("guid")]
 
-    @precondition(lambda self: self.cloned and not self.holds)
-    @rule(data=st.data())
     def promote(self, data: st.DataObject) -> None:
         """Promote what is not in use: a key that was loaded stays behind, and the clone is locked.
 
         Each once, since the kernel would take the key that stayed behind for the key of a root that comes back.
         """
-        clone = self.tree().get(self.full(data.draw(st.sampled_from(sorted(self.cloned - self.promoted) or ("x",)))))
+        clones = sorted(self.cloned - self.promoted)
+        clone = self.tree().get(self.full(data.draw(st.sampled_from(clones)))) if clones and not self.holds else None
         if clone is None or not clone.is_clone or clone.encryption_root is None:
             return
         origin, parent = clone.value("origin").partition("@")[0], self.tree().parent(clone.name)
@@ -110,20 +119,16 @@ class AnyTree(RuleBasedStateMachine):
             self.promoted.add(clone.name[len(self.base) + 1 :])
             self.with_snapshots.add(clone.name)
 
-    @rule(data=st.data())
     def hold(self, data: st.DataObject) -> None:
         dataset = self.drawn(data)
         if dataset is not None and self.is_usable(dataset) and dataset.name not in self.holds:
             self.holds[dataset.name] = contextlib.ExitStack()
             self.holds[dataset.name].enter_context(self.world.hold(dataset.name))
 
-    @precondition(lambda self: self.holds)
-    @rule()
-    def let_go(self) -> None:
+    def let_go(self, _data: st.DataObject | None = None) -> None:
         for name in list(self.holds):
             self.holds.pop(name).close()
 
-    @rule(data=st.data())
     def mount_or_unmount(self, data: st.DataObject) -> None:
         dataset = self.drawn(data)
         if dataset is not None and not dataset.is_volume:
@@ -131,33 +136,30 @@ class AnyTree(RuleBasedStateMachine):
                 (self.host.unmount if dataset.is_mounted else self.host.mount)(dataset.name)
             self.look()
 
-    @rule(name=st.sampled_from(("a", "d")))
-    def leave_a_file(self, name: str) -> None:
+    def leave_a_file(self, data: st.DataObject) -> None:
         """Leave a file where a dataset would be mounted, on the file system that holds the tree."""
-        dataset = self.tree().get(self.full(name))
+        dataset = self.tree().get(self.full(data.draw(st.sampled_from(("a", "d")))))
         if dataset is not None and dataset.value("mountpoint").startswith("/") and not dataset.is_mounted:
             path = f"{dataset.value('mountpoint')}/left"
             self.world.put_file(path)
             self.left.add(path)
 
-    @precondition(lambda self: self.left)
-    @rule()
-    def take_files_away(self) -> None:
+    def take_files_away(self, _data: st.DataObject | None = None) -> None:
         while self.left:
             self.world.take_away(self.left.pop())
 
-    @rule(data=st.data(), content=st.binary(min_size=DATA_BYTES, max_size=DATA_BYTES))
-    def write(self, data: st.DataObject, content: bytes) -> None:
+    def write(self, data: st.DataObject) -> None:
         dataset = self.drawn(data)
         if dataset is not None and self.is_usable(dataset):
+            content = data.draw(st.binary(min_size=DATA_BYTES, max_size=DATA_BYTES))
             self.world.put_data(dataset.name, content)
             self.data[dataset.value("guid")] = content
 
-    @rule(path=st.sampled_from(tree_requests.KEY_FILES), key=st.sampled_from(tree_requests.KEYS), raw=st.booleans())
-    def keep_a_key(self, path: str, key: str, raw: bool) -> None:
-        if self.host.read_key_file(self.path_of(path)) is None:
-            content = _keys.hex_key(key, whose="a person").text("raw" if raw else "hex")
-            self.host.write_key_file(self.path_of(path), content)
+    def keep_a_key(self, data: st.DataObject) -> None:
+        path = self.path_of(data.draw(st.sampled_from(tree_requests.KEY_FILES)))
+        if self.host.read_key_file(path) is None:
+            key = _keys.hex_key(data.draw(st.sampled_from(tree_requests.KEYS)), whose="a person")
+            self.host.write_key_file(path, key.text(data.draw(st.sampled_from(("hex", "raw")))))
 
     # What must hold
 
@@ -171,22 +173,35 @@ class AnyTree(RuleBasedStateMachine):
         real = self.carried_out(params)
         after = self.look()
         if isinstance(real, str) or isinstance(foretold, str):
-            event("refused")
+            self.tally["refused"] += 1
             assert real == foretold, "check mode and the real run differ in what they refuse"
             assert after == before, f"refused, and yet something changed: {real}"
         else:
-            event("failed" if real.failures else "changed" if _changes(real.done) else "unchanged")
+            self.tally["failed" if real.failures else "changed" if _changes(real) else "unchanged"] += 1
             self.compare(foretold, real)
             self.tells_the_truth(real, before, after)
             self.keeps_what_it_should(params, before, after)
             self.is_unchanged_by_a_second_run(params, real)
+            self.is_reversible(params, before, after)
         self.is_sound = True
 
     def is_unchanged_by_a_second_run(self, params: Request, real: Outcome) -> None:
         if not real.failures:
             again = self.foreseen(params)
             assert not isinstance(again, str), f"the second run is refused: {again}"
-            assert not _changes(again.done), f"the second run changes {_shown(again.done)}"
+            assert not _changes(again), f"the second run changes {_shown(again)}"
+
+    def is_reversible(self, params: Request, before: State, after: State) -> None:
+        """What was locked after a proof opens with the keys that were given."""
+        locked = [
+            name
+            for name in after
+            if name in before and (before[name]["keystatus"], after[name]["keystatus"]) == _LOCKING
+        ]
+        if locked and params["verify_key"]:
+            back = self.foreseen({**params, "state": "unlocked", "mount": False})
+            assert not isinstance(back, str), back
+            assert not set(locked) & back.failures.keys(), "what was locked does not open"
 
     def compare(self, foretold: Outcome, real: Outcome) -> None:
         """Only what is busy may come as a surprise: everything else is foretold, step by step."""
@@ -198,22 +213,14 @@ class AnyTree(RuleBasedStateMachine):
             is_busy = failure.reason == "busy" and bool(self.holds)
             assert is_busy or name in self.with_snapshots, f"{name}: {failure.msg}"
         if surprises:
-            assert not collections.Counter(_shown(real.done)) - collections.Counter(_shown(foretold.done))
-            return
-        by_dataset = [
-            [pair for pair in _shown(each.done) if pair[1] == name]
-            for name in _names(real)
-            for each in (foretold, real)
-        ]
-        assert by_dataset[::2] == by_dataset[1::2]
-        assert len(foretold.done) == len(real.done)
-        assert {name: set(each.skipped) for name, each in foretold.failures.items()} == {
-            name: set(each.skipped) for name, each in real.failures.items()
-        }
+            assert not collections.Counter(_shown(real)) - collections.Counter(_shown(foretold))
+        else:
+            assert _by_dataset(foretold) == _by_dataset(real)
+            assert _skipped(foretold) == _skipped(real)
 
     def tells_the_truth(self, real: Outcome, before: State, after: State) -> None:
         """No change is reported that is not there, and none is kept silent."""
-        if not _changes(real.done):
+        if not _changes(real):
             assert after == before, "something changed that was not reported"
         reported: dict[str, dict[str, str]] = {}
         for step in real.done:
@@ -365,8 +372,8 @@ class AnyTree(RuleBasedStateMachine):
             return None
 
     def scene(self) -> Scene:
-        names = [name[len(self.base) + 1 :] for name in self.tree().datasets if name != self.base]
-        return Scene(names, self.keys)
+        # In their order: what is drawn must not depend on which thread was quicker.
+        return Scene([each.name[len(self.base) + 1 :] for each in self.tree().below(self.base)], self.keys)
 
     def is_usable(self, dataset: Dataset) -> bool:
         return dataset.is_mounted or (dataset.is_volume and not self.is_locked(dataset))
@@ -375,13 +382,21 @@ class AnyTree(RuleBasedStateMachine):
         return dataset.is_encrypted and not dataset.is_key_loaded
 
 
-def _changes(done: t.Iterable[Step]) -> list[Step]:
-    return [step for step in done if step.before != step.after]
+def _changes(outcome: Outcome) -> list[Step]:
+    return [step for step in outcome.done if step.before != step.after]
 
 
-def _shown(done: t.Iterable[Step]) -> list[tuple[str, str]]:
-    return [(step.action, step.dataset) for step in done]
+def _shown(outcome: Outcome) -> list[tuple[str, str]]:
+    return [(step.action, step.dataset) for step in outcome.done]
 
 
-def _names(outcome: Outcome) -> set[str]:
-    return {step.dataset for step in outcome.done}
+def _by_dataset(outcome: Outcome) -> dict[str, list[str]]:
+    """Return what was done to each dataset, in order: what does not depend on another is done side by side."""
+    found: dict[str, list[str]] = {}
+    for action, name in _shown(outcome):
+        found.setdefault(name, []).append(action)
+    return found
+
+
+def _skipped(outcome: Outcome) -> dict[str, set[str]]:
+    return {name: set(failure.skipped) for name, failure in outcome.failures.items()}

@@ -38,6 +38,16 @@ def test_a_loaded_key_does_not_follow_a_promoted_root(host: Host, world: World, 
     host.mount(f"{name}/child")
 
 
+def test_what_was_mounted_before_a_promotion_stays_so_without_a_loaded_key(host: Host, world: World, name: str) -> None:
+    create_root(host, name)
+    host.mount(name)
+    world.clone(name, f"{name}-clone")
+    world.promote(f"{name}-clone")
+
+    assert read(host, name).is_mounted
+    assert not read(host, name).is_key_loaded
+
+
 def test_a_promoted_clone_within_its_root_changes_nothing_about_keys(host: Host, world: World, name: str) -> None:
     create_root(host, name)
     create(host, f"{name}/child")

@@ -47,7 +47,7 @@ class Scene:
 
     def name(self) -> st.SearchStrategy[str]:
         """One that is there, or seldom another."""
-        return often(st.sampled_from((*self.keys, *self.names, *NAMES)), st.sampled_from(NAMES))
+        return often(st.sampled_from((*self.keys, *self.names) or NAMES), st.sampled_from(NAMES))
 
     def secret(self, name: str) -> Requests:
         """The right one, or seldom another."""
@@ -59,7 +59,7 @@ T = t.TypeVar("T")
 
 def often(usual: st.SearchStrategy[T], other: st.SearchStrategy[T]) -> st.SearchStrategy[T]:
     """Draw what is usual three times of four."""
-    return st.integers(0, 3).flatmap(lambda number: usual if number else other)
+    return st.sampled_from((usual, usual, other, usual)).flatmap(lambda strategy: strategy)
 
 
 def _merged(*parts: Requests) -> Requests:
@@ -156,9 +156,9 @@ def _offers(scene: Scene) -> Requests:
 
 
 def _chosen(scene: Scene) -> Requests:
-    one = st.sampled_from(tuple(scene.keys) or NAMES)
+    roots = st.sampled_from(tuple(scene.keys) or NAMES)
     named = _merged(
-        often(one, scene.name()).map(lambda name: {"name": name}),
+        often(roots, st.sampled_from((*scene.names, "no-such"))).map(lambda name: {"name": name}),
         st.booleans().map(lambda recursive: {"recursive": recursive}),
     )
     return often(named, st.just({"name": "", "recursive": True}))

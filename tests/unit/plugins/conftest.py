@@ -12,6 +12,7 @@ import typing as t
 
 import pytest
 from ansible.module_utils import basic
+from hypothesis import settings
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils import _edge, _lock
 from ansible_collections.zfsfleet.encryption.plugins.modules import (
@@ -22,6 +23,10 @@ from ansible_collections.zfsfleet.encryption.plugins.modules import (
     zfs_unlock,
 )
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
+
+# How long an example takes tells only how busy the machine is.
+settings.register_profile("any time", deadline=None)
+settings.load_profile("any time")
 
 MODULES: dict[str, types.ModuleType] = {
     "zfs_dataset_key": zfs_dataset_key,
