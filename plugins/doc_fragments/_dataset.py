@@ -48,6 +48,13 @@ options:
     description:
       - Say aloud that O(state=absent) destroys a dataset and its data.
     type: bool
+  replication_ended:
+    description:
+      - Say aloud that a dataset which was received from elsewhere receives nothing any more.
+      - Without it, O(state=inherited) is refused for an encryption root that shows signs of having been received, a
+        snapshot older than itself or received properties. The next raw increment would leave it unlocked and
+        unreadable.
+    type: bool
   datasets:
     description:
       - Many datasets in one task. Every option can be given for each; those of the task's top level are the defaults.
@@ -149,5 +156,9 @@ options:
       force_destroy:
         description:
           - As O(force_destroy).
+        type: bool
+      replication_ended:
+        description:
+          - As O(replication_ended).
         type: bool
 """

@@ -9,13 +9,10 @@ forgotten passphrase locks away datasets whose keys are at hand. Private to the 
 
 from __future__ import annotations
 
-import typing as t
-
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
 from ._model import Dataset, Tree
 
-_WRAPPED_WITH = ("keyformat", "pbkdf2salt", "pbkdf2iters")
 _WAY_OUT = "Set hierarchy: openzfs to allow it."
 
 
@@ -77,29 +74,6 @@ def refuse_bad_creation(entry: DatasetWanted, parent: Dataset, tree: Tree) -> No
             raise Refused(
                 f"{name} would be plain below {above.name}, which is encrypted: its data would be readable while "
                 f"{above.name} is locked. {_WAY_OUT}"
-            )
-
-
-def refuse_unsound(entry: DatasetWanted, dataset: Dataset, tree: Tree, unreadable: t.Mapping[str, str]) -> None:
-    """Refuse a key change that a replica's state forbids, or that would make the kernel panic.
-
-    A raw incremental receive brings the sender's wrapped key but leaves the reference to the local root. Re-wrapping
-    such a dataset fails in the middle of the transaction and takes the pool down (openzfs/zfs#12614, #17425).
-    """
-    root = tree.get(dataset.encryption_root or "") or dataset
-    for member in tree.rewrapped_with(dataset):
-        if member.value("receive_resume_token") != "-":
-            raise Refused(
-                f"The key of {entry.name} is not touched: {member.name} still receives a replica. "
-                "Let that end, or abort it with 'zfs receive -A'."
-            )
-        differs = [name for name in _WRAPPED_WITH if member.value(name) != root.value(name)]
-        if differs or member.name in unreadable:
-            why = f"its {', '.join(differs)} differ" if differs else unreadable[member.name]
-            raise Refused(
-                f"The key of {entry.name} is not touched: {member.name} inherits from {root.name}, but {why}. "
-                "It seems to be wrapped with another key, as after a raw replication. "
-                "Re-wrapping it would crash the pool."
             )
 
 

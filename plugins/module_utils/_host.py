@@ -74,6 +74,19 @@ class KeyChange:
 
 
 @dataclass(frozen=True)
+class Lineage:
+    """What a dataset's snapshots tell.
+
+    Args:
+        last_snapshot: the newest one's name, None if there is none.
+        received_snapshot: one that was received from elsewhere for certain. Where there is none, nothing is certain.
+    """
+
+    last_snapshot: str | None = None
+    received_snapshot: str | None = None
+
+
+@dataclass(frozen=True)
 class PoolCreation:
     """A pool to make.
 
@@ -200,7 +213,16 @@ class Host(t.Protocol):
         """Unmount a filesystem; ``busy`` while it is in use. Arguments as for mounting."""
 
     def prove_readable(self, dataset: Dataset) -> None:
-        """Prove that an unlocked, unmounted dataset can really be read: keystatus alone does not."""
+        """Prove that an unlocked, unmounted dataset can really be read: keystatus alone does not.
+
+        A dataset with a snapshot does not change by it.
+        """
+
+    def receiving(self, names: t.Collection[str]) -> frozenset[str]:
+        """Return those of the datasets that a stream is being received into, or was until it broke off."""
+
+    def lineage(self, names: t.Collection[str]) -> t.Mapping[str, Lineage]:
+        """Read what the snapshots of datasets tell, by the datasets' names."""
 
     def occupant(self, path: str) -> str | None:
         """Say what stands in the way of mounting at a path, None if nothing does."""

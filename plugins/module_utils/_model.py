@@ -135,6 +135,11 @@ class Dataset:
         return self.value("volmode") != "none"
 
     @property
+    def has_received_properties(self) -> bool:
+        """Tell whether a stream that was received brought properties (``zfs send -p`` or ``-R``)."""
+        return any(prop.source == "received" for prop in self.properties.values())
+
+    @property
     def key_file(self) -> str | None:
         """Path of the key file that ``keylocation`` names, None for a prompt or a URL."""
         location = self.value("keylocation")

@@ -1,7 +1,7 @@
 # Copyright: zfsfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The real host. With its parts ``_key_calls``, ``_mounting`` and ``_zpool`` the only thing that talks to OpenZFS.
+"""The real host. With its parts, ``_key_calls``, ``_lineage``, ``_mounting`` and ``_zpool``, all that talks to OpenZFS.
 
 Properties are read and datasets created by ``zfs``; keys go through libzfs_core (pyzfs) where Python can
 import it, else to ``zfs`` on stdin. Private to the collection.
@@ -19,7 +19,7 @@ import time
 import typing as t
 from dataclasses import replace
 
-from . import _aside, _devices, _keyfiles, _mounting, _places, _pool_users, _zpool
+from . import _aside, _devices, _keyfiles, _lineage, _mounting, _places, _pool_users, _zpool
 from ._command import READ_TIMEOUT, assignments, failure, run
 from ._devices import Device
 from ._errors import CallFailed, Refused, StateUnknown
@@ -29,6 +29,7 @@ from ._host import (
     Creation,
     Importable,
     KeyChange,
+    Lineage,
     PoolCreation,
     PoolImport,
     PoolState,
@@ -201,15 +202,19 @@ class OpenZFS:
         if dataset.is_volume:
             _places.read_volume(dataset.name)
             return
-        what = f"{dataset.name} cannot be read though its key is loaded"
         try:
             if _mounting.read_one(dataset.name):
                 return
         except OSError as error:
+            what = f"{dataset.name} cannot be read though its key is loaded"
             raise CallFailed(f"{what}: {error.strerror}.", errno=error.errno) from None
-        answer = run("zfs", "userspace", "-Hpo", "name", dataset.name, timeout=READ_TIMEOUT)
-        if answer.code != 0:
-            raise failure(what, answer)
+        _lineage.read_filesystem(dataset.name)
+
+    def receiving(self, names: t.Collection[str]) -> frozenset[str]:
+        return _lineage.receiving(names)
+
+    def lineage(self, names: t.Collection[str]) -> t.Mapping[str, Lineage]:
+        return _lineage.lineage(names)
 
     def occupant(self, path: str) -> str | None:
         return _places.occupant(path)

@@ -28,6 +28,8 @@ class Observed:
         occupied: mountpoints where something stands in the way, and what.
         asides: of those, the ones that may be moved aside, and their new names.
         unreadable: datasets that their root's loaded key does not open, and what happened.
+        receiving: datasets that a stream is being received into.
+        received_snapshots: datasets that were certainly received, and a snapshot that shows it.
     """
 
     pools: t.Mapping[str, Pool]
@@ -37,6 +39,8 @@ class Observed:
     occupied: t.Mapping[str, str] = field(default_factory=dict)
     asides: t.Mapping[str, str] = field(default_factory=dict)
     unreadable: t.Mapping[str, str] = field(default_factory=dict)
+    receiving: frozenset[str] = frozenset()
+    received_snapshots: t.Mapping[str, str] = field(default_factory=dict)
 
     def obstacle(self, dataset: Dataset) -> str | None:
         """Say what stands in the way of mounting a dataset where its mountpoint says, None if nothing does."""

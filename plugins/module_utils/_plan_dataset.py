@@ -9,7 +9,7 @@ Private to the collection.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from . import _hierarchy, _keyfiles, _properties
 from ._choice import missing_pool
@@ -18,7 +18,7 @@ from ._errors import Refused
 from ._host import Creation, Host
 from ._keys import Key
 from ._model import Dataset, Pool, Tree, is_below, parent_of, pool_of
-from ._observe import find_occupants, find_unreadable, observe_tree, read_key_files, try_keys
+from ._observe import find_occupants, observe_tree, read_key_files, try_keys
 from ._offers import KeyFile
 from ._plan import Group, Observed, Plan
 from ._plan_key import (
@@ -31,6 +31,7 @@ from ._plan_key import (
     refuse_key_file_inside,
     serving_secret,
 )
+from ._replicas import observe_risks, replica_warnings
 from ._steps import (
     ChangeKey,
     CreateDataset,
@@ -69,8 +70,9 @@ def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]
             candidates[root.name] = (root, [key for key in keys if key is not None])
     occupied = find_occupants(host, _to_be_mounted(wanted, tree))
     observed = Observed(pools, tree, key_files, try_keys(host, candidates), occupied)
-    at_risk = (each for entry in wanted.entries for each in _at_risk(entry, observed))
-    return replace(observed, unreadable=find_unreadable(host, at_risk))
+    named = [(entry, tree.get(entry.name)) for entry in wanted.entries]
+    affected = [(entry, dataset) for entry, dataset in named if dataset and _changes_key(entry, dataset, observed)]
+    return observe_risks(affected, observed, host)
 
 
 def _to_be_mounted(wanted: BatchWanted, tree: Tree) -> t.Iterator[Dataset]:
@@ -88,21 +90,12 @@ def _to_be_mounted(wanted: BatchWanted, tree: Tree) -> t.Iterator[Dataset]:
         tree = tree.with_dataset(dataset)
 
 
-def _at_risk(entry: DatasetWanted, observed: Observed) -> t.Iterator[Dataset]:
-    """Yield what has to be read from before a key is changed: unmounted, so nothing proves that its root's key fits.
-
-    A dataset that its root's key does not unwrap makes the kernel panic during the change (openzfs/zfs#17425).
-    """
-    tree = observed.tree
-    dataset = tree.get(entry.name)
-    if dataset is None or not dataset.is_key_loaded or entry.state == "absent":
-        return
+def _changes_key(entry: DatasetWanted, dataset: Dataset, observed: Observed) -> bool:
+    """Tell whether an entry gives a dataset that is there another key."""
+    if entry.state == "absent" or not dataset.is_encrypted:
+        return False
     converts = dataset.is_encryption_root == (entry.state == "inherited")
-    if not converts and not (entry.change and _is_to_change(entry, dataset, observed)):
-        return
-    for member in tree.rewrapped_with(dataset):
-        if not member.is_mounted and member.can_be_read:
-            yield member
+    return converts or (entry.change and _is_to_change(entry, dataset, observed))
 
 
 def _is_to_change(entry: DatasetWanted, root: Dataset, observed: Observed) -> bool:
@@ -141,7 +134,9 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
         kin += [generated[path] for path in (entry.key_file,) if path in generated]
         generated.update({path: entry.name for path in map(_file_of, steps) if path is not None})
         groups.append(Group(entry.name, steps, planned.mounts, tuple(dict.fromkeys(kin))))
-    return Plan(tuple(groups), already=tuple(already), missing=_missing(wanted, observed))
+    changed = [step.dataset for group in groups for step in group.steps if isinstance(step, ChangeKey)]
+    warnings = replica_warnings(changed, observed.tree)
+    return Plan(tuple(groups), already=tuple(already), missing=_missing(wanted, observed), warnings=warnings)
 
 
 def _missing(wanted: BatchWanted, observed: Observed) -> tuple[str, ...]:

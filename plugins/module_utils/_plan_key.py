@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
-from . import _hierarchy, _keyfiles, _keys
+from . import _hierarchy, _keyfiles, _keys, _replicas
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
 from ._host import WRONG
@@ -187,7 +187,7 @@ def _plan_change(
         )
     if root.is_clone:
         raise Refused(f"{entry.name} is a clone; it shares the key of its origin {root.value('origin')}.")
-    _hierarchy.refuse_unsound(entry, root, tree, observed.unreadable)
+    _replicas.refuse_unsound(entry, root, tree, observed)
     new = new_key(entry, observed, wish.secret)
     _hierarchy.refuse_keyed_below_passphrase(entry, tree.parent(root.name), tree)
     _hierarchy.refuse_passphrase_above_keyed(entry, root, tree)
@@ -221,7 +221,7 @@ def _plan_conversion(entry: DatasetWanted, dataset: Dataset, tree: Tree, observe
         raise Refused(
             f"{entry.name} cannot get a key of its own while it is locked. Unlock {dataset.encryption_root} first."
         )
-    _hierarchy.refuse_unsound(entry, dataset, tree, observed.unreadable)
+    _replicas.refuse_unsound(entry, dataset, tree, observed)
     refuse_key_file_inside(entry, tree.at_or_below(dataset.name))
     new = new_key(entry, observed, entry.secret)
     _hierarchy.refuse_keyed_below_passphrase(entry, tree.parent(dataset.name), tree)
@@ -243,5 +243,6 @@ def plan_inherited(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed:
         return ()
     parent = tree.parent(dataset.name)
     _hierarchy.refuse_inheriting(entry, dataset, parent, tree)
-    _hierarchy.refuse_unsound(entry, dataset, tree, observed.unreadable)
+    _replicas.refuse_unsound(entry, dataset, tree, observed)
+    _replicas.refuse_replica(entry, dataset, tree, observed)
     return (InheritKey(dataset, t.cast(str, t.cast(Dataset, parent).encryption_root)),)

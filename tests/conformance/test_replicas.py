@@ -9,9 +9,11 @@ import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
+    KEY,
     OTHER_PASSPHRASE,
     PASSPHRASE,
     change,
+    create,
     create_root,
     fails,
     opens,
@@ -102,3 +104,17 @@ def test_an_increment_with_properties_makes_a_replica_a_root_of_its_own_again(
     assert again.is_encryption_root
     assert not again.is_key_loaded
     assert opens(host, inheriting_replica, PASSPHRASE)
+
+
+def test_an_increment_with_properties_leaves_one_inheriting_whose_source_inherits(
+    host: Host, world: World, name: str
+) -> None:
+    create_root(host, f"{name}-source")
+    create(host, f"{name}-source/child")
+    create_root(host, name)
+    world.replicate(f"{name}-source/child", f"{name}/child")
+    host.load_key(read(host, f"{name}/child"), KEY)
+    host.inherit_key(f"{name}/child")
+    world.replicate(f"{name}-source/child", f"{name}/child")
+
+    assert read(host, f"{name}/child").encryption_root == name

@@ -24,6 +24,7 @@ from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZ
 POOL = "proof"
 SMALL_POOL = "proof.small"  # of few datasets, for what reads them all
 HOSTID = "/sys/module/spl/parameters/spl_hostid"
+LAST_RECORD = 312  # bytes of every record of a stream; the last one says that it is complete (dmu_replay_record_t)
 TIMEOUT = 20.0  # seconds until udev has made a volume's node, or a process runs
 
 
@@ -55,6 +56,15 @@ class World(t.Protocol):
 
     def replicate(self, source: str, target: str, *, properties: bool = True) -> None:
         """Send a dataset raw, with or without its properties: the first time in full, then the increment."""
+
+    def receiving(self, source: str, target: str) -> t.ContextManager[None]:
+        """Have the next raw stream being received, which ends without effect."""
+
+    def break_off(self, source: str, target: str) -> None:
+        """Lose the connection during the next raw stream; the receiver keeps what it has."""
+
+    def resume(self, target: str) -> None:
+        """Receive the rest of a stream that broke off."""
 
     def hold(self, name: str) -> t.ContextManager[None]:
         """Have a file of a mounted filesystem open, or a volume."""
@@ -150,6 +160,15 @@ class FakeWorld:
 
     def replicate(self, source: str, target: str, *, properties: bool = True) -> None:
         self._host.replicate(source, target, properties=properties)
+
+    def receiving(self, source: str, target: str) -> t.ContextManager[None]:
+        return self._host.replication.running(source, target)
+
+    def break_off(self, source: str, target: str) -> None:
+        self._host.replication.break_off(source, target)
+
+    def resume(self, target: str) -> None:
+        self._host.replication.resume(target)
 
     def hold(self, name: str) -> t.ContextManager[None]:
         return self._host.hold(name)
@@ -265,13 +284,27 @@ class RealWorld:
             return file.read(size)
 
     def replicate(self, source: str, target: str, *, properties: bool = True) -> None:
-        known = _output("zfs", "list", "-Ho", "name", "-t", "snapshot", "-s", "createtxg", source).split()
-        snapshot = f"{source}@{len(known)}"
-        _run("zfs", "snapshot", snapshot)
-        since = ["-i", known[-1]] if known else []
-        send = ["zfs", "send", "-wp" if properties else "-w", *since, snapshot]
-        stream = subprocess.run(send, check=True, stdout=subprocess.PIPE).stdout
-        _run("zfs", "receive", "-u", target, stdin=stream)
+        _run("zfs", "receive", "-u", target, stdin=_next_stream(source, "-wp" if properties else "-w"))
+
+    @contextlib.contextmanager
+    def receiving(self, source: str, target: str) -> t.Iterator[None]:
+        stream = _next_stream(source, "-w")
+        receive = ["zfs", "receive", "-u", target]
+        with subprocess.Popen(receive, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as receiver:
+            pipe = t.cast(t.IO[bytes], receiver.stdin)
+            pipe.write(stream[:-LAST_RECORD])
+            pipe.flush()
+            _wait(lambda: _is_receiving(target), f"the beginning of {target}")
+            yield
+
+    def break_off(self, source: str, target: str) -> None:
+        most = _next_stream(source, "-w")[:-LAST_RECORD]
+        subprocess.run(["zfs", "receive", "-su", target], check=False, input=most, stderr=subprocess.DEVNULL)
+
+    def resume(self, target: str) -> None:
+        token = _output("zfs", "get", "-Hpo", "value", "receive_resume_token", target).strip()
+        rest = subprocess.run(["zfs", "send", "-t", token], check=True, stdout=subprocess.PIPE).stdout
+        _run("zfs", "receive", "-su", target, stdin=rest)
 
     @contextlib.contextmanager
     def hold(self, name: str) -> t.Iterator[None]:
@@ -391,6 +424,20 @@ class RealWorld:
         disk = f"{self._files}/{name}"
         _run("truncate", "-s", size, disk)
         _run("zpool", "create", *(word for option in options for word in ("-O", option)), name, disk, stdin=stdin)
+
+
+def _next_stream(source: str, options: str) -> bytes:
+    """Snapshot a dataset and send what is new since the last time: all of it, then increments."""
+    known = _output("zfs", "list", "-Ho", "name", "-t", "snapshot", "-s", "createtxg", source).split()
+    snapshot = f"{source}@{len(known)}"
+    _run("zfs", "snapshot", snapshot)
+    since = ["-i", known[-1]] if known else []
+    return subprocess.run(["zfs", "send", options, *since, snapshot], check=True, stdout=subprocess.PIPE).stdout
+
+
+def _is_receiving(target: str) -> bool:
+    words = ["zfs", "get", "-Hpo", "value", "inconsistent", target, f"{target}/%recv"]
+    return "1" in subprocess.run(words, check=False, capture_output=True, text=True).stdout.split()
 
 
 def _run(*argv: str, stdin: bytes = b"") -> None:

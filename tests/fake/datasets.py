@@ -47,6 +47,9 @@ class Record:
     origin: str | None = None
     snapshots: list[str] = field(default_factory=list)
     mounted_at: str | None = None
+    arrived: bool = False
+    incoming: Wrap | None = None
+    token: str = "-"
     guid: str = field(default_factory=random_id)
 
     @property
@@ -85,8 +88,10 @@ class Datasets:
         return record.protection is not None and record.protection.root not in self.loaded
 
     def is_mismatched(self, record: Record) -> bool:
-        """Tell whether a raw increment left a master key that the root's wrapping key does not open."""
-        return record.protection is not None and record.protection.wrap != self.wrap_of(record.protection.root)
+        """Tell whether a raw increment left a master key that the root's key, as it is loaded, does not open."""
+        if record.protection is None or record.protection.root not in self.loaded:
+            return False
+        return self.loaded[record.protection.root] != record.protection.wrap.key
 
     def is_in_use(self, record: Record) -> bool:
         return record.mounted_at is not None or record.name in self.held
@@ -99,7 +104,7 @@ class Datasets:
             "type": record.kind,
             "guid": record.guid,
             "origin": record.origin or "-",
-            "receive_resume_token": "-",
+            "receive_resume_token": record.token,
             "mounted": "-" if record.kind == "volume" else "yes" if record.mounted_at else "no",
         }
         if name in fixed:
@@ -231,9 +236,10 @@ class Datasets:
             known = self.records[target] = Record(
                 target, sent.kind, replace(sent.protection, root=target), {"keylocation": "prompt", **local}
             )
+            known.arrived = True
         elif known.protection is not None:
             known.protection.wrap = sent.protection.wrap
-            if properties and not known.is_root:
+            if properties and sent.is_root and not known.is_root:
                 known.protection.root, known.local["keylocation"] = target, "prompt"
         known.snapshots = list(sent.snapshots)
         if properties:
@@ -241,7 +247,7 @@ class Datasets:
 
     def rewrap(self, record: Record, old_root: str, new_root: str, wrap: Wrap) -> None:
         affected = list(self.inheriting(record, old_root))
-        if any(self.is_mismatched(found) and found.mounted_at is None for found in affected):
+        if any(self.is_mismatched(found) and not self.is_in_use(found) for found in affected):
             raise AssertionError(f"the kernel would panic: below {record.name} lies a key that its root does not open")
         for found in affected:
             if found.protection is not None:

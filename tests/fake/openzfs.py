@@ -21,6 +21,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import (
     Creation,
     Importable,
     KeyChange,
+    Lineage,
     PoolCreation,
     PoolImport,
     PoolState,
@@ -43,6 +44,7 @@ from .disks import Disk, Disks
 from .places import Places
 from .pools import OTHER_SYSTEM, Pools
 from .protection import new_wrap
+from .replication import Replication
 from .threads import one_call_at_a_time
 
 CHANGING_CALLS = frozenset(
@@ -64,6 +66,7 @@ class FakeOpenZFS:
 
     Besides the protocol: ``add_pool``, ``add_disk``, ``clone``, ``replicate``, ``hold`` and others do what a person
     does beside it;
+    ``replication`` receives streams in part;
     ``occupied`` (path -> what stands there) and ``key_files`` (path -> content) are the host's other files, ``places``
     what stands inside of filesystems;
     ``calls`` is what was asked, ``changes`` what was asked to change; ``fail_on`` makes a call fail.
@@ -77,6 +80,7 @@ class FakeOpenZFS:
         self._datasets = Datasets()
         self._disks = Disks()
         self.places = Places(self._datasets, self.occupied)
+        self.replication = Replication(self._datasets)
         self._pools = Pools(self._datasets, self._disks, self.occupied)
         for name in pools:
             self.add_pool(name)
@@ -219,6 +223,12 @@ class FakeOpenZFS:
         record = self._datasets.existing(dataset.name, "It cannot be read")
         if self._datasets.is_locked(record) or (self._datasets.is_mismatched(record) and record.mounted_at is None):
             raise CallFailed(f"{record.name} cannot be read: {os.strerror(errno.EACCES)}.")
+
+    def receiving(self, names: t.Collection[str]) -> frozenset[str]:
+        return self.replication.receiving(names)
+
+    def lineage(self, names: t.Collection[str]) -> t.Mapping[str, Lineage]:
+        return self.replication.lineage(names)
 
     def occupant(self, path: str) -> str | None:
         self._enter("occupant", path)

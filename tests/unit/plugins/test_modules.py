@@ -208,7 +208,7 @@ def test_a_locked_root_above_an_unreadable_replica_keeps_its_key(host: FakeOpenZ
     replica = host.dataset("tank/r/c")
     assert replica is not None
     host.load_key(replica, OTHER_KEY)
-    run("zfs_dataset_key", name="tank/r/c", state="inherited")
+    run("zfs_dataset_key", name="tank/r/c", state="inherited", replication_ended=True)
     host.replicate("tank/src", "tank/r/c", properties=False)
     run("zfs_unlock", name="tank/r", state="locked", verify_key=False)
     wish: dict[str, t.Any] = {"key": "0c" * 32, "update_key": "always", "current": {"key": KEY_TEXT}}

@@ -1,0 +1,144 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a raw replication does to keys, and which changes of keys it forbids.
+
+A raw stream carries master keys as the sender's wrapping key wraps them, and puts them in place when it ends. It leaves
+the reference to an encryption root as it was. So a replica that was given another key gets the sender's again with the
+next increment; one that inherits a key of this host is then *broken*: its root's key is loaded, ``keystatus`` is
+available, and nothing opens it (openzfs/zfs#12123, #12614). Every change of its root's key has to unwrap it, cannot,
+and takes the kernel down in the middle of the transaction (#15028, #17425). Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import replace
+
+from ._dataset_wanted import DatasetWanted
+from ._errors import Refused
+from ._host import Host
+from ._model import Dataset, Tree
+from ._observe import find_unreadable
+from ._plan import Observed
+
+_WRAPPED_WITH = ("keyformat", "pbkdf2salt", "pbkdf2iters")
+
+
+def differences(member: Dataset, tree: Tree) -> list[str]:
+    """Return in which of these a dataset differs from its encryption root: then another key wraps it.
+
+    Passphrases have a new salt with every change, so those of the same salt have the same key. Keys in ``raw`` and
+    ``hex`` leave no mark; only reading tells.
+    """
+    root = tree.get(member.encryption_root or "") or member
+    return [name for name in _WRAPPED_WITH if member.value(name) != root.value(name)]
+
+
+def observe_risks(affected: t.Iterable[tuple[DatasetWanted, Dataset]], observed: Observed, host: Host) -> Observed:
+    """Look at everything whose key is about to change: whether it receives, can be read, was received.
+
+    Args:
+        affected: entries that change a key, each with the dataset that it names.
+        observed: what was read before.
+        host: where to look.
+    """
+    members: dict[str, Dataset] = {}
+    inheriting: dict[str, Dataset] = {}
+    for entry, dataset in affected:
+        rewrapped = {member.name: member for member in observed.tree.rewrapped_with(dataset)}
+        members |= rewrapped
+        if entry.state == "inherited" and not entry.replication_ended:
+            inheriting |= rewrapped
+    if not members:
+        return observed
+    receiving = host.receiving(members)
+    # A mounted filesystem's master key is loaded. What receives is not disturbed.
+    unproven = [
+        member
+        for member in members.values()
+        if member.is_key_loaded and not member.is_mounted and member.can_be_read and member.name not in receiving
+    ]
+    lineage = host.lineage(inheriting) if inheriting else {}
+    arrived = {name: each.received_snapshot for name, each in lineage.items() if each.received_snapshot is not None}
+    return replace(
+        observed, receiving=receiving, unreadable=find_unreadable(host, unproven), received_snapshots=arrived
+    )
+
+
+def refuse_receiving(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> None:
+    """Refuse to touch the key of what still receives: the end of the stream would bring the sender's key back."""
+    for member in tree.rewrapped_with(dataset):
+        is_broken_off = member.value("receive_resume_token") != "-"
+        if not is_broken_off and member.name not in observed.receiving:
+            continue
+        way_out = f"Resume it, or abort it with 'zfs receive -A {member.name}'" if is_broken_off else "Let that end"
+        raise Refused(
+            f"The key of {entry.name} is not touched: {member.name} still receives a replica, the end of which brings "
+            f"the sender's key. {way_out}, and run again."
+        )
+
+
+def refuse_unsound(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> None:
+    """Refuse a key change that would make the kernel panic, or of which nothing proves that it would not."""
+    refuse_receiving(entry, dataset, tree, observed)
+    for member in tree.rewrapped_with(dataset):
+        problem = _problem(member, tree, observed)
+        if problem is not None:
+            raise Refused(f"The key of {entry.name} is not touched: {problem}")
+
+
+def _problem(member: Dataset, tree: Tree, observed: Observed) -> str | None:
+    """Say why a member must not be wrapped anew, None if it may."""
+    root, differs = member.encryption_root, differences(member, tree)
+    unreadable = observed.unreadable.get(member.name)
+    if member.is_encryption_root and unreadable is not None:
+        return (
+            f"{unreadable}. The loaded key seems to be one that a raw increment has replaced since. Lock "
+            f"{member.name}, unlock it with the sender's present key, and run again."
+        )
+    if differs or unreadable is not None:
+        why = f"its {', '.join(differs)} differ" if differs else unreadable
+        return (
+            f"{member.name} inherits from {root}, but {why}. It seems to be wrapped with another key, as after a raw "
+            "replication. Re-wrapping it would crash the pool."
+        )
+    # Salts are equal for passphrases. For what is locked now, the steps read before they change.
+    is_provable = member.can_be_read or (member.keyformat == "passphrase" and not member.is_encryption_root)
+    if not is_provable:
+        return (
+            f"nothing proves that the key of {root} opens {member.name}, which has no device (volmode=none), and if it "
+            f"does not, the change would crash the pool. Set another volmode for the time of the change."
+        )
+    return None
+
+
+def refuse_replica(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> None:
+    """Refuse to give what was received a key of this host: the next raw increment would break it."""
+    if entry.replication_ended:
+        return
+    for member in tree.rewrapped_with(dataset):
+        snapshot = observed.received_snapshots.get(member.name)
+        if snapshot is None and not member.has_received_properties:
+            continue
+        sign = f"{snapshot} is older than it" if snapshot is not None else "properties of it were received"
+        raise Refused(
+            f"{entry.name} does not inherit a key: {member.name} is a replica ({sign}), and with another key around it "
+            "the next raw increment would leave it unreadable. If it receives nothing any more, say "
+            "replication_ended: true."
+        )
+
+
+def replica_warnings(names: t.Iterable[str], tree: Tree) -> tuple[str, ...]:
+    """Say of which datasets among those whose key changes the sender's key will come back, if they are replicas yet.
+
+    Only received properties show it here; a stream without them leaves no sign for certain.
+    """
+    found = [name for name in names if any(m.has_received_properties for m in tree.rewrapped_with(tree.datasets[name]))]
+    if not found:
+        return ()
+    warning = (
+        f"The key of {', '.join(found)} changes, which was received from elsewhere. If raw increments still arrive, "
+        "the next one brings the sender's key back. Change the key at the source instead."
+    )
+    return (warning,)

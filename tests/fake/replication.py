@@ -1,0 +1,65 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Streams that the fake receives in part, and what datasets show of having received one."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+from dataclasses import replace
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Lineage
+
+from .datasets import Datasets, Record
+
+
+class Replication:
+    """Receives increments into datasets; what arrives in full at once is ``Datasets.replicate``."""
+
+    def __init__(self, datasets: Datasets) -> None:
+        self._datasets = datasets
+
+    @contextlib.contextmanager
+    def running(self, source: str, target: str) -> t.Iterator[None]:
+        """Have a stream being received; it is given up in the end, and leaves nothing."""
+        is_new = target not in self._datasets.records
+        record = self._begin(source, target)
+        yield
+        record.incoming = None
+        if is_new:
+            del self._datasets.records[target]
+
+    def break_off(self, source: str, target: str) -> None:
+        """Lose the connection; the receiver keeps what it has (``zfs receive -s``)."""
+        self._begin(source, target).token = f"1-{source}"
+
+    def resume(self, target: str) -> None:
+        """Receive the rest: the sender's wrapped key takes its place."""
+        record = self._datasets.records[target]
+        if record.protection is not None and record.incoming is not None:
+            record.protection.wrap = record.incoming
+        record.incoming, record.token = None, "-"
+
+    def _begin(self, source: str, target: str) -> Record:
+        sent = self._datasets.records[source].protection
+        if sent is None:
+            raise AssertionError(f"{source} is plain; only raw replication is modelled")
+        if target not in self._datasets.records:
+            self._datasets.replicate(source, target, properties=False)
+        record = self._datasets.records[target]
+        record.incoming = replace(sent.wrap)
+        return record
+
+    def receiving(self, names: t.Iterable[str]) -> frozenset[str]:
+        records = self._datasets.records
+        return frozenset(name for name in names if name in records and records[name].incoming is not None)
+
+    def lineage(self, names: t.Iterable[str]) -> dict[str, Lineage]:
+        found = {name: self._datasets.records[name] for name in names if name in self._datasets.records}
+        return {name: _lineage(record) for name, record in found.items()}
+
+
+def _lineage(record: Record) -> Lineage:
+    snapshot = f"{record.name}@1"
+    return Lineage(snapshot if record.has_snapshots else None, snapshot if record.arrived else None)

@@ -1,0 +1,181 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Replicas: which changes of keys they forbid, and how a broken hierarchy is mended, as whole runs on the fake."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._dataset_wanted import batch_wanted
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset, Property
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_dataset import plan_dataset
+from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
+
+from .conftest import Run
+from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, observed, root
+
+RECEIVED = Property("on", "received")
+NEW_KEY_TEXT = "0c" * 32
+CHANGE: dict[str, t.Any] = {"key": NEW_KEY_TEXT, "update_key": "always", "current": {"key": KEY_TEXT}}
+
+
+def read(host: FakeOpenZFS, name: str) -> Dataset:
+    found = host.dataset(name)
+    assert found is not None
+    return found
+
+
+def refused(host: FakeOpenZFS, run: Run, **params: t.Any) -> str:
+    """Run zfs_dataset_key, in check mode and for real, and see that it refuses and changes nothing."""
+    before = len(host.changes)
+    foreseen = run("zfs_dataset_key", check=True, **params)
+    result = run("zfs_dataset_key", **params)
+    assert result["failed"]
+    assert foreseen["msg"] == result["msg"]
+    assert len(host.changes) == before
+    return str(result["msg"])
+
+
+@pytest.fixture
+def replica(host: FakeOpenZFS, run: Run) -> str:
+    """A replica below a root of this host, with the sender's key, which is loaded."""
+    run("zfs_dataset_key", datasets=[{"name": "tank/src", "key": OTHER_KEY_TEXT}, {"name": "tank/r", "key": KEY_TEXT}])
+    host.replicate("tank/src", "tank/r/c", properties=False)
+    host.load_key(read(host, "tank/r/c"), OTHER_KEY)
+    return "tank/r/c"
+
+
+@pytest.fixture
+def broken(host: FakeOpenZFS, run: Run, replica: str) -> str:
+    """A replica that inherits the key of tank/r, unlocked and unreadable since the last increment."""
+    run("zfs_dataset_key", name=replica, state="inherited", replication_ended=True)
+    host.replicate("tank/src", replica, properties=False)
+    return replica
+
+
+# -- what still receives
+
+INTO_A_REPLICA: list[t.Any] = [
+    pytest.param({"state": "inherited", "replication_ended": True}, id="inherit"),
+    pytest.param({"key": NEW_KEY_TEXT, "update_key": "always", "current": {"key": OTHER_KEY_TEXT}}, id="another key"),
+]
+
+
+@pytest.mark.parametrize("wish", INTO_A_REPLICA)
+def test_a_running_increment_keeps_the_key_from_being_touched(
+    host: FakeOpenZFS, run: Run, replica: str, wish: dict[str, t.Any]
+) -> None:
+    with host.replication.running("tank/src", replica):
+        sentence = refused(host, run, name=replica, **wish)
+    assert "still receives a replica" in sentence
+    assert "Let that end" in sentence
+    assert run("zfs_dataset_key", name=replica, **wish)["changed"]
+
+
+@pytest.mark.parametrize("wish", INTO_A_REPLICA)
+def test_so_does_one_that_broke_off_and_can_be_resumed(
+    host: FakeOpenZFS, run: Run, replica: str, wish: dict[str, t.Any]
+) -> None:
+    host.replication.break_off("tank/src", replica)
+    assert f"'zfs receive -A {replica}'" in refused(host, run, name=replica, **wish)
+
+
+def test_so_does_a_member_that_receives(host: FakeOpenZFS, run: Run, replica: str) -> None:
+    run("zfs_dataset_key", name=replica, state="inherited", replication_ended=True)
+    with host.replication.running("tank/src", replica):
+        assert f"{replica} still receives" in refused(host, run, name="tank/r", **CHANGE)
+        assert f"{replica} still receives" in refused(host, run, name=replica, key=NEW_KEY_TEXT)
+
+
+def test_so_does_what_receives_below_a_pools_root_dataset(host: FakeOpenZFS, run: Run) -> None:
+    host.add_pool("vault", {"encryption": "on", "keyformat": "hex"}, KEY)
+    run("zfs_dataset_key", name="tank/src", key=OTHER_KEY_TEXT)
+    host.replicate("tank/src", "vault/c", properties=False)
+    host.load_key(read(host, "vault/c"), OTHER_KEY)
+    run("zfs_dataset_key", name="vault/c", state="inherited", replication_ended=True)
+    with host.replication.running("tank/src", "vault/c"):
+        result = run("zfs_encrypted_pool", name="vault", **CHANGE)
+    assert "vault/c still receives" in result["msg"]
+
+
+def test_what_receives_is_not_read_from(host: FakeOpenZFS, run: Run, replica: str) -> None:
+    with host.replication.running("tank/src", replica):
+        run("zfs_dataset_key", name=replica, state="inherited", replication_ended=True)
+    assert ("prove_readable", replica) not in host.calls
+
+
+# -- what was received
+
+
+def test_a_replica_inherits_only_if_its_replication_is_said_to_have_ended(
+    host: FakeOpenZFS, run: Run, replica: str
+) -> None:
+    sentence = refused(host, run, name=replica, state="inherited")
+    assert "is a replica (tank/r/c@1 is older than it)" in sentence
+    assert "replication_ended: true" in sentence
+    assert run("zfs_dataset_key", name=replica, state="inherited", replication_ended=True)["changed"]
+
+
+def test_received_properties_show_a_replica_too() -> None:
+    received = replace(root("tank/r/a"), properties={**root("tank/r/a").properties, "readonly": RECEIVED})
+    entry = {"name": "tank/r/a", "state": "inherited"}
+    with pytest.raises(Refused, match="properties of it were received"):
+        plan_dataset(batch_wanted(entry), observed(root("tank/r"), received))
+    assert plan_dataset(batch_wanted({**entry, "replication_ended": True}), observed(root("tank/r"), received)).groups
+
+
+def test_another_key_for_a_replica_is_set_with_a_warning(host: FakeOpenZFS, run: Run, replica: str) -> None:
+    host.set_properties("tank/src", {"readonly": "on"})
+    host.replicate("tank/src", replica)
+    wish = {**CHANGE, "current": {"key": OTHER_KEY_TEXT}}
+    (warning,) = run("zfs_dataset_key", name=replica, **wish)["warnings"]
+    assert "The key of tank/r/c changes, which was received from elsewhere" in warning
+    assert run("zfs_dataset_key", name=replica, **wish)["warnings"] == []
+
+
+# -- what is broken
+
+
+def test_no_key_is_changed_above_a_broken_replica(host: FakeOpenZFS, run: Run, broken: str) -> None:
+    assert "would crash the pool" in refused(host, run, name="tank/r", **CHANGE)
+    assert "would crash the pool" in refused(host, run, name=broken, key=NEW_KEY_TEXT)
+
+
+def test_no_root_inherits_above_a_broken_replica(host: FakeOpenZFS, run: Run) -> None:
+    pair = [{"name": "tank/src", "key": OTHER_KEY_TEXT}, {"name": "tank/r", "key": KEY_TEXT}]
+    run("zfs_dataset_key", datasets=[*pair, {"name": "tank/r/own", "key": NEW_KEY_TEXT}])
+    host.replicate("tank/src", "tank/r/own/c", properties=False)
+    host.load_key(read(host, "tank/r/own/c"), OTHER_KEY)
+    run("zfs_dataset_key", name="tank/r/own/c", state="inherited", replication_ended=True)
+    host.replicate("tank/src", "tank/r/own/c", properties=False)
+    sentence = refused(host, run, name="tank/r/own", state="inherited", replication_ended=True)
+    assert "tank/r/own/c inherits from tank/r/own, but" in sentence
+
+
+def test_a_root_whose_loaded_key_an_increment_has_replaced_keeps_it(host: FakeOpenZFS, run: Run, replica: str) -> None:
+    run("zfs_dataset_key", name="tank/src", **{**CHANGE, "current": {"key": OTHER_KEY_TEXT}})
+    host.replicate("tank/src", replica, properties=False)
+    sentence = refused(host, run, name=replica, key=KEY_TEXT, update_key="always", current={"key": NEW_KEY_TEXT})
+    assert "unlock it with the sender's present key" in sentence
+
+
+@pytest.mark.parametrize("volume", ["tank/r/disk", "tank/disk"])
+def test_what_has_no_device_and_no_salt_is_not_wrapped_anew(host: FakeOpenZFS, run: Run, volume: str) -> None:
+    own: dict[str, t.Any] = {"state": "inherited"} if "/r/" in volume else {"key": KEY_TEXT}
+    run("zfs_dataset_key", name="tank/r", key=KEY_TEXT)
+    run("zfs_dataset_key", name=volume, volsize="1M", properties={"volmode": "none"}, **own)
+    named = "tank/r" if "/r/" in volume else volume
+    assert "has no device (volmode=none)" in refused(host, run, name=named, **CHANGE)
+
+
+def test_an_equal_salt_proves_as_much_as_reading(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", name="tank/r", passphrase="correct horse", pbkdf2iters=100000)
+    run("zfs_dataset_key", name="tank/r/disk", state="inherited", volsize="1M", properties={"volmode": "none"})
+    current = {"passphrase": "correct horse"}
+    result = run("zfs_dataset_key", name="tank/r", key=NEW_KEY_TEXT, update_key="always", current=current)
+    assert result["changed"]
