@@ -48,6 +48,18 @@ options:
     description:
       - Say aloud that O(state=absent) destroys a dataset and its data.
     type: bool
+  repoint:
+    description:
+      - Change which encryption root a dataset refers to, and leave it wrapped with the key that it has. It heals a
+        replica and keeps it one, since no wrapped key is touched. Needs python3-pyzfs on the host, and nothing under
+        the dataset's key mounted. Where nothing has to be re-pointed, it does nothing.
+      - With O(state=present), for a replica that inherits a key which does not open it. It becomes an encryption root
+        with the key given, which has to be its sender's. That can only be tried by doing it; where the key does not
+        open it, it inherits again at once, and the task fails with V(wrong_key). Check mode cannot foretell that.
+      - With O(state=inherited), for an encryption root that has the key of its parent's root, as each dataset of a tree
+        has that was received by itself. One key, under O(current) or in a key file that one of them names, has to open
+        both.
+    type: bool
   replication_ended:
     description:
       - Say aloud that a dataset which was received from elsewhere receives nothing any more.
@@ -156,6 +168,10 @@ options:
       force_destroy:
         description:
           - As O(force_destroy).
+        type: bool
+      repoint:
+        description:
+          - As O(repoint).
         type: bool
       replication_ended:
         description:

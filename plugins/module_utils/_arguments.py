@@ -99,6 +99,7 @@ def dataset() -> Arguments:
         "properties": {"type": "dict"},
         "hierarchy": {"type": "str", "choices": ["truenas", "openzfs"]},
         "force_destroy": {"type": "bool"},
+        "repoint": {"type": "bool"},
         "replication_ended": {"type": "bool"},
     }
 

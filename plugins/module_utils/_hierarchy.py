@@ -80,10 +80,7 @@ def refuse_bad_creation(entry: DatasetWanted, parent: Dataset, tree: Tree) -> No
 def refuse_inheriting(entry: DatasetWanted, dataset: Dataset, parent: Dataset | None, tree: Tree) -> None:
     """Refuse to let a root inherit where OpenZFS cannot do it, or the result breaks the policy."""
     name = entry.name
-    if parent is None:
-        raise Refused(f"{name} is a pool's root dataset; there is nothing it could inherit a key from.")
-    if not parent.is_encrypted:
-        raise Refused(f"{name} cannot inherit a key: {parent.name} is not encrypted.")
+    parent = parent_with_key(entry, parent)
     if dataset.is_clone:
         raise Refused(f"{name} is a clone; it keeps the key of its origin {dataset.value('origin')}.")
     for locked in (dataset, parent):
@@ -92,10 +89,24 @@ def refuse_inheriting(entry: DatasetWanted, dataset: Dataset, parent: Dataset | 
                 f"{name} cannot inherit the key of {parent.encryption_root} while {locked.name} is locked. "
                 "Unlock it first."
             )
+    refuse_passphrase_from_above(entry, dataset, parent, tree)
+
+
+def parent_with_key(entry: DatasetWanted, parent: Dataset | None) -> Dataset:
+    """Return the parent that a dataset is to inherit a key from, or refuse where there is none to inherit."""
+    if parent is None:
+        raise Refused(f"{entry.name} is a pool's root dataset; there is nothing it could inherit a key from.")
+    if not parent.is_encrypted:
+        raise Refused(f"{entry.name} cannot inherit a key: {parent.name} is not encrypted.")
+    return parent
+
+
+def refuse_passphrase_from_above(entry: DatasetWanted, dataset: Dataset, parent: Dataset, tree: Tree) -> None:
+    """Refuse to let a root inherit a passphrase above roots with keys."""
     above = _ancestor_with_passphrase(parent, tree)
     keyed = _keyed_roots_below(dataset, tree)
     if entry.keeps_truenas_hierarchy and above is not None and keyed:
         raise Refused(
-            f"{name} would inherit the passphrase of {parent.encryption_root} above {', '.join(keyed[:5])}, "
+            f"{entry.name} would inherit the passphrase of {parent.encryption_root} above {', '.join(keyed[:5])}, "
             f"which has a key of its own. {_WAY_OUT}"
         )

@@ -192,6 +192,18 @@ class Host(t.Protocol):
     def inherit_key(self, name: str) -> None:
         """Make a root inherit its parent's wrapping key; both keys are loaded."""
 
+    def repoint(self, name: str) -> None:
+        """Make a dataset that inherits a key a root of its own, locked, and leave it wrapped as it is.
+
+        What inherits through it follows. No key is needed. Only libzfs_core can do that.
+        """
+
+    def reattach(self, name: str) -> None:
+        """Make a locked root refer to its parent's root, and leave it wrapped as it is.
+
+        What inherits from it follows. No key is needed. Only libzfs_core can do that.
+        """
+
     def create(self, creation: Creation) -> None:
         """Create a dataset, not mounted; a failure leaves nothing behind."""
 

@@ -20,6 +20,7 @@ from ._host import OPENS, WRONG, KeyChange, Verdict
 from ._keys import Key, new_salt
 from ._model import Dataset
 
+_ONLY_PYZFS = "the zfs command cannot do that. Install python3-pyzfs for the Python that runs modules on this host."
 KEYFORMAT_NUMBERS = {"raw": 1, "hex": 2, "passphrase": 3}  # zfs_keyformat_t
 
 
@@ -70,6 +71,14 @@ class CoreKeys:
     def inherit(self, name: str) -> None:
         with self._explained(f"{name} does not inherit its parent's key"):
             self._core.lzc_change_key(name.encode(), "inherit")
+
+    def repoint(self, name: str) -> None:
+        with self._explained(f"{name} did not become a root of its own"):
+            self._core.lzc_change_key(name.encode(), "force_new_key")
+
+    def reattach(self, name: str) -> None:
+        with self._explained(f"{name} does not refer to its parent's root"):
+            self._core.lzc_change_key(name.encode(), "force_inherit")
 
     @contextlib.contextmanager
     def _explained(self, what: str, reasons: t.Mapping[int, Reason] | None = None) -> t.Iterator[None]:
@@ -141,6 +150,11 @@ class CommandKeys:
         answer = run("zfs", "change-key", "-i", name)
         if answer.code != 0:
             raise failure(f"{name} does not inherit its parent's key", answer)
+
+    def repoint(self, name: str) -> None:
+        raise CallFailed(f"{name} was not re-pointed: {_ONLY_PYZFS}")
+
+    reattach = repoint
 
 
 def _insist_on_content(change: KeyChange) -> None:

@@ -137,6 +137,18 @@ class OpenZFS:
             raise CallFailed(f"{name} is a pool's root dataset and has no parent to inherit a key from.")
         self._keys.inherit(name)
 
+    def repoint(self, name: str) -> None:
+        self._keys.repoint(name)
+
+    def reattach(self, name: str) -> None:
+        if parent_of(name) is None:
+            raise CallFailed(f"{name} is a pool's root dataset and has no parent to refer to.")  # it would crash too
+        root = self.dataset(name)
+        if root is not None and root.is_encryption_root and root.is_key_loaded:
+            # The kernel would free the key though it is in use (dsl_crypt.c, spa_keystore_change_key_sync).
+            raise CallFailed(f"{name} does not refer to its parent's root: its key is loaded. Lock it first.")
+        self._keys.reattach(name)
+
     def create(self, creation: Creation) -> None:
         properties = dict(creation.properties)
         if creation.key is not None:

@@ -29,6 +29,7 @@ class Observed:
         asides: of those, the ones that may be moved aside, and their new names.
         unreadable: datasets that their root's loaded key does not open, and what happened.
         receiving: datasets that a stream is being received into.
+        can_repoint: whether the host's binding can change references to encryption roots.
         received_snapshots: datasets that were certainly received, and a snapshot that shows it.
     """
 
@@ -40,6 +41,7 @@ class Observed:
     asides: t.Mapping[str, str] = field(default_factory=dict)
     unreadable: t.Mapping[str, str] = field(default_factory=dict)
     receiving: frozenset[str] = frozenset()
+    can_repoint: bool = True
     received_snapshots: t.Mapping[str, str] = field(default_factory=dict)
 
     def obstacle(self, dataset: Dataset) -> str | None:

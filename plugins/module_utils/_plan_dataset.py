@@ -16,6 +16,7 @@ from ._choice import missing_pool
 from ._dataset_wanted import BatchWanted, DatasetWanted
 from ._errors import Refused
 from ._host import Creation, Host
+from ._keyfiles import KeyFiles
 from ._keys import Key
 from ._model import Dataset, Pool, Tree, is_below, parent_of, pool_of
 from ._observe import find_occupants, observe_tree, read_key_files, try_keys
@@ -31,6 +32,8 @@ from ._plan_key import (
     refuse_key_file_inside,
     serving_secret,
 )
+from ._plan_repoint import is_repointed, plan_repointed, root_above, shared_keys, shared_secrets
+from ._replica_steps import Reattach, Repoint
 from ._replicas import observe_risks, replica_warnings
 from ._steps import (
     ChangeKey,
@@ -61,18 +64,28 @@ def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]
     tree = observe_tree(host, pools, wanted.pools, wanted.properties)
     paths = {path for entry in wanted.entries for path in _paths(entry, tree)}
     key_files = read_key_files(host, paths)
-    candidates: dict[str, tuple[Dataset, list[Key]]] = {}
-    for entry in wanted.entries:
-        root = tree.get(entry.name)
-        if root is not None and root.is_encryption_root:
-            secrets = (serving_secret(entry, root), entry.current)
-            keys = [offered_key(secret, root, key_files) for secret in secrets]
-            candidates[root.name] = (root, [key for key in keys if key is not None])
+    candidates = _candidates(wanted, tree, key_files)
     occupied = find_occupants(host, _to_be_mounted(wanted, tree))
     observed = Observed(pools, tree, key_files, try_keys(host, candidates), occupied)
     named = [(entry, tree.get(entry.name)) for entry in wanted.entries]
     affected = [(entry, dataset) for entry, dataset in named if dataset and _changes_key(entry, dataset, observed)]
     return observe_risks(affected, observed, host)
+
+
+def _candidates(wanted: BatchWanted, tree: Tree, key_files: KeyFiles) -> dict[str, tuple[Dataset, list[Key]]]:
+    """Return, by name, each root that is named, and one whose key it may share, with the keys to try."""
+    found: dict[str, tuple[Dataset, list[Key]]] = {}
+    for entry in wanted.entries:
+        root = tree.get(entry.name)
+        if root is None or not root.is_encryption_root:
+            continue
+        keys = [offered_key(secret, root, key_files) for secret in (serving_secret(entry, root), entry.current)]
+        found[root.name] = (root, [key for key in keys if key is not None])
+        above = root_above(root, tree) if is_repointed(entry, root) else None
+        for each in (root, above) if above is not None else ():
+            known = found.get(each.name, (each, []))[1]
+            found[each.name] = (each, [*known, *shared_keys(entry, root, above, key_files)])
+    return found
 
 
 def _to_be_mounted(wanted: BatchWanted, tree: Tree) -> t.Iterator[Dataset]:
@@ -105,7 +118,9 @@ def _is_to_change(entry: DatasetWanted, root: Dataset, observed: Observed) -> bo
 
 def _paths(entry: DatasetWanted, tree: Tree) -> t.Iterator[str]:
     root = tree.get(entry.name)
-    for secret in (entry.secret, entry.current, serving_secret(entry, root)):
+    above = None if root is None else root_above(root, tree)
+    shared = shared_secrets(entry, root, above) if root and above and is_repointed(entry, root) else ()
+    for secret in (entry.secret, entry.current, serving_secret(entry, root), *shared):
         if isinstance(secret, KeyFile):
             yield secret.path
     if entry.keylocation is not None and entry.keylocation.startswith("file://"):
@@ -174,15 +189,22 @@ def _plan_state(entry: DatasetWanted, dataset: Dataset | None, tree: Tree, obser
     if dataset is None:
         return _plan_creation(entry, tree, observed)
     _refuse_immutable(entry, dataset)
-    key_steps = plan_inherited(entry, dataset, tree, observed) if entry.state == "inherited" else ()
-    if entry.state == "present" and not entry.is_plain:
-        key_steps = plan_own_root(entry, dataset, tree, observed)
+    key_steps = _key_steps(entry, dataset, tree, observed)
     changed = _changed_properties(entry, dataset)
     _refuse_occupied(dataset.with_values(changed), observed, changed)
-    if any(isinstance(step, ChangeKey) for step in key_steps):
+    if any(isinstance(step, (ChangeKey, Repoint)) for step in key_steps):
         changed.pop("keylocation", None)
     steps = (*_synced(entry, changed, observed), *key_steps, *_set_properties(dataset, changed))
     return _Planned(steps, _after(tree, dataset, steps) if steps else tree)
+
+
+def _key_steps(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Step, ...]:
+    if entry.is_plain:
+        return ()
+    if is_repointed(entry, dataset):
+        return plan_repointed(entry, dataset, tree, observed)
+    plan_key = plan_inherited if entry.state == "inherited" else plan_own_root
+    return plan_key(entry, dataset, tree, observed)
 
 
 def _synced(entry: DatasetWanted, changed: t.Mapping[str, str], observed: Observed) -> tuple[Step, ...]:
@@ -342,6 +364,8 @@ def _set_properties(dataset: Dataset, changed: t.Mapping[str, str]) -> tuple[Ste
 def _after(tree: Tree, dataset: Dataset, steps: t.Iterable[Step]) -> Tree:
     """Return the tree as these steps leave it: what inherits a key follows its root."""
     for step in steps:
+        if isinstance(step, (Repoint, Reattach)):
+            tree = step.left_behind(tree)
         if isinstance(step, (ChangeKey, InheritKey)):
             wrap = {**_wrap_of(tree.parent(dataset.name)), **step.after}
             if isinstance(step, ChangeKey):

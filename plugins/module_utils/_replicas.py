@@ -43,26 +43,35 @@ def observe_risks(affected: t.Iterable[tuple[DatasetWanted, Dataset]], observed:
         observed: what was read before.
         host: where to look.
     """
-    members: dict[str, Dataset] = {}
-    inheriting: dict[str, Dataset] = {}
+    touched: set[str] = set()
+    rewrapped: dict[str, Dataset] = {}
+    inheriting: set[str] = set()
+    can_repoint: bool | None = None
     for entry, dataset in affected:
-        rewrapped = {member.name: member for member in observed.tree.rewrapped_with(dataset)}
-        members |= rewrapped
+        members = {member.name: member for member in observed.tree.rewrapped_with(dataset)}
+        touched |= members.keys()
+        if entry.repoint and dataset.is_encryption_root == (entry.state == "inherited"):
+            can_repoint = host.binding().name != "cli" if can_repoint is None else can_repoint
+            continue
+        rewrapped |= members
         if entry.state == "inherited" and not entry.replication_ended:
-            inheriting |= rewrapped
-    if not members:
+            inheriting |= members.keys()
+    if not touched:
         return observed
-    receiving = host.receiving(members)
+    receiving = host.receiving(touched)
     # A mounted filesystem's master key is loaded. What receives is not disturbed.
     unproven = [
         member
-        for member in members.values()
+        for member in rewrapped.values()
         if member.is_key_loaded and not member.is_mounted and member.can_be_read and member.name not in receiving
     ]
     lineage = host.lineage(inheriting) if inheriting else {}
-    arrived = {name: each.received_snapshot for name, each in lineage.items() if each.received_snapshot is not None}
     return replace(
-        observed, receiving=receiving, unreadable=find_unreadable(host, unproven), received_snapshots=arrived
+        observed,
+        receiving=receiving,
+        unreadable=find_unreadable(host, unproven),
+        received_snapshots={name: each.received_snapshot for name, each in lineage.items() if each.received_snapshot},
+        can_repoint=can_repoint is not False,
     )
 
 

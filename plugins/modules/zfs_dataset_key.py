@@ -84,8 +84,8 @@ actions:
       type: str
     action:
       description:
-        - One of V(create), V(destroy), V(change_key), V(inherit_key), V(generate_key_file), V(set_properties),
-          V(load_key), V(unload_key), V(mount).
+        - One of V(create), V(destroy), V(change_key), V(inherit_key), V(repoint), V(reattach), V(generate_key_file),
+          V(set_properties), V(load_key), V(unload_key), V(mount).
       type: str
     after:
       description: What it brought.

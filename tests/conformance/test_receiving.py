@@ -25,6 +25,7 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.world import Worl
 @pytest.fixture
 def source(host: Host, name: str) -> str:
     create_root(host, f"{name}-source")
+    host.mount(f"{name}-source")
     return f"{name}-source"
 
 
@@ -101,7 +102,6 @@ def test_an_increment_leaves_a_loaded_key_that_opens_nothing(host: Host, world: 
 
 
 def test_reading_a_replica_leaves_it_as_it_was_received(host: Host, world: World, source: str, name: str) -> None:
-    host.mount(source)
     world.replicate(source, name)
     host.load_key(read(host, name), KEY)
     host.prove_readable(read(host, name))

@@ -58,10 +58,10 @@ class World(t.Protocol):
         """Send a dataset raw, with or without its properties: the first time in full, then the increment."""
 
     def receiving(self, source: str, target: str) -> t.ContextManager[None]:
-        """Have the next raw stream being received, which ends without effect."""
+        """Have the next raw stream of a mounted filesystem being received, which ends without effect."""
 
     def break_off(self, source: str, target: str) -> None:
-        """Lose the connection during the next raw stream; the receiver keeps what it has."""
+        """Lose the connection during the next raw stream of a mounted filesystem; the receiver keeps what it has."""
 
     def resume(self, target: str) -> None:
         """Receive the rest of a stream that broke off."""
@@ -288,7 +288,7 @@ class RealWorld:
 
     @contextlib.contextmanager
     def receiving(self, source: str, target: str) -> t.Iterator[None]:
-        stream = _next_stream(source, "-w")
+        stream = _next_stream(source, "-w", write=True)
         receive = ["zfs", "receive", "-u", target]
         with subprocess.Popen(receive, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as receiver:
             pipe = t.cast(t.IO[bytes], receiver.stdin)
@@ -298,7 +298,7 @@ class RealWorld:
             yield
 
     def break_off(self, source: str, target: str) -> None:
-        most = _next_stream(source, "-w")[:-LAST_RECORD]
+        most = _next_stream(source, "-w", write=True)[:-LAST_RECORD]
         subprocess.run(["zfs", "receive", "-su", target], check=False, input=most, stderr=subprocess.DEVNULL)
 
     def resume(self, target: str) -> None:
@@ -426,8 +426,11 @@ class RealWorld:
         _run("zpool", "create", *(word for option in options for word in ("-O", option)), name, disk, stdin=stdin)
 
 
-def _next_stream(source: str, options: str) -> bytes:
-    """Snapshot a dataset and send what is new since the last time: all of it, then increments."""
+def _next_stream(source: str, options: str, *, write: bool = False) -> bytes:
+    """Snapshot a dataset, after writing to it, and send what is new since the last time: all, then increments."""
+    if write:
+        place = _output("zfs", "get", "-Hpo", "value", "mountpoint", source).strip()
+        Path(place, "written").write_bytes(os.urandom(1 << 16))
     known = _output("zfs", "list", "-Ho", "name", "-t", "snapshot", "-s", "createtxg", source).split()
     snapshot = f"{source}@{len(known)}"
     _run("zfs", "snapshot", snapshot)

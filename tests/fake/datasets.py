@@ -253,6 +253,11 @@ class Datasets:
             if found.protection is not None:
                 found.protection.root, found.protection.wrap = new_root, wrap
 
+    def repoint(self, record: Record, old_root: str, new_root: str) -> None:
+        for found in list(self.inheriting(record, old_root)):
+            if found.protection is not None:
+                found.protection.root = new_root
+
     def inheriting(self, record: Record, root: str) -> t.Iterator[Record]:
         """Yield a dataset and what inherits this root's key through it: children, and children of its clones."""
         if record.protection is None or record.protection.root != root:

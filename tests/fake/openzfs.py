@@ -49,15 +49,15 @@ from .threads import one_call_at_a_time
 
 CHANGING_CALLS = frozenset(
     {
-        *("load_key", "unload_key", "change_key", "inherit_key", "create", "destroy", "set_properties"),
-        *("mount", "unmount", "write_key_file", "move_aside", "move_back"),
+        *("load_key", "unload_key", "change_key", "inherit_key", "repoint", "reattach"),
+        *("create", "destroy", "set_properties", "mount", "unmount", "write_key_file", "move_aside", "move_back"),
         *("create_pool", "destroy_pool", "export_pool", "import_pool", "set_pool_properties"),
         *("clear_device", "make_file", "remove_file"),
     }
 )
 
 # What a pool that is imported read-only does not let happen.
-WRITING_CALLS = frozenset({"change_key", "inherit_key", "create", "destroy", "set_properties"})
+WRITING_CALLS = frozenset({"change_key", "inherit_key", "repoint", "reattach", "create", "destroy", "set_properties"})
 
 
 @one_call_at_a_time
@@ -296,6 +296,29 @@ class FakeOpenZFS:
         above = parent.protection.root
         self._datasets.rewrap(record, name, above, self._datasets.wrap_of(above))
         del self._datasets.loaded[name], record.local["keylocation"]
+
+    def repoint(self, name: str) -> None:
+        self._enter("repoint", name)
+        what = f"{name} did not become a root of its own"
+        record = self._datasets.existing(name, what)
+        if record.protection is None or record.is_root or record.origin is not None:
+            raise failed(what, errno.EINVAL)
+        self._datasets.repoint(record, record.protection.root, name)
+        record.local["keylocation"] = "prompt"
+
+    def reattach(self, name: str) -> None:
+        self._enter("reattach", name)
+        what = f"{name} does not refer to its parent's root"
+        record = self._datasets.existing(name, what)
+        parent = self._datasets.records.get(parent_of(name) or "")
+        if parent is None:
+            raise CallFailed(f"{name} is a pool's root dataset and has no parent to refer to.")
+        if not record.is_root or record.origin is not None or parent.protection is None:
+            raise failed(what, errno.EINVAL)
+        if name in self._datasets.loaded:
+            raise CallFailed(f"{what}: its key is loaded. Lock it first.")
+        self._datasets.repoint(record, name, parent.protection.root)
+        del record.local["keylocation"]
 
     def _try(self, root: Dataset, key: Key) -> int:
         """Answer as the kernel does to a key, by error number."""

@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._dataset_wanted import batch_wanted
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, Refused
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Binding
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset, Property
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_dataset import plan_dataset
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
@@ -179,3 +180,150 @@ def test_an_equal_salt_proves_as_much_as_reading(host: FakeOpenZFS, run: Run) ->
     current = {"passphrase": "correct horse"}
     result = run("zfs_dataset_key", name="tank/r", key=NEW_KEY_TEXT, update_key="always", current=current)
     assert result["changed"]
+
+
+# -- re-pointing
+
+HEAL: dict[str, t.Any] = {"key": OTHER_KEY_TEXT, "repoint": True}
+BACK: dict[str, t.Any] = {"state": "inherited", "repoint": True, "current": {"key": OTHER_KEY_TEXT}}
+
+
+def test_a_broken_replica_becomes_a_root_with_its_senders_key(host: FakeOpenZFS, run: Run, broken: str) -> None:
+    assert run("zfs_dataset_key", check=True, name=broken, **HEAL)["changed"]
+    result = run("zfs_dataset_key", name=broken, **HEAL)
+    assert [each["action"] for each in result["actions"]] == ["repoint"]
+    healed = read(host, broken)
+    assert healed.is_encryption_root
+    assert healed.is_key_loaded
+    host.prove_readable(healed)
+    assert not run("zfs_dataset_key", name=broken, **HEAL)["changed"]
+
+
+def test_it_takes_increments_as_before_and_its_old_root_can_change_its_key(
+    host: FakeOpenZFS, run: Run, broken: str
+) -> None:
+    run("zfs_dataset_key", name=broken, **HEAL)
+    host.replicate("tank/src", broken, properties=False)
+    host.prove_readable(read(host, broken))
+    assert run("zfs_dataset_key", name="tank/r", **CHANGE)["changed"]
+
+
+def test_a_key_that_does_not_open_it_leaves_it_as_it_was(host: FakeOpenZFS, run: Run, broken: str) -> None:
+    before = read(host, broken)
+    result = run("zfs_dataset_key", name=broken, key=NEW_KEY_TEXT, repoint=True)
+    assert result["failures"][broken]["reason"] == "wrong_key"
+    assert not result["changed"]
+    assert read(host, broken) == before
+
+
+def test_what_inherits_through_it_and_does_not_open_leaves_all_as_it_was(
+    host: FakeOpenZFS, run: Run, replica: str
+) -> None:
+    run("zfs_dataset_key", name=replica, state="inherited", replication_ended=True)
+    run("zfs_dataset_key", name=f"{replica}/here", state="inherited", properties={"canmount": "noauto"})
+    host.replicate("tank/src", replica, properties=False)
+    before = read(host, replica)
+    result = run("zfs_dataset_key", name=replica, **HEAL)
+    assert f"{replica}/here cannot be read" in result["msg"]
+    assert read(host, replica) == before
+    run("zfs_dataset_key", name=f"{replica}/here", key=KEY_TEXT, repoint=True)
+    assert run("zfs_dataset_key", name=replica, **HEAL)["changed"]
+
+
+def test_a_run_that_died_in_between_is_finished_or_taken_back(host: FakeOpenZFS, run: Run, broken: str) -> None:
+    host.repoint(broken)
+    assert run("zfs_dataset_key", name=broken, **HEAL)["already"] == [broken]
+    assert "no key was given that opens both" in refused(host, run, name=broken, **BACK)
+
+
+def test_one_that_cannot_be_taken_back_is_told(host: FakeOpenZFS, run: Run, broken: str) -> None:
+    host.fail_on("reattach", broken, CallFailed("tank/r/c is stuck."))
+    sentence = run("zfs_dataset_key", name=broken, key=NEW_KEY_TEXT, repoint=True)["msg"]
+    assert "does not open tank/r/c" in sentence
+    assert "tank/r/c is stuck. tank/r/c is an encryption root of its own now" in sentence
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        pytest.param({"repoint": True}, "without the key that its sender has", id="no key"),
+        pytest.param({**HEAL, "keyformat": "raw"}, "its key is a hex as its sender has it", id="another format"),
+        pytest.param({"passphrase": "correct horse", "repoint": True}, "no key for keyformat hex", id="a passphrase"),
+        pytest.param({"key_file": "/k", "generate_key": True, "repoint": True}, "generate none", id="a new key"),
+    ],
+)
+def test_a_re_pointing_that_makes_no_sense_is_refused(
+    host: FakeOpenZFS, run: Run, broken: str, wish: dict[str, t.Any], sentence: str
+) -> None:
+    assert sentence in refused(host, run, name=broken, **wish)
+
+
+def test_nothing_is_re_pointed_while_it_is_mounted(host: FakeOpenZFS, run: Run, replica: str) -> None:
+    host.mount(replica)
+    assert f"while {replica} is mounted" in refused(host, run, name=replica, **BACK)
+
+
+def test_nothing_is_re_pointed_without_libzfs_core(
+    host: FakeOpenZFS, run: Run, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "binding", lambda: Binding("cli", "python3", "3.13", "zfs-2.3.9"))
+    assert "Install python3-pyzfs" in refused(host, run, name=broken, **HEAL)
+
+
+def test_nothing_is_re_pointed_while_it_receives(host: FakeOpenZFS, run: Run, broken: str) -> None:
+    with host.replication.running("tank/src", broken):
+        assert "still receives" in refused(host, run, name=broken, **HEAL)
+
+
+@pytest.fixture
+def apart(host: FakeOpenZFS, run: Run) -> str:
+    """A child of a replicated tree that arrived by itself, so it is a root, with the key of its parent's root."""
+    run("zfs_dataset_key", datasets=[{"name": "tank/src", "key": OTHER_KEY_TEXT}])
+    run("zfs_dataset_key", datasets=[{"name": "tank/src/child", "state": "inherited"}])
+    host.replicate("tank/src", "tank/copy", properties=False)
+    host.replicate("tank/src/child", "tank/copy/child", properties=False)
+    return "tank/copy/child"
+
+
+def test_a_root_with_its_parents_key_is_attached_and_stays_a_replica(host: FakeOpenZFS, run: Run, apart: str) -> None:
+    assert run("zfs_dataset_key", check=True, name=apart, **BACK)["changed"]
+    result = run("zfs_dataset_key", name=apart, **BACK)
+    assert [each["action"] for each in result["actions"]] == ["reattach"]
+    assert read(host, apart).encryption_root == "tank/copy"
+    assert not run("zfs_dataset_key", name=apart, **BACK)["changed"]
+    host.load_key(read(host, "tank/copy"), OTHER_KEY)
+    host.replicate("tank/src/child", apart, properties=False)
+    host.prove_readable(read(host, apart))
+
+
+def test_it_is_locked_for_that_and_opens_with_its_new_root(host: FakeOpenZFS, run: Run, apart: str) -> None:
+    for name in ("tank/copy", apart):
+        host.load_key(read(host, name), OTHER_KEY)
+    run("zfs_dataset_key", name=apart, **BACK)
+    assert read(host, apart).is_key_loaded
+    host.prove_readable(read(host, apart))
+
+
+def test_its_key_may_come_from_the_key_file_of_its_new_root(host: FakeOpenZFS, run: Run, apart: str) -> None:
+    host.key_files["/k"] = OTHER_KEY_TEXT.encode()
+    host.set_properties("tank/copy", {"keylocation": "file:///k"})
+    assert run("zfs_dataset_key", name=apart, state="inherited", repoint=True)["changed"]
+
+
+def test_a_root_with_another_key_is_not_attached(host: FakeOpenZFS, run: Run, replica: str) -> None:
+    assert "no key was given that opens both" in refused(host, run, name=replica, **BACK)
+    assert "no key was given that opens both" in refused(host, run, name=replica, state="inherited", repoint=True)
+
+
+def test_a_root_with_another_salt_is_not_attached(host: FakeOpenZFS, run: Run) -> None:
+    same = {"passphrase": "correct horse", "pbkdf2iters": 100000}
+    run("zfs_dataset_key", datasets=[{"name": "tank/p", **same}, {"name": "tank/p/own", **same}])
+    host.unmount("tank/p/own")
+    wish = {"state": "inherited", "repoint": True, "current": {"passphrase": "correct horse"}}
+    assert "pbkdf2salt and those of tank/p differ" in refused(host, run, name="tank/p/own", **wish)
+
+
+def test_nothing_is_attached_to_a_key_that_the_same_batch_changes(host: FakeOpenZFS, run: Run, apart: str) -> None:
+    change = {**CHANGE, "current": {"key": OTHER_KEY_TEXT}}
+    batch = [{"name": "tank/copy", **change}, {"name": apart, **BACK}]
+    assert "is not re-pointed" in refused(host, run, datasets=batch)
