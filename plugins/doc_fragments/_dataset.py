@@ -169,6 +169,10 @@ options:
         description:
           - As O(force_destroy).
         type: bool
+      heal:
+        description:
+          - As O(heal).
+        type: bool
       repoint:
         description:
           - As O(repoint).

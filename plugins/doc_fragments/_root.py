@@ -94,6 +94,15 @@ options:
         sizes.
       - They are set on an existing dataset where they differ. Those that only creation can set are refused there.
     type: dict
+  heal:
+    description:
+      - Let a change of a root's key wrap anew also what another key wraps, as after an inconsistent raw replication, as
+        long as each such dataset is mounted or open, so that its master key is at hand. It is kept open during the
+        change. Without it the change is refused, and so it is with it where one is not in use, since that would crash
+        the pool.
+      - With O(update_key=always) and the key that the root has, the root gets the same key again for this purpose.
+      - A healed replica takes no raw increments from its sender without being broken again.
+    type: bool
   hierarchy:
     description:
       - V(truenas), the default. A root with a key below one with a passphrase, and a plain dataset below an encrypted

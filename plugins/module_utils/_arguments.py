@@ -31,7 +31,7 @@ ONE_KEY = ("key", "passphrase", "key_file")
 # What a pool's root dataset shares with every other dataset.
 ROOT_OPTIONS = (
     *("key", "passphrase", "key_file", "generate_key", "current", "update_key", "encryption", "keyformat"),
-    *("keylocation", "pbkdf2iters", "properties", "hierarchy"),
+    *("keylocation", "pbkdf2iters", "properties", "hierarchy", "heal"),
 )
 
 
@@ -99,6 +99,7 @@ def dataset() -> Arguments:
         "properties": {"type": "dict"},
         "hierarchy": {"type": "str", "choices": ["truenas", "openzfs"]},
         "force_destroy": {"type": "bool"},
+        "heal": {"type": "bool"},
         "repoint": {"type": "bool"},
         "replication_ended": {"type": "bool"},
     }

@@ -35,6 +35,7 @@ class DatasetWanted:
         generate: make a key into that file where neither the file nor the root is there yet.
         current: the key that a root has now, to be replaced.
         change: whether an existing root may get another key.
+        heal: whether what is wrapped with another key than its root may be wrapped anew, while it is in use.
         repoint: whether it shall refer to another encryption root and stay wrapped as it is.
         replication_ended: whether a replica is known to receive nothing any more.
         keeps_truenas_hierarchy: whether TrueNAS's rules on what may lie below what hold.
@@ -55,6 +56,7 @@ class DatasetWanted:
     is_volume: bool | None = None
     properties: t.Mapping[str, str] = field(default_factory=dict)
     force_destroy: bool = False
+    heal: bool = False
     repoint: bool = False
     replication_ended: bool = False
     keeps_truenas_hierarchy: bool = True
@@ -174,6 +176,7 @@ def dataset_wanted(options: t.Mapping[str, t.Any]) -> DatasetWanted:
         is_volume=None if kind is None and options.get("volsize") is None else (kind or "volume") == "volume",
         properties=properties,
         force_destroy=bool(options.get("force_destroy")),
+        heal=bool(options.get("heal")),
         repoint=bool(options.get("repoint")),
         replication_ended=bool(options.get("replication_ended")),
         keeps_truenas_hierarchy=(options.get("hierarchy") or "truenas") == "truenas",

@@ -192,6 +192,9 @@ class Host(t.Protocol):
     def inherit_key(self, name: str) -> None:
         """Make a root inherit its parent's wrapping key; both keys are loaded."""
 
+    def keep_open(self, datasets: t.Sequence[Dataset]) -> t.ContextManager[None]:
+        """Keep mounted filesystems and volumes in use, so that their master keys stay loaded; fails if one is not."""
+
     def repoint(self, name: str) -> None:
         """Make a dataset that inherits a key a root of its own, locked, and leave it wrapped as it is.
 

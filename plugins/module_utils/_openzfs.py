@@ -19,7 +19,7 @@ import time
 import typing as t
 from dataclasses import replace
 
-from . import _aside, _devices, _keyfiles, _lineage, _mounting, _places, _pool_users, _zpool
+from . import _aside, _devices, _kept_open, _keyfiles, _lineage, _mounting, _places, _pool_users, _zpool
 from ._command import READ_TIMEOUT, assignments, failure, run
 from ._devices import Device
 from ._errors import CallFailed, Refused, StateUnknown
@@ -136,6 +136,9 @@ class OpenZFS:
             # OpenZFS's kernel module looks for a parent without checking that there is one, and crashes.
             raise CallFailed(f"{name} is a pool's root dataset and has no parent to inherit a key from.")
         self._keys.inherit(name)
+
+    def keep_open(self, datasets: t.Sequence[Dataset]) -> t.ContextManager[None]:
+        return _kept_open.keep_open(datasets)
 
     def repoint(self, name: str) -> None:
         self._keys.repoint(name)

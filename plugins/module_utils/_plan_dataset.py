@@ -34,7 +34,7 @@ from ._plan_key import (
 )
 from ._plan_repoint import is_repointed, plan_repointed, root_above, shared_keys, shared_secrets
 from ._replica_steps import Reattach, Repoint
-from ._replicas import observe_risks, replica_warnings
+from ._replicas import healing, observe_risks, replica_warnings
 from ._steps import (
     ChangeKey,
     CreateDataset,
@@ -113,7 +113,8 @@ def _changes_key(entry: DatasetWanted, dataset: Dataset, observed: Observed) -> 
 
 def _is_to_change(entry: DatasetWanted, root: Dataset, observed: Observed) -> bool:
     key = offered_key(serving_secret(entry, root), root, observed.key_files)
-    return key is None or bool(key_drift(entry, root)) or observed.verdict(root.name, key).outcome != "opens"
+    drift = key_drift(entry, root) or healing(entry, root, observed.tree)
+    return key is None or bool(drift) or observed.verdict(root.name, key).outcome != "opens"
 
 
 def _paths(entry: DatasetWanted, tree: Tree) -> t.Iterator[str]:

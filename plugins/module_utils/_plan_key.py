@@ -119,7 +119,7 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
         )
     if not dataset.is_encryption_root:
         return _plan_conversion(entry, dataset, tree, observed)
-    drift = key_drift(entry, dataset)
+    drift = key_drift(entry, dataset) or _replicas.healing(entry, dataset, tree)
     if entry.secret is None:
         if drift:
             raise Refused(f"{entry.name}: {drift}. To change it give the key, and update_key: always.")
@@ -202,7 +202,8 @@ def _plan_change(
     if isinstance(wish.secret, KeyFile) and location == f"file://{entry.key_file}":
         location = f"file://{wish.secret.path}"
     replaced = None if current == new.key else current
-    change = ChangeKey(root, entry.new_keyformat, new.key, location, entry.new_iterations, replaced)
+    held = _replicas.in_use(root, tree)
+    change = ChangeKey(root, entry.new_keyformat, new.key, location, entry.new_iterations, replaced, kept_open=held)
     if root.is_key_loaded:
         return (*new.steps, change)
     # Nothing could be read while it was locked: a member that another key wraps would crash the pool in the change.
@@ -228,7 +229,13 @@ def _plan_conversion(entry: DatasetWanted, dataset: Dataset, tree: Tree, observe
     _hierarchy.refuse_passphrase_above_keyed(entry, dataset, tree)
     location = entry.keylocation or "prompt"
     change = ChangeKey(
-        dataset, entry.new_keyformat, new.key, location, entry.new_iterations, key_file=new.generated_file
+        dataset,
+        entry.new_keyformat,
+        new.key,
+        location,
+        entry.new_iterations,
+        key_file=new.generated_file,
+        kept_open=_replicas.in_use(dataset, tree),
     )
     return (*new.steps, change)
 
@@ -245,4 +252,5 @@ def plan_inherited(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed:
     _hierarchy.refuse_inheriting(entry, dataset, parent, tree)
     _replicas.refuse_unsound(entry, dataset, tree, observed)
     _replicas.refuse_replica(entry, dataset, tree, observed)
-    return (InheritKey(dataset, t.cast(str, t.cast(Dataset, parent).encryption_root)),)
+    root = t.cast(str, t.cast(Dataset, parent).encryption_root)
+    return (InheritKey(dataset, root, _replicas.in_use(dataset, tree)),)

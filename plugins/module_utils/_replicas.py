@@ -35,6 +35,26 @@ def differences(member: Dataset, tree: Tree) -> list[str]:
     return [name for name in _WRAPPED_WITH if member.value(name) != root.value(name)]
 
 
+def healing(entry: DatasetWanted, root: Dataset, tree: Tree) -> str:
+    """Say which members of a root are to be wrapped anew because another key wraps them, empty if none."""
+    broken = [member.name for member in tree.members(root.name) if differences(member, tree)] if entry.heal else []
+    return f"another key wraps {', '.join(broken)}" if broken else ""
+
+
+def in_use(dataset: Dataset, tree: Tree) -> tuple[Dataset, ...]:
+    """Return what has its master key loaded only as long as it is in use, among all that a key change wraps anew.
+
+    Should another key wrap it, the change is safe until it is unmounted or closed. Of a root, the key was tried.
+    """
+    if not dataset.is_key_loaded:
+        return ()
+    return tuple(
+        member
+        for member in tree.rewrapped_with(dataset)
+        if not member.is_encryption_root and (member.is_mounted or (member.is_volume and member.can_be_read))
+    )
+
+
 def observe_risks(affected: t.Iterable[tuple[DatasetWanted, Dataset]], observed: Observed, host: Host) -> Observed:
     """Look at everything whose key is about to change: whether it receives, can be read, was received.
 
@@ -92,12 +112,12 @@ def refuse_unsound(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed:
     """Refuse a key change that would make the kernel panic, or of which nothing proves that it would not."""
     refuse_receiving(entry, dataset, tree, observed)
     for member in tree.rewrapped_with(dataset):
-        problem = _problem(member, tree, observed)
+        problem = _problem(entry, member, tree, observed)
         if problem is not None:
             raise Refused(f"The key of {entry.name} is not touched: {problem}")
 
 
-def _problem(member: Dataset, tree: Tree, observed: Observed) -> str | None:
+def _problem(entry: DatasetWanted, member: Dataset, tree: Tree, observed: Observed) -> str | None:
     """Say why a member must not be wrapped anew, None if it may."""
     root, differs = member.encryption_root, differences(member, tree)
     unreadable = observed.unreadable.get(member.name)
@@ -106,11 +126,18 @@ def _problem(member: Dataset, tree: Tree, observed: Observed) -> str | None:
             f"{unreadable}. The loaded key seems to be one that a raw increment has replaced since. Lock "
             f"{member.name}, unlock it with the sender's present key, and run again."
         )
-    if differs or unreadable is not None:
+    is_open = member.is_mounted or (member.is_volume and member.can_be_read)
+    is_at_hand = is_open and unreadable is None and member.is_key_loaded
+    if (differs or unreadable is not None) and not (entry.heal and is_at_hand):
         why = f"its {', '.join(differs)} differ" if differs else unreadable
+        way_out = (
+            "It is in use, so its master key is at hand: heal: true lets the change wrap it too"
+            if is_at_hand
+            else f"Make {member.name} a root with its sender's key, by state: present and repoint: true"
+        )
         return (
             f"{member.name} inherits from {root}, but {why}. It seems to be wrapped with another key, as after a raw "
-            "replication. Re-wrapping it would crash the pool."
+            f"replication. Re-wrapping it would crash the pool. {way_out}."
         )
     # Salts are equal for passphrases. For what is locked now, the steps read before they change.
     is_provable = member.can_be_read or (member.keyformat == "passphrase" and not member.is_encryption_root)

@@ -138,6 +138,7 @@ class ChangeKey:
         iterations: PBKDF2 rounds of a passphrase.
         replaced: the key that the root had, where it is known.
         key_file: the file of a key that was just generated.
+        kept_open: what is in use under this key and not proven to be wrapped with it.
     """
 
     old: Dataset
@@ -147,6 +148,7 @@ class ChangeKey:
     iterations: int = 0
     replaced: Key | None = None
     key_file: str | None = None
+    kept_open: tuple[Dataset, ...] = ()
     action: t.ClassVar[str] = "change_key"
     undone_by: t.ClassVar[None] = None
 
@@ -174,7 +176,8 @@ class ChangeKey:
         if key is None:
             key = key_from_file(host, self.key_file or "", self.keyformat, self.dataset)
         try:
-            host.change_key(KeyChange(self.dataset, self.keyformat, key, self.keylocation, self.iterations))
+            with host.keep_open(self.kept_open):
+                host.change_key(KeyChange(self.dataset, self.keyformat, key, self.keylocation, self.iterations))
             self._prove(host, key)
         except Exception as error:
             if isinstance(error, KeyInDoubt) or not self._is_unchanged(host):
@@ -212,10 +215,11 @@ class ChangeKey:
 
 @dataclass(frozen=True)
 class InheritKey:
-    """An encryption root that gives up its own key for its parent's."""
+    """An encryption root that gives up its own key for its parent's; ``kept_open`` as for a change."""
 
     old: Dataset
     encryption_root: str
+    kept_open: tuple[Dataset, ...] = ()
     action: t.ClassVar[str] = "inherit_key"
     undone_by: t.ClassVar[None] = None
 
@@ -232,7 +236,8 @@ class InheritKey:
         return {"encryptionroot": self.encryption_root}
 
     def perform(self, host: Host) -> None:
-        host.inherit_key(self.dataset)
+        with host.keep_open(self.kept_open):
+            host.inherit_key(self.dataset)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     change,
     create,
     create_root,
+    create_volume,
     fails,
     opens,
     read,
@@ -118,3 +119,59 @@ def test_an_increment_with_properties_leaves_one_inheriting_whose_source_inherit
     world.replicate(f"{name}-source/child", f"{name}/child")
 
     assert read(host, f"{name}/child").encryption_root == name
+
+
+def test_a_key_change_heals_what_is_broken_and_kept_mounted(
+    host: Host, world: World, name: str, inheriting_replica: str
+) -> None:
+    """Its master key is loaded, and wrapped anew; were it not, the kernel would panic."""
+    host.mount(inheriting_replica)
+    world.replicate(f"{name}-source", inheriting_replica, properties=False)
+    with host.keep_open([read(host, inheriting_replica)]):
+        with fails("busy"):
+            host.unmount(inheriting_replica)
+        change(host, name, OTHER_PASSPHRASE, "passphrase")
+
+    assert read(host, inheriting_replica).value("pbkdf2salt") == read(host, name).value("pbkdf2salt")
+    host.unmount(inheriting_replica)
+    host.unload_key(name)
+    host.load_key(read(host, name), OTHER_PASSPHRASE)
+    host.mount(inheriting_replica)
+
+
+def test_a_key_change_heals_a_broken_volume_that_is_open(host: Host, world: World, name: str) -> None:
+    create_volume(host, f"{name}-source", key=KEY)
+    create_root(host, name, PASSPHRASE, "passphrase")
+    volume = f"{name}/volume"
+    world.replicate(f"{name}-source", volume)
+    host.load_key(read(host, volume), KEY)
+    host.inherit_key(volume)
+    with world.hold(volume):
+        world.replicate(f"{name}-source", volume, properties=False)
+        host.prove_readable(read(host, volume))
+        with host.keep_open([read(host, volume)]):
+            change(host, name, OTHER_PASSPHRASE, "passphrase")
+
+    assert read(host, volume).value("pbkdf2salt") == read(host, name).value("pbkdf2salt")
+    host.unload_key(name)
+    host.load_key(read(host, name), OTHER_PASSPHRASE)
+    host.prove_readable(read(host, volume))
+
+
+def test_a_broken_volume_cannot_be_read_once_it_is_closed(host: Host, world: World, name: str) -> None:
+    create_volume(host, f"{name}-source", key=KEY)
+    create_root(host, name, PASSPHRASE, "passphrase")
+    world.replicate(f"{name}-source", f"{name}/volume")
+    host.load_key(read(host, f"{name}/volume"), KEY)
+    host.inherit_key(f"{name}/volume")
+    world.replicate(f"{name}-source", f"{name}/volume", properties=False)
+
+    with fails():
+        host.prove_readable(read(host, f"{name}/volume"))
+    with fails(), host.keep_open([read(host, f"{name}/volume")]):
+        pass
+
+
+def test_what_is_not_mounted_is_not_kept_open(host: Host, inheriting_replica: str) -> None:
+    with fails(), host.keep_open([read(host, inheriting_replica)]):
+        pass

@@ -284,7 +284,10 @@ class RealWorld:
             return file.read(size)
 
     def replicate(self, source: str, target: str, *, properties: bool = True) -> None:
-        _run("zfs", "receive", "-u", target, stdin=_next_stream(source, "-wp" if properties else "-w"))
+        # What is mounted was written to, and has to be rolled back.
+        mounted = subprocess.run(["zfs", "get", "-Ho", "value", "mounted", target], check=False, capture_output=True)
+        words = ["-uF" if mounted.stdout == b"yes\n" else "-u", target]
+        _run("zfs", "receive", *words, stdin=_next_stream(source, "-wp" if properties else "-w"))
 
     @contextlib.contextmanager
     def receiving(self, source: str, target: str) -> t.Iterator[None]:

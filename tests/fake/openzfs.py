@@ -221,7 +221,9 @@ class FakeOpenZFS:
     def prove_readable(self, dataset: Dataset) -> None:
         self._enter("prove_readable", dataset.name)
         record = self._datasets.existing(dataset.name, "It cannot be read")
-        if self._datasets.is_locked(record) or (self._datasets.is_mismatched(record) and record.mounted_at is None):
+        if self._datasets.is_locked(record) or (
+            self._datasets.is_mismatched(record) and not self._datasets.is_in_use(record)
+        ):
             raise CallFailed(f"{record.name} cannot be read: {os.strerror(errno.EACCES)}.")
 
     def receiving(self, names: t.Collection[str]) -> frozenset[str]:
@@ -296,6 +298,23 @@ class FakeOpenZFS:
         above = parent.protection.root
         self._datasets.rewrap(record, name, above, self._datasets.wrap_of(above))
         del self._datasets.loaded[name], record.local["keylocation"]
+
+    @contextlib.contextmanager
+    def keep_open(self, datasets: t.Sequence[Dataset]) -> t.Iterator[None]:
+        for dataset in datasets:
+            record = self._datasets.records.get(dataset.name)
+            is_open = record is not None and (
+                record.mounted_at is not None
+                or (record.kind == "volume" and not self._datasets.is_mismatched(record))
+                or record.name in self._datasets.held
+            )
+            if not is_open:
+                raise CallFailed(f"{dataset.name} is no longer in use, so the key was not touched. Run again.")
+        with contextlib.ExitStack() as held:
+            for dataset in datasets:
+                if dataset.name not in self._datasets.held:
+                    held.enter_context(self.hold(dataset.name))
+            yield
 
     def repoint(self, name: str) -> None:
         self._enter("repoint", name)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_dataset 
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
 from .conftest import Run
-from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, observed, root
+from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE, observed, root
 
 RECEIVED = Property("on", "received")
 NEW_KEY_TEXT = "0c" * 32
@@ -327,3 +328,85 @@ def test_nothing_is_attached_to_a_key_that_the_same_batch_changes(host: FakeOpen
     change = {**CHANGE, "current": {"key": OTHER_KEY_TEXT}}
     batch = [{"name": "tank/copy", **change}, {"name": apart, **BACK}]
     assert "is not re-pointed" in refused(host, run, datasets=batch)
+
+
+# -- healing by wrapping anew
+
+
+@pytest.fixture
+def mounted(host: FakeOpenZFS, run: Run) -> str:
+    """A broken replica of a root with a passphrase, mounted since before it broke."""
+    own = {"name": "tank/src", "passphrase": "correct horse", "pbkdf2iters": 100000}
+    run("zfs_dataset_key", datasets=[own, {"name": "tank/r", "key": KEY_TEXT}])
+    host.replicate("tank/src", "tank/r/c", properties=False)
+    host.load_key(read(host, "tank/r/c"), PASSPHRASE)
+    run("zfs_dataset_key", name="tank/r/c", state="inherited", replication_ended=True)
+    host.mount("tank/r/c")
+    host.replicate("tank/src", "tank/r/c", properties=False)
+    return "tank/r/c"
+
+
+def is_healed(host: FakeOpenZFS, name: str) -> bool:
+    host.unmount(name)
+    host.prove_readable(read(host, name))
+    return read(host, name).keyformat == "hex"
+
+
+def test_what_is_broken_and_mounted_is_wrapped_anew_only_if_that_is_asked_for(
+    host: FakeOpenZFS, run: Run, mounted: str
+) -> None:
+    assert "heal: true lets the change wrap it too" in refused(host, run, name="tank/r", **CHANGE)
+    assert run("zfs_dataset_key", name="tank/r", heal=True, **CHANGE)["changed"]
+    assert is_healed(host, mounted)
+
+
+def test_a_root_gets_the_key_that_it_has_to_heal_what_is_below_it(host: FakeOpenZFS, run: Run, mounted: str) -> None:
+    wish: dict[str, t.Any] = {"key": KEY_TEXT, "update_key": "always", "heal": True}
+    assert run("zfs_dataset_key", check=True, name="tank/r", **wish)["changed"]
+    assert run("zfs_dataset_key", name="tank/r", **wish)["changed"]
+    assert not run("zfs_dataset_key", name="tank/r", **wish)["changed"]
+    assert is_healed(host, mounted)
+
+
+def test_what_is_broken_and_not_mounted_is_never_wrapped_anew(host: FakeOpenZFS, run: Run, mounted: str) -> None:
+    host.unmount(mounted)
+    sentence = refused(host, run, name="tank/r", heal=True, **CHANGE)
+    assert "by state: present and repoint: true" in sentence
+
+
+def test_a_locked_root_heals_nothing(host: FakeOpenZFS, run: Run, mounted: str) -> None:
+    host.unmount(mounted)
+    run("zfs_unlock", name="tank/r", state="locked", verify_key=False)
+    assert "would crash the pool" in refused(host, run, name="tank/r", heal=True, **CHANGE)
+
+
+def test_one_that_is_unmounted_at_the_last_moment_keeps_the_key_from_being_touched(
+    host: FakeOpenZFS, run: Run, mounted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_open = host.keep_open
+
+    def late(datasets: t.Sequence[Dataset]) -> t.ContextManager[None]:
+        host.unmount(mounted)
+        return keep_open(datasets)
+
+    monkeypatch.setattr(host, "keep_open", late)
+    result = run("zfs_dataset_key", name="tank/r", heal=True, **CHANGE)
+    assert "is no longer in use, so the key was not touched" in result["msg"]
+    assert host.verify(read(host, "tank/r"), KEY).outcome == "opens"
+
+
+def test_what_is_mounted_is_kept_open_whatever_it_is_wrapped_with(
+    host: FakeOpenZFS, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[str] = []
+    run("zfs_dataset_key", name="tank/r", key=KEY_TEXT)
+    children: list[dict[str, t.Any]] = [{"name": "tank/r/a"}, {"name": "tank/r/v", "volsize": "1M"}]
+    run("zfs_dataset_key", state="inherited", datasets=children)
+
+    def keep_open(datasets: t.Sequence[Dataset]) -> t.ContextManager[None]:
+        kept.extend(dataset.name for dataset in datasets)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(host, "keep_open", keep_open)
+    run("zfs_dataset_key", name="tank/r", **CHANGE)
+    assert kept == ["tank/r/a", "tank/r/v"]
