@@ -20,6 +20,7 @@ from ._observe import find_asides, find_occupants, key_files_of, observe_tree, r
 from ._offers import offers_from
 from ._plan import Failure, Observed
 from ._plan_unlock import plan_unlock
+from ._replicas import broken_below, observe_replicas, receiving_below
 from ._unlock_wanted import UnlockWanted
 
 USER_PROPERTIES = ("key_id", "rotated_at", "pool_guid")
@@ -47,7 +48,7 @@ def report(params: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
             "python": binding.python,
         },
         "pools": {name: _pool(pools[name], observed.tree) for name in choice.pools if name in pools},
-        "roots": [_root(root, observed.tree, pools) for root in roots],
+        "roots": [_root(root, observed) for root in roots],
         "summary": _forecast(roots, wanted, observed),
         "ignored": list(ignored),
         "warnings": [*choice.missing(pools), *offers.warnings(pools)],
@@ -66,7 +67,7 @@ def _observe(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]) -> t
     asides: dict[str, str] = {}
     if wanted.move_aside:
         occupied, asides = find_asides(host, occupied)
-    return Observed(pools, tree, key_files, verdicts, occupied, asides), roots
+    return observe_replicas(roots, Observed(pools, tree, key_files, verdicts, occupied, asides), host), roots
 
 
 def _pool(pool: Pool, tree: Tree) -> dict[str, t.Any]:
@@ -81,8 +82,8 @@ def _pool(pool: Pool, tree: Tree) -> dict[str, t.Any]:
     }
 
 
-def _root(root: Dataset, tree: Tree, pools: t.Mapping[str, Pool]) -> dict[str, t.Any]:
-    members = tree.members(root.name)
+def _root(root: Dataset, observed: Observed) -> dict[str, t.Any]:
+    members = observed.tree.members(root.name)
     return {
         "name": root.name,
         "type": root.value("type"),
@@ -94,7 +95,9 @@ def _root(root: Dataset, tree: Tree, pools: t.Mapping[str, Pool]) -> dict[str, t
         "locked": not root.is_key_loaded,
         "inheriting": [member.name for member in members if member.name != root.name],
         "mounted": [member.name for member in members if member.is_mounted],
-        **_own_marks(root, pools[pool_of(root.name)]),
+        "broken": broken_below(root, observed),
+        "receiving": receiving_below(root, observed),
+        **_own_marks(root, observed.pools[pool_of(root.name)]),
     }
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ._command import READ_TIMEOUT, failure, run
+from ._command import READ_TIMEOUT, run
+from ._errors import CallFailed
 from ._host import Lineage
 
 _RECEIVED_BESIDE = "/%recv"
@@ -80,7 +81,17 @@ def read_filesystem(name: str) -> None:
     source = name if found is None or found.last_snapshot is None else found.last_snapshot
     answer = run("zfs", "userspace", "-Hpo", "name", source, timeout=READ_TIMEOUT)
     if answer.code != 0 and "unsupported version or feature" not in answer.error:
-        raise failure(f"{name} cannot be read though its key is loaded", answer)
+        raise CallFailed(f"{name} cannot be read: {answer.error or answer.code}{explanation(answer.error)}")
+
+
+def explanation(error: str) -> str:
+    """Explain why an unlocked dataset was not let in: root is denied nothing but what the loaded key does not open."""
+    if "permission denied" not in error.lower():
+        return ""
+    return (
+        ". Its encryption root's key is loaded, but another key wraps it, as after a raw replication; the guide about "
+        "replicas says what to do"
+    )
 
 
 def _portions(names: t.Sequence[str]) -> t.Iterator[t.Sequence[str]]:

@@ -197,7 +197,8 @@ class OpenZFS:
             return
         answer = run("zfs", "mount", name)
         if answer.code != 0 and "already mounted" not in answer.error:
-            raise CallFailed(f"{name} was not mounted: {answer.error}", reason="mount_failed")
+            why = f"{answer.error}{_lineage.explanation(answer.error)}"
+            raise CallFailed(f"{name} was not mounted: {why}", reason="mount_failed")
 
     def _to_be_mounted(self, name: str) -> Dataset:
         names = ",".join(("type", "mounted", "mountpoint", "canmount", *MOUNT_PROPERTIES))

@@ -82,9 +82,10 @@ def _candidates(wanted: BatchWanted, tree: Tree, key_files: KeyFiles) -> dict[st
         keys = [offered_key(secret, root, key_files) for secret in (serving_secret(entry, root), entry.current)]
         found[root.name] = (root, [key for key in keys if key is not None])
         above = root_above(root, tree) if is_repointed(entry, root) else None
-        for each in (root, above) if above is not None else ():
-            known = found.get(each.name, (each, []))[1]
-            found[each.name] = (each, [*known, *shared_keys(entry, root, above, key_files)])
+        if above is not None:
+            shared = shared_keys(entry, root, above, key_files)
+            for each in (root, above):
+                found[each.name] = (each, [*found.get(each.name, (each, []))[1], *shared])
     return found
 
 

@@ -18,6 +18,7 @@ from ._observe import find_asides, find_occupants, key_files_of, observe_tree, r
 from ._plan import Failure, Group, Observed, Plan
 from ._plan_lock import plan_locked
 from ._plan_mounts import Due, foresee_mounts, foresee_obstacles
+from ._replicas import broken_warnings
 from ._steps import LoadKey, Mount, ProveReadable, Step
 from ._unlock_wanted import UnlockWanted
 from ._verdicts import opening_key, unopened
@@ -70,7 +71,7 @@ def plan_unlock(wanted: UnlockWanted, observed: Observed) -> Plan:
         failures,
         tuple(root.name for root in roots if root.is_key_loaded == is_unlocked),
         wanted.choice.missing(observed.pools),
-        wanted.offers.warnings(observed.pools),
+        (*wanted.offers.warnings(observed.pools), *(broken_warnings(roots, observed.tree) if is_unlocked else ())),
     )
 
 

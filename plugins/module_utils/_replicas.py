@@ -95,12 +95,61 @@ def observe_risks(affected: t.Iterable[tuple[DatasetWanted, Dataset]], observed:
     )
 
 
+def observe_replicas(roots: t.Iterable[Dataset], observed: Observed, host: Host) -> Observed:
+    """Look for what receives, and for what its root's key does not open, and change nothing by it.
+
+    A filesystem that is unlocked and not mounted is read by its last snapshot. One without, and volumes, which other
+    programs may be about to open, are judged by their properties alone.
+    """
+    members = {member.name: member for root in roots for member in observed.tree.members(root.name)}
+    if not members:
+        return observed
+    receiving = host.receiving(members)
+    closed = {
+        name: member
+        for name, member in members.items()
+        if member.is_key_loaded
+        and not (member.is_mounted or member.is_volume or name in receiving or differences(member, observed.tree))
+    }
+    lineage = host.lineage(closed) if closed else {}
+    to_read = (closed[name] for name, each in lineage.items() if each.last_snapshot is not None)
+    return replace(observed, receiving=receiving, unreadable=find_unreadable(host, to_read))
+
+
+def broken_below(root: Dataset, observed: Observed) -> list[str]:
+    """Return the members of a root, itself included, that its key does not open, as far as that was observed."""
+    members = observed.tree.members(root.name)
+    return [each.name for each in members if differences(each, observed.tree) or each.name in observed.unreadable]
+
+
+def receiving_below(root: Dataset, observed: Observed) -> list[str]:
+    """Return the members of a root, itself included, that something is received into, or was until it broke off."""
+    return [each.name for each in observed.tree.members(root.name) if _is_receiving(each, observed)]
+
+
+def broken_warnings(roots: t.Iterable[Dataset], tree: Tree) -> tuple[str, ...]:
+    """Say what stays unreadable once these roots are unlocked, where no mount will show it."""
+    sentences: list[str] = []
+    for root in roots:
+        broken = [each.name for each in tree.members(root.name) if differences(each, tree) and not each.is_mounted]
+        if broken:
+            sentences.append(
+                f"{', '.join(broken)} cannot be read though {root.name} is unlocked: another key wraps it, as after a "
+                "raw replication. zfs_dataset_key heals it by repoint."
+            )
+    return tuple(sentences)
+
+
+def _is_receiving(dataset: Dataset, observed: Observed) -> bool:
+    return dataset.value("receive_resume_token") != "-" or dataset.name in observed.receiving
+
+
 def refuse_receiving(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> None:
     """Refuse to touch the key of what still receives: the end of the stream would bring the sender's key back."""
     for member in tree.rewrapped_with(dataset):
-        is_broken_off = member.value("receive_resume_token") != "-"
-        if not is_broken_off and member.name not in observed.receiving:
+        if not _is_receiving(member, observed):
             continue
+        is_broken_off = member.value("receive_resume_token") != "-"
         way_out = f"Resume it, or abort it with 'zfs receive -A {member.name}'" if is_broken_off else "Let that end"
         raise Refused(
             f"The key of {entry.name} is not touched: {member.name} still receives a replica, the end of which brings "

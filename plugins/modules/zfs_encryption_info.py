@@ -130,6 +130,18 @@ roots:
       description: Filesystems under its key that are mounted.
       type: list
       elements: str
+    broken:
+      description:
+        - Datasets under its key, the root included, that the key does not open, as after an inconsistent raw
+          replication. They are unlocked by C(keystatus) and cannot be read.
+        - Known from their properties where the keys are passphrases, and from reading the last snapshot of filesystems
+          that are unlocked and not mounted. Volumes with other keys show nothing until they are read.
+      type: list
+      elements: str
+    receiving:
+      description: Datasets under its key that a stream is being received into, or was until it broke off.
+      type: list
+      elements: str
     key_id:
       description: Id of the key, where a rotation of this collection noted it on this pool.
       type: str

@@ -42,13 +42,15 @@ class Replication:
         record.incoming, record.token = None, "-"
 
     def _begin(self, source: str, target: str) -> Record:
-        sent = self._datasets.records[source].protection
-        if sent is None:
+        sent = self._datasets.records[source]
+        if sent.protection is None:
             raise AssertionError(f"{source} is plain; only raw replication is modelled")
-        if target not in self._datasets.records:
+        if target in self._datasets.records:
+            sent.snapshots.append(str(len(sent.snapshots)))
+        else:
             self._datasets.replicate(source, target, properties=False)
         record = self._datasets.records[target]
-        record.incoming = replace(sent.wrap)
+        record.incoming = replace(sent.protection.wrap)
         return record
 
     def receiving(self, names: t.Iterable[str]) -> frozenset[str]:
@@ -61,5 +63,5 @@ class Replication:
 
 
 def _lineage(record: Record) -> Lineage:
-    snapshot = f"{record.name}@1"
-    return Lineage(snapshot if record.has_snapshots else None, snapshot if record.arrived else None)
+    last = f"{record.name}@{record.snapshots[-1]}" if record.snapshots else None
+    return Lineage(last, last if record.arrived else None)

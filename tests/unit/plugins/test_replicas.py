@@ -118,7 +118,7 @@ def test_a_replica_inherits_only_if_its_replication_is_said_to_have_ended(
     host: FakeOpenZFS, run: Run, replica: str
 ) -> None:
     sentence = refused(host, run, name=replica, state="inherited")
-    assert "is a replica (tank/r/c@1 is older than it)" in sentence
+    assert "is a replica (tank/r/c@0 is older than it)" in sentence
     assert "replication_ended: true" in sentence
     assert run("zfs_dataset_key", name=replica, state="inherited", replication_ended=True)["changed"]
 
@@ -410,3 +410,58 @@ def test_what_is_mounted_is_kept_open_whatever_it_is_wrapped_with(
     monkeypatch.setattr(host, "keep_open", keep_open)
     run("zfs_dataset_key", name="tank/r", **CHANGE)
     assert kept == ["tank/r/a", "tank/r/v"]
+
+
+# -- telling
+
+
+def told(run: Run, name: str) -> dict[str, t.Any]:
+    (root,) = run("zfs_encryption_info", name=name)["roots"]
+    return {"broken": root["broken"], "receiving": root["receiving"]}
+
+
+def test_info_tells_what_a_key_does_not_open_by_reading_a_snapshot(host: FakeOpenZFS, run: Run, broken: str) -> None:
+    assert told(run, "tank/r") == {"broken": [broken], "receiving": []}
+    run("zfs_dataset_key", name=broken, **HEAL)
+    assert told(run, "tank/r") == {"broken": [], "receiving": []}
+
+
+def test_info_tells_it_by_the_salt_though_locked_or_mounted(host: FakeOpenZFS, run: Run, mounted: str) -> None:
+    assert told(run, "tank/r")["broken"] == [mounted]
+    host.unmount(mounted)
+    run("zfs_unlock", name="tank/r", state="locked", verify_key=False)
+    assert told(run, "tank/r")["broken"] == [mounted]
+
+
+def test_info_tells_of_a_loaded_key_that_an_increment_replaced(host: FakeOpenZFS, run: Run, replica: str) -> None:
+    run("zfs_dataset_key", name="tank/src", **{**CHANGE, "current": {"key": OTHER_KEY_TEXT}})
+    host.replicate("tank/src", replica, properties=False)
+    assert told(run, replica)["broken"] == [replica]
+
+
+def test_info_tells_what_receives_and_does_not_disturb_it(host: FakeOpenZFS, run: Run, replica: str) -> None:
+    with host.replication.running("tank/src", replica):
+        assert told(run, replica) == {"broken": [], "receiving": [replica]}
+    host.replication.break_off("tank/src", replica)
+    assert told(run, replica)["receiving"] == [replica]
+    assert ("prove_readable", replica) not in host.calls
+
+
+def test_info_reads_nothing_that_would_change_by_it(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", name="tank/r", key=KEY_TEXT)
+    children: list[dict[str, t.Any]] = [{"name": "tank/r/v", "volsize": "1M"}]
+    children += [{"name": "tank/r/a", "properties": {"canmount": "noauto"}}]
+    run("zfs_dataset_key", state="inherited", datasets=children)
+    before = len(host.changes)
+    assert told(run, "tank/r")["broken"] == []
+    assert len(host.changes) == before
+    assert not [call for call in host.calls if call[0] == "prove_readable" and call[1].startswith("tank/r/")]
+
+
+def test_unlocking_warns_of_what_stays_unreadable(host: FakeOpenZFS, run: Run, mounted: str) -> None:
+    host.unmount(mounted)
+    run("zfs_unlock", name="tank/r", state="locked", verify_key=False)
+    secrets = [{"name": "tank/r", "key": KEY_TEXT}]
+    result = run("zfs_unlock", name="tank/r", secrets=secrets, mount=False)
+    (warning,) = result["warnings"]
+    assert "tank/r/c cannot be read though tank/r is unlocked: another key wraps it" in warning
