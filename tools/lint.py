@@ -18,6 +18,7 @@ COLLECTION_PACKAGES = (
     "tests/fake",
     "tests/conformance",
     "tests/wire",
+    "tests/secrecy",
     "tests/faults",
     "tests/benchmark",
 )

@@ -162,5 +162,7 @@ def secret_from(entry: t.Mapping[str, t.Any], *, whose: str) -> Secret:
     if entry.get("passphrase") is not None:
         return _keys.passphrase(entry["passphrase"], whose=whose)
     if not entry["key_file"].startswith("/"):
-        raise Refused(f"The key file {entry['key_file']} of {whose} is no absolute path on the host.")
+        raise Refused(
+            f"The key_file of {whose} is no absolute path on the host. It may be a key itself, so it is not shown."
+        )
     return KeyFile(entry["key_file"])

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import json
 import typing as t
-from collections.abc import Mapping
 
 from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -23,6 +22,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils import _manifest
 from ..module_utils._errors import Refused
+from ._misplaced import refuse_misplaced_keys
 
 
 class SecretAction(ActionBase):
@@ -50,7 +50,7 @@ class SecretAction(ActionBase):
     def _arguments(self) -> dict[str, t.Any]:
         """Return what the module is given."""
         arguments = dict(self._task.args)
-        _refuse_malformed(arguments)
+        refuse_misplaced_keys(arguments)
         return self._with_manifest(arguments) if self.takes_manifest else arguments
 
     def _with_manifest(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -126,30 +126,3 @@ _REFUSAL = (
     "Refused before anything was sent: without pipelining the keys of this task would be written to the managed "
     "host's disk, and pipelining cannot be switched on: {cause}."
 )
-
-
-def _refuse_malformed(arguments: t.Mapping[str, t.Any]) -> None:
-    """Refuse entries that are no mappings: core would quote them whole, keys included, in its own refusal.
-
-    Raises:
-        AnsibleActionFail: which option it is, and nothing of what it holds.
-    """
-    for option in ("secrets", "datasets"):
-        entries = arguments.get(option)
-        if entries is None:
-            continue
-        if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
-            raise AnsibleActionFail(
-                f"{option} is no list of mappings. It may hold keys, so it is not shown. Every entry is a mapping "
-                "with a name, like {name: pool/dataset, key: ...}."
-            )
-        for entry in entries:
-            _refuse_malformed_current(entry)
-    _refuse_malformed_current(arguments)
-
-
-def _refuse_malformed_current(options: t.Mapping[str, t.Any]) -> None:
-    if not isinstance(options.get("current") or {}, Mapping):
-        raise AnsibleActionFail(
-            "current is no mapping. It may hold a key, so it is not shown. Write it like {key: ...}."
-        )

@@ -6,36 +6,47 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import secrets
 import typing as t
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.zfsfleet.encryption.tests.wire.machine import (
-    DISK,
-    HERE,
-    POOL,
-    VM,
-    Canaries,
-    Controller,
-    Machine,
-)
+from ansible_collections.zfsfleet.encryption.tests.secrecy.canary import Canary, Flock
+from ansible_collections.zfsfleet.encryption.tests.secrecy.controller import Controller
+from ansible_collections.zfsfleet.encryption.tests.secrecy.machine import Machine
+
+POOL = "wire"
+DISK = "/dev/disk/by-id/virtio-d3"
+
+
+@dataclass(frozen=True)
+class Canaries:
+    """A key and a passphrase."""
+
+    flock: Flock
+    key: Canary
+    passphrase: Canary
+
+    @classmethod
+    def fresh(cls) -> Canaries:
+        flock = Flock(secrets.randbits(64))
+        return cls(flock, flock.key("key"), flock.passphrase("passphrase", "digits"))
 
 
 @pytest.fixture(scope="session")
 def machine() -> t.Iterator[Machine]:
-    """The machine with an empty pool and the watcher in place."""
+    """The machine with an empty pool."""
     found = Machine(os.environ["WIRE_MACHINE"])
     found.ask(f"zpool destroy {POOL} 2>/dev/null; zpool create -f {POOL} {DISK}")
-    subprocess.run([VM, "copy", found.name, HERE / "watcher.py", "/root/watcher.py"], check=True)
     yield found
-    found.ask(f"zpool destroy {POOL}; rm /root/watcher.py")
+    found.ask(f"zpool destroy {POOL}")
 
 
 @pytest.fixture
 def controller(machine: Machine, tmp_path: Path) -> Controller:
-    return Controller(machine, tmp_path)
+    return Controller(machine, tmp_path, pipelining=False, modules=Path(__file__).parent / "modules")
 
 
 @pytest.fixture

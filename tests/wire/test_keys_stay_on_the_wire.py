@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.zfsfleet.encryption.tests.wire.machine import POOL, Canaries, Controller, Machine
+from ansible_collections.zfsfleet.encryption.tests.secrecy.controller import Controller
+from ansible_collections.zfsfleet.encryption.tests.secrecy.machine import Machine, given_away
+from ansible_collections.zfsfleet.encryption.tests.wire.conftest import POOL, Canaries
 
 KEYED = f"{POOL}/keyed"
 PHRASED = f"{POOL}/phrased"
@@ -21,7 +23,7 @@ Task = dict[str, t.Any]
 
 
 def offered(canaries: Canaries) -> list[dict[str, str]]:
-    return [{"name": KEYED, "key": canaries.key}, {"name": PHRASED, "passphrase": canaries.passphrase}]
+    return [{"name": KEYED, "key": canaries.key.text}, {"name": PHRASED, "passphrase": canaries.passphrase.text}]
 
 
 def creating(canaries: Canaries) -> Task:
@@ -40,7 +42,7 @@ def _no_datasets(machine: Machine) -> t.Iterator[None]:
 
 
 def test_modules_write_no_key(machine: Machine, controller: Controller, canaries: Canaries) -> None:
-    with machine.watched(canaries) as seen:
+    with machine.watched() as seen:
         run = controller.play(
             [
                 creating(canaries),
@@ -57,16 +59,14 @@ def test_modules_write_no_key(machine: Machine, controller: Controller, canaries
         )
     assert run.code == 0, run.output
     assert machine.ask(f"zfs get -H -o value keystatus {KEYED} {PHRASED}").split() == ["available"] * 2
-    assert seen.hits == {}
-    assert seen.in_journal(canaries) == []
-    assert canaries.key not in run.output
-    assert canaries.token not in run.output
+    assert given_away(canaries.flock, seen.packets) == {}
+    assert canaries.flock.seen_in(run.output.encode()) == {}
 
 
 def test_refused_and_failed_runs_write_no_key(machine: Machine, controller: Controller, canaries: Canaries) -> None:
     made = controller.play([creating(Canaries.fresh())])
     assert made.code == 0, made.output
-    with machine.watched(canaries) as seen:
+    with machine.watched() as seen:
         run = controller.play(
             [
                 {**creating(canaries), "register": "refused", "failed_when": "not refused.failed"},
@@ -75,10 +75,8 @@ def test_refused_and_failed_runs_write_no_key(machine: Machine, controller: Cont
         )
     assert run.code == 0, run.output
     assert "wrong_key" in run.output
-    assert seen.hits == {}
-    assert seen.in_journal(canaries) == []
-    assert canaries.key not in run.output
-    assert canaries.token not in run.output
+    assert given_away(canaries.flock, seen.packets) == {}
+    assert canaries.flock.seen_in(run.output.encode()) == {}
 
 
 def exporting(canaries: Canaries, **options: t.Any) -> Task:
@@ -94,7 +92,7 @@ def test_a_manifest_for_the_controller_is_nowhere_but_there(
 ) -> None:
     assert controller.play([creating(canaries)]).code == 0
     manifests = [tmp_path / "plain.json", tmp_path / "own.json"]
-    with machine.watched(canaries) as seen:
+    with machine.watched() as seen:
         run = controller.play(
             [
                 exporting(canaries, dest_controller=str(manifests[0])),
@@ -105,41 +103,39 @@ def test_a_manifest_for_the_controller_is_nowhere_but_there(
         )
     assert run.code == 0, run.output
     for manifest in manifests:
-        assert canaries.key in manifest.read_text()
-        assert canaries.token in manifest.read_text()
+        assert canaries.flock.seen_in(manifest.read_bytes()).keys() == {"key", "passphrase"}
         assert manifest.stat().st_mode & 0o777 == 0o600
     assert "censored due to no log" in run.output
-    assert run.shown(canaries) == []
-    assert seen.hits == {}
-    assert seen.in_journal(canaries) == []
+    assert canaries.flock.seen_in(run.output.encode()) == {}
+    assert given_away(canaries.flock, seen.packets) == {}
 
 
 def test_a_manifest_for_the_host_is_nowhere_else_on_its_disk(
     machine: Machine, controller: Controller, canaries: Canaries
 ) -> None:
     assert controller.play([creating(canaries)]).code == 0
-    with machine.watched(canaries) as seen:
+    with machine.watched() as seen:
         run = controller.play([exporting(canaries, dest="/root/wire.json", force=True)], verbosity="-vvvv")
     assert run.code == 0, run.output
-    assert {path for paths in seen.hits.values() for path in paths} <= {"/root/wire.json", "/root/.wire.json.new"}
-    assert {"key", "passphrase"} <= seen.hits.keys()
-    assert canaries.key in machine.ask("cat /root/wire.json; rm /root/wire.json")
-    assert run.shown(canaries) == []
-    assert seen.in_journal(canaries) == []
+    places = given_away(canaries.flock, seen.packets)
+    assert places.keys() == {"key", "passphrase"}
+    assert places["key"] | places["passphrase"] <= {"file /root/wire.json", "file /root/.wire.json.new"}
+    assert canaries.key.text in machine.ask("cat /root/wire.json; rm /root/wire.json")
+    assert canaries.flock.seen_in(run.output.encode()) == {}
 
 
 def test_the_watch_catches_a_module_without_protection(
     machine: Machine, controller: Controller, canaries: Canaries
 ) -> None:
-    with machine.watched(canaries) as seen:
+    with machine.watched() as seen:
         run = controller.play(
-            [{"wire.control.unprotected": {"name": KEYED, "key": canaries.key, "secrets": offered(canaries)}}]
+            [{"secrecy.control.unprotected": {"name": KEYED, "key": canaries.key.text, "secrets": offered(canaries)}}]
         )
     assert run.code == 0, run.output
-    assert {"key", "passphrase"} <= seen.hits.keys()
-    assert any("AnsiballZ_unprotected.py" in path for path in seen.hits["key"])
+    assert given_away(canaries.flock, seen.at("file")).keys() == {"key", "passphrase"}
+    assert any("AnsiballZ_unprotected.py" in where for where in given_away(canaries.flock, seen.packets)["key"])
     # The journal is looked at in earnest: without the protection a suboption's passphrase with a quote gets there.
-    assert seen.in_journal(canaries) == [canaries.token]
+    assert given_away(canaries.flock, seen.at("journal")).keys() == {"passphrase"}
 
 
 @dataclass(frozen=True)
@@ -169,14 +165,13 @@ class Obstacle:
 def test_where_pipelining_is_impossible_nothing_is_sent(
     machine: Machine, controller: Controller, canaries: Canaries, obstacle: Obstacle
 ) -> None:
-    with machine.watched(canaries) as seen:
+    with machine.watched() as seen:
         run = controller.play(
             [{**creating(canaries), **obstacle.task}], environment=obstacle.environment, **obstacle.play
         )
     assert run.code == 2, run.output
     assert f"pipelining cannot be switched on: {obstacle.cause}." in re.sub(r"\s+", " ", run.output)
-    assert seen.hits == {}
-    assert [path for path in seen.paths if "ansible" in path.lower()] == []
+    assert given_away(canaries.flock, seen.packets) == {}
+    assert [packet.where for packet in seen.at("file") if "ansible" in packet.where.lower()] == []
     assert KEYED not in machine.ask(f"zfs list -H -o name -r {POOL}")
-    assert canaries.key not in run.output
-    assert canaries.token not in run.output
+    assert canaries.flock.seen_in(run.output.encode()) == {}

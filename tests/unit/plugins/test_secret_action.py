@@ -150,6 +150,13 @@ def test_the_result_does_not_repeat_the_call() -> None:
     assert "invocation" not in plugin.run(task_vars={})
 
 
+def test_what_only_looks_like_a_key_passes() -> None:
+    properties = {"org.example:checksum": KEY_TEXT}
+    plugin = action(name="tank", passphrase=KEY_TEXT, properties=properties)
+    plugin.run(task_vars={})
+    assert plugin.executed["module_args"] == {"name": "tank", "passphrase": KEY_TEXT, "properties": properties}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -159,9 +166,22 @@ def test_the_result_does_not_repeat_the_call() -> None:
         pytest.param({"datasets": [{"name": "tank/a"}, KEY_TEXT]}, id="a text among datasets"),
         pytest.param({"datasets": [{"name": "tank/a", "current": KEY_TEXT}]}, id="the present key of an entry"),
         pytest.param({"current": [KEY_TEXT]}, id="the present key"),
+        pytest.param({"key": [KEY_TEXT]}, id="a list as a key"),
+        pytest.param({"secrets": [{"name": "tank", "passphrase": {"a": KEY_TEXT}}]}, id="a mapping as a passphrase"),
+        pytest.param(
+            {"datasets": [{"name": "tank/a", "current": {"key": [KEY_TEXT]}}]}, id="a list as the present key"
+        ),
+        pytest.param({"key_file": KEY_TEXT}, id="a key as the path of its file"),
+        pytest.param({"datasets": [{"name": "tank/a", "keyformat": KEY_TEXT}]}, id="a key as its format"),
+        pytest.param({"secrets": [{"name": "tank", "share_with_children": KEY_TEXT}]}, id="a key as a switch"),
+        pytest.param({"manifest": KEY_TEXT}, id="a key as a manifest's path"),
+        pytest.param({"manifest": {"tank": KEY_TEXT}}, id="a manifest as its own path"),
+        pytest.param(
+            {"manifest": json.dumps({"tank": KEY_TEXT}), "remote_src": True}, id="a manifest's text as its path"
+        ),
     ],
 )
-def test_what_is_no_mapping_is_refused_and_not_shown(arguments: dict[str, t.Any]) -> None:
+def test_a_key_in_a_strange_place_is_refused_and_not_shown(arguments: dict[str, t.Any]) -> None:
     plugin = action(**arguments)
     with pytest.raises(AnsibleActionFail) as refused:
         plugin.run(task_vars={})
