@@ -465,3 +465,16 @@ def test_unlocking_warns_of_what_stays_unreadable(host: FakeOpenZFS, run: Run, m
     result = run("zfs_unlock", name="tank/r", secrets=secrets, mount=False)
     (warning,) = result["warnings"]
     assert "tank/r/c cannot be read though tank/r is unlocked: another key wraps it" in warning
+
+
+def test_a_pools_root_dataset_heals_what_is_below_it(host: FakeOpenZFS, run: Run) -> None:
+    host.add_pool("vault", {"encryption": "on", "keyformat": "hex"}, KEY)
+    run("zfs_dataset_key", name="tank/src", passphrase="correct horse", pbkdf2iters=100000)
+    host.replicate("tank/src", "vault/c", properties=False)
+    host.load_key(read(host, "vault/c"), PASSPHRASE)
+    run("zfs_dataset_key", name="vault/c", state="inherited", replication_ended=True)
+    host.mount("vault/c")
+    host.replicate("tank/src", "vault/c", properties=False)
+    assert "heal: true lets the change wrap it too" in run("zfs_encrypted_pool", name="vault", **CHANGE)["msg"]
+    assert run("zfs_encrypted_pool", name="vault", heal=True, **CHANGE)["changed"]
+    assert is_healed(host, "vault/c")
