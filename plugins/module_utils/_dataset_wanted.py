@@ -35,6 +35,8 @@ class DatasetWanted:
         generate: make a key into that file where neither the file nor the root is there yet.
         current: the key that a root has now, to be replaced.
         change: whether an existing root may get another key.
+        sparse: whether a volume shall do without a reservation of its space.
+        properties: as OpenZFS takes them; ``inherit`` for none of its own.
         heal: whether what is wrapped with another key than its root may be wrapped anew, while it is in use.
         repoint: whether it shall refer to another encryption root and stay wrapped as it is.
         replication_ended: whether a replica is known to receive nothing any more.
@@ -52,7 +54,7 @@ class DatasetWanted:
     current: Secret | None = None
     change: bool = False
     volume_size: str | None = None
-    sparse: bool = False
+    sparse: bool | None = None
     is_volume: bool | None = None
     properties: t.Mapping[str, str] = field(default_factory=dict)
     force_destroy: bool = False
@@ -64,6 +66,11 @@ class DatasetWanted:
     @property
     def is_plain(self) -> bool:
         return self.encryption == "off"
+
+    @property
+    def own_properties(self) -> dict[str, str]:
+        """Those that a new dataset is given: what it inherits, it has by itself."""
+        return {name: value for name, value in self.properties.items() if value != _properties.INHERIT}
 
     @property
     def key_file(self) -> str | None:
@@ -98,7 +105,8 @@ class BatchWanted:
     def properties(self) -> tuple[str, ...]:
         """Names of all properties that any entry sets, to be read with the rest."""
         names = {name for entry in self.entries for name in entry.properties}
-        return (*sorted(names), "volblocksize")
+        reservation = {"refreservation"} if any(entry.sparse is not None for entry in self.entries) else set()
+        return (*sorted(names | reservation), "volblocksize")
 
 
 def batch_wanted(params: t.Mapping[str, t.Any]) -> BatchWanted:
@@ -119,10 +127,23 @@ def batch_wanted(params: t.Mapping[str, t.Any]) -> BatchWanted:
 def _merged(top: t.Mapping[str, t.Any], entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Fill an entry with those of the top level's options that can go with what it says itself."""
     given = {name: value for name, value in entry.items() if value is not None}
-    properties = {**(top.get("properties") or {}), **(given.get("properties") or {})}
+    to_volume = _is_volume({**top, **given} if given.get("type") is None else given)
+    defaults = {
+        name: value
+        for name, value in (top.get("properties") or {}).items()
+        if to_volume is None or _properties.applies(name, to_volume=to_volume)
+    }
+    properties = {**defaults, **(given.get("properties") or {})}
     excluded = _not_for(given, top)
-    defaults = {name: value for name, value in top.items() if name not in excluded}
-    return {**defaults, **given, "properties": properties}
+    inherited = {name: value for name, value in top.items() if name not in excluded}
+    return {**inherited, **given, "properties": properties}
+
+
+def _is_volume(options: t.Mapping[str, t.Any]) -> bool | None:
+    """Tell what kind of dataset options ask for, None where they leave it open."""
+    if options.get("type") is None and options.get("volsize") is None:
+        return None
+    return (options.get("type") or "volume") == "volume"
 
 
 def _not_for(given: t.Mapping[str, t.Any], top: t.Mapping[str, t.Any]) -> set[str]:
@@ -159,7 +180,6 @@ def dataset_wanted(options: t.Mapping[str, t.Any]) -> DatasetWanted:
     properties = {key: _properties.text(key, value) for key, value in given.items() if value is not None}
     secret = secret_from(options, whose=name) if any(options.get(key) is not None for key in KEY_OPTIONS) else None
     current = options.get("current")
-    kind = options.get("type")
     entry = DatasetWanted(
         name=name,
         state=state,
@@ -172,8 +192,8 @@ def dataset_wanted(options: t.Mapping[str, t.Any]) -> DatasetWanted:
         current=secret_from(current, whose=f"{name} (current)") if current else None,
         change=options.get("update_key") == "always",
         volume_size=options.get("volsize"),
-        sparse=bool(options.get("sparse")),
-        is_volume=None if kind is None and options.get("volsize") is None else (kind or "volume") == "volume",
+        sparse=options.get("sparse"),
+        is_volume=_is_volume(options),
         properties=properties,
         force_destroy=bool(options.get("force_destroy")),
         heal=bool(options.get("heal")),
@@ -202,9 +222,7 @@ def _refuse_nonsense(entry: DatasetWanted, options: t.Mapping[str, t.Any]) -> No
     name = entry.name
     if not is_dataset_name(name):
         raise Refused(f"{name!r} is no name of a filesystem or volume. Write it like pool/dataset.")
-    clash = sorted(set(entry.properties) & _properties.HAVE_OPTIONS)
-    if clash:
-        raise Refused(f"properties of {name} hold {', '.join(clash)}; use the option of that name.")
+    _refuse_senseless_properties(entry)
     if entry.volume_size is not None and entry.is_volume is False:
         raise Refused(f"{name} is to be a filesystem and has a volsize. Set type: volume, or leave volsize out.")
     if entry.pbkdf2iters is not None:
@@ -212,6 +230,24 @@ def _refuse_nonsense(entry: DatasetWanted, options: t.Mapping[str, t.Any]) -> No
     _refuse_misplaced_key(entry, [option for option in KEY_OPTIONS if options.get(option) is not None])
     if entry.generate:
         _refuse_bad_generation(entry)
+
+
+def _refuse_senseless_properties(entry: DatasetWanted) -> None:
+    name, given = entry.name, set(entry.properties)
+    clash = sorted(given & _properties.HAVE_OPTIONS)
+    if clash:
+        raise Refused(f"properties of {name} hold {', '.join(clash)}; use the option of that name.")
+    for prop in sorted(given):
+        if not _properties.is_name(prop):
+            raise Refused(f"{prop!r} among the properties of {name} is no name of a property.")
+        if prop in _properties.READ_ONLY:
+            raise Refused(f"{prop} of {name} is what OpenZFS tells about a dataset; it cannot be set.")
+        if entry.properties[prop] == _properties.INHERIT and not _properties.is_inherited(prop):
+            instead = _properties.NOT_INHERITED.get(prop, "none")
+            way_out = "Leave it out." if prop in _properties.IMMUTABLE else f"Use {instead}, if that is meant."
+            raise Refused(f"{prop} of {name} is not inherited from its parent. {way_out}")
+    if entry.sparse is not None and "refreservation" in given:
+        raise Refused(f"{name} was given sparse and refreservation, which say the same. Leave one of them out.")
 
 
 def _refuse_misplaced_key(entry: DatasetWanted, given: t.Sequence[str]) -> None:

@@ -33,52 +33,63 @@ def _keyed_roots_below(dataset: Dataset, tree: Tree) -> list[str]:
     ]
 
 
-def refuse_keyed_below_passphrase(entry: DatasetWanted, parent: Dataset | None, tree: Tree) -> None:
-    """Refuse a root with a key below one with a passphrase."""
-    if not entry.keeps_truenas_hierarchy or entry.new_keyformat == "passphrase":
+def refuse_against_policy(entry: DatasetWanted, tree: Tree) -> None:
+    """Refuse what TrueNAS's rules forbid, judged by what the whole task leaves behind.
+
+    Raises:
+        Refused: the dataset would lie where it should not, or have below it what should not lie there.
+    """
+    dataset = tree.get(entry.name)
+    if dataset is None or not entry.keeps_truenas_hierarchy:
         return
-    above = _ancestor_with_passphrase(parent, tree)
-    if above is not None:
+    if not dataset.is_encrypted:
+        _refuse_plain_below_encrypted(dataset, tree)
+    elif dataset.keyformat != "passphrase":
+        _refuse_keyed_below_passphrase(dataset, tree)
+    else:
+        _refuse_passphrase_above_keyed(dataset, tree)
+
+
+def _refuse_keyed_below_passphrase(dataset: Dataset, tree: Tree) -> None:
+    above = _ancestor_with_passphrase(tree.parent(dataset.name), tree)
+    if dataset.is_encryption_root and above is not None:
         raise Refused(
-            f"{entry.name} would have a key of its own below {above.name}, which has a passphrase. "
+            f"{dataset.name} would have a key of its own below {above.name}, which has a passphrase. "
             f"Give it a passphrase, or let it inherit. {_WAY_OUT}"
         )
 
 
-def refuse_passphrase_above_keyed(entry: DatasetWanted, dataset: Dataset, tree: Tree) -> None:
-    """Refuse a passphrase for a dataset that has roots with keys below it."""
-    if not entry.keeps_truenas_hierarchy or entry.new_keyformat != "passphrase":
-        return
+def _refuse_passphrase_above_keyed(dataset: Dataset, tree: Tree) -> None:
     keyed = _keyed_roots_below(dataset, tree)
-    if keyed:
-        raise Refused(
-            f"{entry.name} would have a passphrase above {', '.join(keyed[:5])}, which has a key of its own. "
-            f"Change that one first. {_WAY_OUT}"
-        )
-
-
-def refuse_bad_creation(entry: DatasetWanted, parent: Dataset, tree: Tree) -> None:
-    """Refuse a new dataset that could not be, or should not lie, where it is wanted."""
-    name = entry.name
-    if entry.state == "inherited" and not parent.is_encrypted:
-        raise Refused(
-            f"{name} cannot inherit a key: {parent.name} is not encrypted. "
-            "Give it a key of its own with state: present, or set encryption: off."
-        )
-    if entry.state == "present" and not entry.is_plain:
-        refuse_keyed_below_passphrase(entry, parent, tree)
-    if not entry.keeps_truenas_hierarchy or not entry.is_plain:
+    if not keyed:
         return
-    for above in (parent, *tree.ancestors(parent.name)):
+    has = "have a passphrase" if dataset.is_encryption_root else f"inherit the passphrase of {dataset.encryption_root}"
+    raise Refused(
+        f"{dataset.name} would {has} above {', '.join(keyed[:5])}, which has a key of its own. "
+        f"Change that one in the same task, or before. {_WAY_OUT}"
+    )
+
+
+def _refuse_plain_below_encrypted(dataset: Dataset, tree: Tree) -> None:
+    for above in tree.ancestors(dataset.name):
         if above.is_encrypted:
             raise Refused(
-                f"{name} would be plain below {above.name}, which is encrypted: its data would be readable while "
-                f"{above.name} is locked. {_WAY_OUT}"
+                f"{dataset.name} would be plain below {above.name}, which is encrypted: its data would be readable "
+                f"while {above.name} is locked. {_WAY_OUT}"
             )
 
 
-def refuse_inheriting(entry: DatasetWanted, dataset: Dataset, parent: Dataset | None, tree: Tree) -> None:
-    """Refuse to let a root inherit where OpenZFS cannot do it, or the result breaks the policy."""
+def refuse_impossible_creation(entry: DatasetWanted, parent: Dataset) -> None:
+    """Refuse a new dataset that has no key to inherit."""
+    if entry.state == "inherited" and not parent.is_encrypted:
+        raise Refused(
+            f"{entry.name} cannot inherit a key: {parent.name} is not encrypted. "
+            "Give it a key of its own with state: present, or set encryption: off."
+        )
+
+
+def refuse_inheriting(entry: DatasetWanted, dataset: Dataset, parent: Dataset | None) -> None:
+    """Refuse to let a root inherit where OpenZFS cannot do it."""
     name = entry.name
     parent = parent_with_key(entry, parent)
     if dataset.is_clone:
@@ -89,7 +100,6 @@ def refuse_inheriting(entry: DatasetWanted, dataset: Dataset, parent: Dataset | 
                 f"{name} cannot inherit the key of {parent.encryption_root} while {locked.name} is locked. "
                 "Unlock it first."
             )
-    refuse_passphrase_from_above(entry, dataset, parent, tree)
 
 
 def parent_with_key(entry: DatasetWanted, parent: Dataset | None) -> Dataset:
@@ -99,14 +109,3 @@ def parent_with_key(entry: DatasetWanted, parent: Dataset | None) -> Dataset:
     if not parent.is_encrypted:
         raise Refused(f"{entry.name} cannot inherit a key: {parent.name} is not encrypted.")
     return parent
-
-
-def refuse_passphrase_from_above(entry: DatasetWanted, dataset: Dataset, parent: Dataset, tree: Tree) -> None:
-    """Refuse to let a root inherit a passphrase above roots with keys."""
-    above = _ancestor_with_passphrase(parent, tree)
-    keyed = _keyed_roots_below(dataset, tree)
-    if entry.keeps_truenas_hierarchy and above is not None and keyed:
-        raise Refused(
-            f"{entry.name} would inherit the passphrase of {parent.encryption_root} above {', '.join(keyed[:5])}, "
-            f"which has a key of its own. {_WAY_OUT}"
-        )

@@ -216,6 +216,9 @@ class Host(t.Protocol):
     def set_properties(self, name: str, properties: t.Mapping[str, str]) -> None:
         """Set properties of a dataset in one go."""
 
+    def inherit_properties(self, name: str, properties: t.Iterable[str]) -> None:
+        """Give up a dataset's own and received values: it takes its parent's, or the defaults."""
+
     def mount(self, name: str, known: Dataset | None = None) -> None:
         """Mount a filesystem where its mountpoint says, as ``zfs mount`` does, but refuse an occupied place.
 

@@ -39,9 +39,21 @@ def hold(pools: t.Iterable[Pool], *, directory: str | None = None, patience: flo
 
 
 def _open(path: str, pool: Pool) -> int:
-    """Open a lock file for its owner alone: whoever can open it could hold up every change."""
+    """Open a lock file, made for its owner alone: whoever can open it could hold up every change.
+
+    One that is there is opened without O_CREAT, which the kernel denies even root where the file in a sticky directory
+    is another user's (fs.protected_regular, proc_sys_fs(5)).
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(path, flags)
+        return os.open(path, flags | os.O_CREAT, 0o600)
+    except PermissionError:
+        raise Refused(
+            f"The lock of pool {pool.name}, {path}, belongs to another user, who worked on this pool before. "
+            "Nothing was changed. Work as that user or as root, or have the file removed while nobody does."
+        ) from None
     except OSError as error:
         raise Refused(
             f"The lock of pool {pool.name}, {path}, cannot be taken: {error.strerror}. Nothing was changed."

@@ -66,12 +66,22 @@ _ABSENT = Property("-", "-")
 
 @dataclass(frozen=True)
 class Pool:
-    """An imported pool. ``guid`` is its decimal text: it names the lock file and copies of the data."""
+    """An imported pool.
+
+    Args:
+        guid: its decimal text, which names the lock file and copies of the data.
+        altroot: what OpenZFS puts before the mountpoints that it shows; they are set without it. Empty for none.
+    """
 
     name: str
     guid: str
     health: str = "ONLINE"
     readonly: bool = False
+    altroot: str = ""
+
+    def shown(self, mountpoint: str) -> str:
+        """Return a mountpoint as ``zfs get`` shows it once it is set (zfs_prop_get_mountpoint)."""
+        return f"{self.altroot}{mountpoint}".rstrip("/") if self.altroot and mountpoint.startswith("/") else mountpoint
 
 
 @dataclass(frozen=True)
@@ -191,6 +201,15 @@ def _follows(member: Dataset, above: str) -> bool:
     return above in (member.name, origin) or is_below(member.name, above) or is_below(origin, above)
 
 
+def _extended(index: list[str], known: t.Sequence[tuple[Dataset | None, Dataset]]) -> list[str]:
+    """Return an index with the names that were not there."""
+    extended = list(index)
+    for was, now in known:
+        if was is None:
+            bisect.insort(extended, now.name + "/")
+    return extended
+
+
 @dataclass(frozen=True)
 class Tree:
     """All datasets that were read, by name. Looking below a dataset costs what it finds, not the whole tree."""
@@ -202,13 +221,14 @@ class Tree:
         return sorted(name + "/" for name in self.datasets)
 
     @functools.cached_property
-    def _members(self) -> t.Mapping[str, tuple[Dataset, ...]]:
-        members: dict[str, list[Dataset]] = {}
+    def _members(self) -> t.Mapping[str, t.Sequence[str]]:
+        members: dict[str, list[str]] = {}
         for index_key in self._index:
-            dataset = self.datasets[index_key[:-1]]
-            if dataset.encryption_root is not None:
-                members.setdefault(dataset.encryption_root, []).append(dataset)
-        return {root: tuple(found) for root, found in members.items()}
+            name = index_key[:-1]
+            root = self.datasets[name].encryption_root
+            if root is not None:
+                members.setdefault(root, []).append(name)
+        return members
 
     def get(self, name: str) -> Dataset | None:
         return self.datasets.get(name)
@@ -242,7 +262,7 @@ class Tree:
 
     def members(self, root: str) -> tuple[Dataset, ...]:
         """Return the root and all that inherit its key, clones in other places included, parents first."""
-        return self._members.get(root, ())
+        return tuple(self.datasets[name] for name in self._members.get(root, ()))
 
     def domain(self, root: str) -> tuple[Dataset, ...]:
         """Return what opens and closes with a root: its members, and plain datasets below it, by mountpoint.
@@ -271,9 +291,20 @@ class Tree:
             reached = {member.name for member in members if any(_follows(member, above) for above in found)}
         return tuple(member for member in members if member.name in found)
 
-    def with_dataset(self, dataset: Dataset) -> Tree:
-        """Return the tree as it would be with this dataset added or replaced."""
-        return Tree({**self.datasets, dataset.name: dataset})
+    def with_datasets(self, *changed: Dataset) -> Tree:
+        """Return the tree as it would be with these datasets added or replaced.
+
+        A batch makes a new tree with every entry, so what its changes leave as it was is not worked out anew.
+        """
+        tree = Tree({**self.datasets, **{each.name: each for each in changed}})
+        known = [(self.datasets.get(each.name), each) for each in changed]
+        if "_index" in self.__dict__:
+            tree.__dict__["_index"] = self._index if all(was for was, _now in known) else _extended(self._index, known)
+        if "_members" in self.__dict__ and all(
+            was is not None and was.encryption_root == now.encryption_root for was, now in known
+        ):
+            tree.__dict__["_members"] = self._members
+        return tree
 
     def without(self, name: str) -> Tree:
         return Tree({key: dataset for key, dataset in self.datasets.items() if key != name})

@@ -84,8 +84,6 @@ def _extended(observed: Observed, wanted: PoolWanted, host: Host) -> PoolObserve
 def _observe_present(wanted: PoolWanted, host: Host, pools: t.Mapping[str, Pool]) -> PoolObserved:
     root = t.cast(DatasetWanted, wanted.root)
     states = host.pool_states() if pools else {}
-    if root.name in states:
-        root = below_altroot(root, states[root.name])
     observed = _extended(observe_dataset(BatchWanted((root,)), host, pools), wanted, host)
     observed = replace(observed, states=states)
     if wanted.topology is None:
@@ -100,14 +98,6 @@ def _observe_present(wanted: PoolWanted, host: Host, pools: t.Mapping[str, Pool]
         occupied=_occupied(wanted, predicted(root, Tree({})), host),
         rehearsal=_rehearse(wanted, wanted.topology, devices, host) if observed.is_installed else None,
     )
-
-
-def below_altroot(root: DatasetWanted, state: PoolState) -> DatasetWanted:
-    """Return the root as wanted, its mountpoint as ``zfs get`` shows it below the pool's altroot."""
-    altroot, path = state.properties.get("altroot", "-").rstrip("/"), root.properties.get("mountpoint", "")
-    if not altroot.startswith("/") or not path.startswith("/"):
-        return root
-    return replace(root, properties={**root.properties, "mountpoint": f"{altroot}{path}".rstrip("/")})
 
 
 def _occupied(wanted: PoolWanted, root: Dataset, host: Host) -> dict[str, str]:
@@ -127,7 +117,7 @@ def _rehearse(wanted: PoolWanted, topology: Topology, devices: t.Mapping[str, De
         return None
     root = t.cast(DatasetWanted, wanted.root)
     creation = PoolCreation(
-        topology, Creation(root.name, root.properties), wanted.pool_properties, wanted.altroot, wanted.force
+        topology, Creation(root.name, root.own_properties), wanted.pool_properties, wanted.altroot, wanted.force
     )
     if not any(device.holds or device.kind == "missing" for device in devices.values()):
         return host.rehearse_pool(creation)

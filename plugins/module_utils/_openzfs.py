@@ -61,29 +61,32 @@ class OpenZFS:
 
     def pools(self) -> t.Mapping[str, Pool]:
         try:
-            answer = run("zpool", "list", "-Hpo", "name,guid,health,readonly", timeout=READ_TIMEOUT)
+            answer = run("zpool", "list", "-Hpo", "name,guid,health,readonly,altroot", timeout=READ_TIMEOUT)
         except Refused:
             return {}
         if answer.code != 0:
             raise Refused(f"The pools cannot be listed: {answer.error}")
         rows = (line.split("\t") for line in answer.out.splitlines())
-        return {name: Pool(name, guid, health, readonly == "on") for name, guid, health, readonly in rows}
+        return {
+            name: Pool(name, guid, health, readonly == "on", "" if altroot == "-" else altroot.rstrip("/"))
+            for name, guid, health, readonly, altroot in rows
+        }
 
     def datasets(self, pools: t.Iterable[str], properties: t.Iterable[str] = ()) -> Tree:
         names = sorted(pools)
         if not names:
             return Tree({})
-        wanted = ",".join(dict.fromkeys((*OBSERVED_PROPERTIES, *properties)))
+        wanted = _in_order(properties)
         answer = run(
             "zfs",
             "get",
-            *("-Hpr", "-t", "filesystem,volume", "-o", "name,property,value,source", wanted),
+            *("-Hpr", "-t", "filesystem,volume", "-o", "name,property,value,source", ",".join(wanted)),
             *names,
             timeout=READ_TIMEOUT,
         )
         if answer.code != 0:
             raise Refused(f"The datasets of {', '.join(names)} cannot be read: {answer.error}")
-        return Tree(self._spelled_out(_parse_properties(answer.out)))
+        return Tree(self._spelled_out(_parse_properties(answer.out, wanted)))
 
     def _spelled_out(self, datasets: dict[str, Dataset]) -> dict[str, Dataset]:
         """Say what ``xattr=on`` means: since OpenZFS 2.3 system attributes (``sa``), before it files (``dir``)."""
@@ -100,9 +103,9 @@ class OpenZFS:
         return (int(found.group(1)), int(found.group(2))) if found else (0, 0)
 
     def dataset(self, name: str) -> Dataset | None:
-        wanted = ",".join(OBSERVED_PROPERTIES)
-        answer = run("zfs", "get", "-Hpo", "name,property,value,source", wanted, name, timeout=READ_TIMEOUT)
-        return _parse_properties(answer.out)[name] if answer.code == 0 else None
+        wanted = _in_order()
+        answer = run("zfs", "get", "-Hpo", "name,property,value,source", ",".join(wanted), name, timeout=READ_TIMEOUT)
+        return _parse_properties(answer.out, wanted)[name] if answer.code == 0 else None
 
     def verify(self, root: Dataset, key: Key) -> Verdict:
         if not root.is_encryption_root:
@@ -185,6 +188,12 @@ class OpenZFS:
         if answer.code != 0:
             raise failure(f"{name} did not take {', '.join(properties)}", answer)
 
+    def inherit_properties(self, name: str, properties: t.Iterable[str]) -> None:
+        for prop in properties:
+            answer = run("zfs", "inherit", prop, name)
+            if answer.code != 0:
+                raise failure(f"{name} does not inherit {prop}", answer)
+
     def mount(self, name: str, known: Dataset | None = None) -> None:
         dataset = known or self._to_be_mounted(name)
         if dataset.is_mounted or _mounting.is_mounted(dataset):
@@ -197,22 +206,23 @@ class OpenZFS:
             return
         answer = run("zfs", "mount", name)
         if answer.code != 0 and "already mounted" not in answer.error:
-            why = f"{answer.error}{_lineage.explanation(answer.error)}"
+            why = f"{answer.error}{_lineage.explanation(answer.error)}{_only_root()}"
             raise CallFailed(f"{name} was not mounted: {why}", reason="mount_failed")
 
     def _to_be_mounted(self, name: str) -> Dataset:
-        names = ",".join(("type", "mounted", "mountpoint", "canmount", *MOUNT_PROPERTIES))
-        answer = run("zfs", "get", "-Hpo", "name,property,value,source", names, name, timeout=READ_TIMEOUT)
+        wanted = [*dict.fromkeys(("mounted", "mountpoint", "canmount", *MOUNT_PROPERTIES, "type"))]
+        answer = run("zfs", "get", "-Hpo", "name,property,value,source", ",".join(wanted), name, timeout=READ_TIMEOUT)
         if answer.code != 0:
             raise CallFailed(f"{name} was not mounted: {answer.error}", reason="mount_failed")
-        return _parse_properties(answer.out)[name]
+        return _parse_properties(answer.out, wanted)[name]
 
     def unmount(self, name: str, known: Dataset | None = None) -> None:
         if known is not None and _mounting.unmount(known):
             return
         answer = run("zfs", "unmount", name)
         if answer.code != 0 and "not currently mounted" not in answer.error:
-            raise failure(f"{name} was not unmounted", answer)
+            error = failure(f"{name} was not unmounted", answer)
+            raise CallFailed(f"{error}{_only_root()}", reason=error.reason)
 
     def prove_readable(self, dataset: Dataset) -> None:
         if dataset.is_volume:
@@ -312,11 +322,39 @@ def _path_for_keys(binding: str | None) -> CoreKeys | CommandKeys:
     return CommandKeys()
 
 
-def _parse_properties(output: str) -> dict[str, Dataset]:
-    """Read ``zfs get -Hp -o name,property,value,source``; a value may hold tabs, names and sources never do."""
+def _only_root() -> str:
+    """Say why mounting fails for a user to whom it was delegated (zfs-allow(8))."""
+    if os.geteuid() == 0:
+        return ""
+    return (
+        " Linux lets only root mount and unmount, whatever 'zfs allow' says. Work as root, or without mounting: "
+        "canmount=noauto for a new filesystem, mount: false for an unlock."
+    )
+
+
+def _in_order(properties: t.Iterable[str] = ()) -> list[str]:
+    """Return what is read, in its order: last a property whose values are no free text."""
+    return [*dict.fromkeys(name for name in (*OBSERVED_PROPERTIES, *properties) if name != "type"), "type"]
+
+
+def _parse_properties(output: str, properties: t.Sequence[str]) -> dict[str, Dataset]:
+    """Read ``zfs get -Hp -o name,property,value,source``, which prints each dataset's properties in their order.
+
+    A value may hold tabs and newlines: a line that does not begin with the name and property that are due goes on with
+    the value before.
+    """
+    records: list[tuple[str, str, str]] = []
+    due = 0
+    for line in output.rstrip("\n").split("\n") if output else ():
+        name, _tab, rest = line.partition("\t")
+        prop, tab, last = rest.partition("\t")
+        if tab and prop == properties[due] and (due == 0 or name == records[-1][0]):
+            records.append((name, prop, last))
+            due = (due + 1) % len(properties)
+        else:
+            records[-1] = (*records[-1][:2], f"{records[-1][2]}\n{line}")
     found: dict[str, dict[str, Property]] = {}
-    for line in output.rstrip("\n").split("\n"):
-        name, prop, rest = line.split("\t", 2)
-        value, _tab, source = rest.rpartition("\t")
+    for name, prop, last in records:
+        value, _tab, source = last.rpartition("\t")
         found.setdefault(name, {})[prop] = Property(value, source)
-    return {name: Dataset(name, properties) for name, properties in found.items()}
+    return {name: Dataset(name, values) for name, values in found.items()}

@@ -9,7 +9,7 @@ Private to the collection.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import _hierarchy, _keyfiles, _properties
 from ._choice import missing_pool
@@ -18,7 +18,7 @@ from ._errors import Refused
 from ._host import Creation, Host
 from ._keyfiles import KeyFiles
 from ._keys import Key
-from ._model import Dataset, Pool, Tree, is_below, parent_of, pool_of
+from ._model import Dataset, Pool, Property, Tree, parent_of, pool_of
 from ._observe import find_occupants, observe_tree, read_key_files, try_keys
 from ._offers import KeyFile
 from ._plan import Group, Observed, Plan
@@ -32,20 +32,19 @@ from ._plan_key import (
     refuse_key_file_inside,
     serving_secret,
 )
+from ._plan_properties import (
+    Changes,
+    inherited_value,
+    property_changes,
+    refuse_unfit_properties,
+    shown,
+    shown_mountpoint,
+    with_new_values,
+)
 from ._plan_repoint import is_repointed, plan_repointed, root_above, shared_keys, shared_secrets
 from ._replica_steps import Reattach, Repoint
 from ._replicas import healing, observe_risks, replica_warnings
-from ._steps import (
-    ChangeKey,
-    CreateDataset,
-    DestroyDataset,
-    GenerateKeyFile,
-    InheritKey,
-    Mount,
-    SetProperties,
-    Step,
-    SyncKeyFile,
-)
+from ._steps import ChangeKey, CreateDataset, DestroyDataset, GenerateKeyFile, InheritKey, Mount, Step, SyncKeyFile
 
 _WRAP = ("encryptionroot", "keyformat", "pbkdf2iters", "pbkdf2salt")
 
@@ -65,7 +64,7 @@ def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]
     paths = {path for entry in wanted.entries for path in _paths(entry, tree)}
     key_files = read_key_files(host, paths)
     candidates = _candidates(wanted, tree, key_files)
-    occupied = find_occupants(host, _to_be_mounted(wanted, tree))
+    occupied = find_occupants(host, _to_be_mounted(wanted, tree, pools))
     observed = Observed(pools, tree, key_files, try_keys(host, candidates), occupied)
     named = [(entry, tree.get(entry.name)) for entry in wanted.entries]
     affected = [(entry, dataset) for entry, dataset in named if dataset and _changes_key(entry, dataset, observed)]
@@ -89,19 +88,20 @@ def _candidates(wanted: BatchWanted, tree: Tree, key_files: KeyFiles) -> dict[st
     return found
 
 
-def _to_be_mounted(wanted: BatchWanted, tree: Tree) -> t.Iterator[Dataset]:
+def _to_be_mounted(wanted: BatchWanted, tree: Tree, pools: t.Mapping[str, Pool]) -> t.Iterator[Dataset]:
     """Yield, as they will be, new datasets and those that get another mountpoint."""
     for entry in wanted.entries:
         dataset = tree.get(entry.name)
         if entry.state == "absent":
             continue
         if dataset is None:
-            dataset = predicted(entry, tree)
+            dataset = predicted(entry, tree, pools.get(pool_of(entry.name)))
             yield dataset
-        elif entry.properties.get("mountpoint", dataset.value("mountpoint")) != dataset.value("mountpoint"):
-            dataset = dataset.with_values(entry.properties)
-            yield dataset
-        tree = tree.with_dataset(dataset)
+            tree = tree.with_datasets(dataset)
+        elif "mountpoint" in entry.properties:
+            path = shown_mountpoint(entry, dataset, tree, pools.get(pool_of(entry.name)))
+            if path != dataset.value("mountpoint"):
+                yield dataset.with_values({"mountpoint": path})
 
 
 def _changes_key(entry: DatasetWanted, dataset: Dataset, observed: Observed) -> bool:
@@ -138,7 +138,9 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
     tree = observed.tree
     groups: list[Group] = []
     already: list[str] = []
+    placed: list[DatasetWanted] = []
     generated: dict[str, str] = {}
+    kinship = _Kinship()
     for entry in wanted.entries:
         planned = _plan_entry(entry, tree, observed)
         if not planned.steps and tree.get(entry.name) is not None and entry.state == "present" and not entry.is_plain:
@@ -147,13 +149,40 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
         steps = tuple(step for step in planned.steps if _file_of(step) not in generated)
         if not steps:
             continue
-        kin = [g.name for g in groups if is_below(entry.name, g.name) or is_below(g.name, entry.name)]
-        kin += [generated[path] for path in (entry.key_file,) if path in generated]
+        kin = [*kinship.of(entry.name), *(generated[path] for path in (entry.key_file,) if path in generated)]
         generated.update({path: entry.name for path in map(_file_of, steps) if path is not None})
+        kinship.add(entry.name)
         groups.append(Group(entry.name, steps, planned.mounts, tuple(dict.fromkeys(kin))))
+        if any(isinstance(step, (CreateDataset, ChangeKey, InheritKey, Repoint, Reattach)) for step in steps):
+            placed.append(entry)
+    for entry in placed:
+        _hierarchy.refuse_against_policy(entry, tree)
     changed = [step.dataset for group in groups for step in group.steps if isinstance(step, ChangeKey)]
     warnings = replica_warnings(changed, observed.tree)
     return Plan(tuple(groups), already=tuple(already), missing=_missing(wanted, observed), warnings=warnings)
+
+
+class _Kinship:
+    """Who of those that are changed lies above or below whom."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._below: dict[str, list[str]] = {}
+
+    def of(self, name: str) -> list[str]:
+        return [above for above in _above(name) if above in self._names] + self._below.get(name, [])
+
+    def add(self, name: str) -> None:
+        self._names.add(name)
+        for above in _above(name):
+            self._below.setdefault(above, []).append(name)
+
+
+def _above(name: str) -> t.Iterator[str]:
+    above = parent_of(name)
+    while above is not None:
+        yield above
+        above = parent_of(above)
 
 
 def _missing(wanted: BatchWanted, observed: Observed) -> tuple[str, ...]:
@@ -190,14 +219,16 @@ def _plan_state(entry: DatasetWanted, dataset: Dataset | None, tree: Tree, obser
         return _plan_absent(entry, dataset, tree)
     if dataset is None:
         return _plan_creation(entry, tree, observed)
-    _refuse_immutable(entry, dataset)
+    _refuse_other_kind(entry, dataset)
+    changes = _changes(entry, dataset, tree, observed)
     key_steps = _key_steps(entry, dataset, tree, observed)
-    changed = _changed_properties(entry, dataset)
-    _refuse_occupied(dataset.with_values(changed), observed, changed)
+    _refuse_occupied(dataset.with_values(changes.shown), observed, changes.shown)
     if any(isinstance(step, (ChangeKey, Repoint)) for step in key_steps):
-        changed.pop("keylocation", None)
-    steps = (*_synced(entry, changed, observed), *key_steps, *_set_properties(dataset, changed))
-    return _Planned(steps, _after(tree, dataset, steps) if steps else tree)
+        changes = changes.without("keylocation")
+    steps = (*_synced(entry, changes.to_set, observed), *key_steps, *changes.steps(dataset))
+    if not steps:
+        return _Planned((), tree)
+    return _Planned(steps, with_new_values(_after(tree, dataset, key_steps), dataset.name, changes))
 
 
 def _key_steps(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Step, ...]:
@@ -241,11 +272,11 @@ def _plan_creation(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Pla
     parent = tree.parent(entry.name)
     if parent is not None:
         _refuse_bad_place(entry, parent)
-        _hierarchy.refuse_bad_creation(entry, parent, tree)
+        _hierarchy.refuse_impossible_creation(entry, parent)
     new = new_dataset(entry, tree, observed)
     steps = (*new.steps, CreateDataset(new.creation, new.generated_file))
     mount = Mount(entry.name, new.dataset.value("mountpoint"))
-    return _Planned(steps, tree.with_dataset(new.dataset), (mount,) if new.dataset.is_mounted_by_default else ())
+    return _Planned(steps, tree.with_datasets(new.dataset), (mount,) if new.dataset.is_mounted_by_default else ())
 
 
 @dataclass(frozen=True)
@@ -271,10 +302,11 @@ def new_dataset(entry: DatasetWanted, tree: Tree, observed: Observed) -> NewData
     Raises:
         Refused: its key must not be set, or its mountpoint is occupied.
     """
-    dataset = predicted(entry, tree)
+    refuse_unfit_properties(entry)
+    dataset = predicted(entry, tree, observed.pools.get(pool_of(entry.name)))
     _refuse_occupied(dataset, observed, ("mountpoint",))
     key = NewKey(None)
-    properties = dict(entry.properties)
+    properties = entry.own_properties
     if entry.state == "present" and not entry.is_plain:
         refuse_key_file_inside(entry, (dataset,))
         key = new_key(entry, observed, entry.secret)
@@ -282,7 +314,7 @@ def new_dataset(entry: DatasetWanted, tree: Tree, observed: Observed) -> NewData
     elif entry.encryption is not None:
         properties["encryption"] = entry.encryption
     location = entry.keylocation or "prompt"
-    creation = Creation(entry.name, properties, _new_volume_size(entry), entry.sparse, key.key, location)
+    creation = Creation(entry.name, properties, _new_volume_size(entry), bool(entry.sparse), key.key, location)
     return NewDataset(dataset, creation, key.steps, key.generated_file)
 
 
@@ -317,39 +349,21 @@ def _encryption_properties(entry: DatasetWanted) -> dict[str, str]:
     return found
 
 
-def _refuse_immutable(entry: DatasetWanted, dataset: Dataset) -> None:
-    name = entry.name
-    if entry.is_plain and dataset.is_encrypted:
-        raise Refused(
-            f"{name} is there and encrypted; encryption cannot be switched off. Copy the data to a new dataset."
-        )
-    cipher = dataset.value("encryption")
-    asked = entry.encryption or cipher
-    if not entry.is_plain and dataset.is_encrypted and not _properties.is_same_cipher(asked, cipher):
-        raise Refused(f"encryption of {name} is {cipher} and cannot become {asked}. Copy the data instead.")
+def _refuse_other_kind(entry: DatasetWanted, dataset: Dataset) -> None:
     if entry.is_volume is not None and entry.is_volume != dataset.is_volume:
-        raise Refused(f"{name} is a {dataset.value('type')} and cannot become anything else. Choose another name.")
-    for prop in sorted(_properties.IMMUTABLE & set(entry.properties)):
-        if not _properties.is_same(prop, entry.properties[prop], dataset.value(prop)):
-            raise Refused(f"{prop} of {name} is {dataset.value(prop)} and cannot be changed after creation.")
+        raise Refused(
+            f"{entry.name} is a {dataset.value('type')} and cannot become anything else. Choose another name."
+        )
 
 
-def _changed_properties(entry: DatasetWanted, dataset: Dataset) -> dict[str, str]:
-    changed = {
-        name: value
-        for name, value in entry.properties.items()
-        if name not in _properties.IMMUTABLE and not _properties.is_same(name, value, dataset.value(name))
-    }
-    if entry.volume_size is not None:
-        now = dataset.number("volsize")
-        size = _properties.volume_size(entry.volume_size, dataset.number("volblocksize"))
-        if size < now:
-            raise Refused(f"volsize of {entry.name} is {now} and is not reduced to {size}: that would cut off data.")
-        if size > now:
-            changed["volsize"] = str(size)
-    if entry.keylocation is not None and dataset.is_encryption_root and not _is_rotated(entry, dataset):
-        changed["keylocation"] = entry.keylocation
-    return {name: value for name, value in changed.items() if value != dataset.value(name)}
+def _changes(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> Changes:
+    changes = property_changes(entry, dataset, tree, observed.pools.get(pool_of(dataset.name)))
+    location = entry.keylocation
+    if location is None or not dataset.is_encryption_root or _is_rotated(entry, dataset):
+        return changes
+    if location == dataset.value("keylocation"):
+        return changes
+    return replace(changes, to_set={**changes.to_set, "keylocation": location})
 
 
 def _is_rotated(entry: DatasetWanted, root: Dataset) -> bool:
@@ -357,26 +371,20 @@ def _is_rotated(entry: DatasetWanted, root: Dataset) -> bool:
     return entry.key_file is not None and _keyfiles.in_use(entry.key_file, root.key_file) != entry.key_file
 
 
-def _set_properties(dataset: Dataset, changed: t.Mapping[str, str]) -> tuple[Step, ...]:
-    if not changed:
-        return ()
-    return (SetProperties(dataset.name, changed, {name: dataset.value(name) for name in changed}),)
-
-
-def _after(tree: Tree, dataset: Dataset, steps: t.Iterable[Step]) -> Tree:
+def _after(tree: Tree, dataset: Dataset, key_steps: t.Iterable[Step]) -> Tree:
     """Return the tree as these steps leave it: what inherits a key follows its root."""
-    for step in steps:
+    for step in key_steps:
         if isinstance(step, (Repoint, Reattach)):
             tree = step.left_behind(tree)
         if isinstance(step, (ChangeKey, InheritKey)):
             wrap = {**_wrap_of(tree.parent(dataset.name)), **step.after}
             if isinstance(step, ChangeKey):
                 wrap["pbkdf2salt"] = "new"
-            for member in tree.rewrapped_with(dataset):
-                tree = tree.with_dataset(member.with_values({name: wrap[name] for name in _WRAP}))
-        if isinstance(step, (ChangeKey, InheritKey, SetProperties)):
-            values = {name: value for name, value in step.after.items() if name != "wrapping_key"}
-            tree = tree.with_dataset(t.cast(Dataset, tree.get(dataset.name)).with_values(values))
+            wrapped = {name: wrap[name] for name in _WRAP}
+            members = [member.with_values(wrapped) for member in tree.rewrapped_with(dataset)]
+            location = {"keylocation": step.after.get("keylocation", "none")}
+            root = t.cast(Dataset, tree.get(dataset.name)).with_values({**wrapped, **location})
+            tree = tree.with_datasets(*members, root)
     return tree
 
 
@@ -384,21 +392,20 @@ def _wrap_of(dataset: Dataset | None) -> dict[str, str]:
     return {} if dataset is None else {name: dataset.value(name) for name in _WRAP}
 
 
-def predicted(entry: DatasetWanted, tree: Tree) -> Dataset:
+def predicted(entry: DatasetWanted, tree: Tree, pool: Pool | None = None) -> Dataset:
     """Return a dataset that is not there yet as it would look after its creation; a pool's root lies below ``/``."""
     parent = tree.parent(entry.name)
-    inherited = dict(parent.properties) if parent is not None else {}
-    above = parent.value("mountpoint") if parent is not None else ("/" if parent_of(entry.name) is None else "-")
-    leaf = entry.name.rpartition("/")[2]
+    inherited = {} if parent is None else _inherited(parent, entry.name)
     values = {
         "type": "volume" if entry.is_volume else "filesystem",
         "origin": "-",
         "mounted": "yes",
         "canmount": "on",
-        "mountpoint": f"{above.rstrip('/')}/{leaf}" if above.startswith("/") else above,
         "keylocation": "none",
-        **entry.properties,
+        **{name: shown(name, value, pool) for name, value in entry.own_properties.items()},
     }
+    if parent_of(entry.name) is None:
+        values.setdefault("mountpoint", f"/{entry.name}")
     if entry.is_plain:
         values.update({"encryption": "off", "encryptionroot": "-", "keyformat": "none", "keystatus": "-"})
     elif parent is None and entry.state == "inherited":
@@ -409,3 +416,12 @@ def predicted(entry: DatasetWanted, tree: Tree) -> Dataset:
         location = entry.keylocation or "prompt"
         values.update({"encryptionroot": entry.name, "keystatus": "available", "keylocation": location})
     return Dataset(entry.name, inherited).with_values(values)
+
+
+def _inherited(parent: Dataset, name: str) -> dict[str, Property]:
+    """Return what a new dataset has from its parent: properties, and its parent's key."""
+    return {
+        prop: Property(inherited_value(prop, name, parent), f"inherited from {parent.name}")
+        for prop in parent.properties
+        if _properties.is_inherited(prop) or prop in (*_WRAP, "encryption", "keystatus")
+    }

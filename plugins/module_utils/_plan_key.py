@@ -189,8 +189,6 @@ def _plan_change(
         raise Refused(f"{entry.name} is a clone; it shares the key of its origin {root.value('origin')}.")
     _replicas.refuse_unsound(entry, root, tree, observed)
     new = new_key(entry, observed, wish.secret)
-    _hierarchy.refuse_keyed_below_passphrase(entry, tree.parent(root.name), tree)
-    _hierarchy.refuse_passphrase_above_keyed(entry, root, tree)
     current = wish.current
     if current is None or observed.verdict(root.name, current).outcome != "opens":
         why = "was not given" if entry.current is None else "does not open it"
@@ -225,8 +223,6 @@ def _plan_conversion(entry: DatasetWanted, dataset: Dataset, tree: Tree, observe
     _replicas.refuse_unsound(entry, dataset, tree, observed)
     refuse_key_file_inside(entry, tree.at_or_below(dataset.name))
     new = new_key(entry, observed, entry.secret)
-    _hierarchy.refuse_keyed_below_passphrase(entry, tree.parent(dataset.name), tree)
-    _hierarchy.refuse_passphrase_above_keyed(entry, dataset, tree)
     location = entry.keylocation or "prompt"
     change = ChangeKey(
         dataset,
@@ -249,7 +245,7 @@ def plan_inherited(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed:
     if not dataset.is_encryption_root:
         return ()
     parent = tree.parent(dataset.name)
-    _hierarchy.refuse_inheriting(entry, dataset, parent, tree)
+    _hierarchy.refuse_inheriting(entry, dataset, parent)
     _replicas.refuse_unsound(entry, dataset, tree, observed)
     _replicas.refuse_replica(entry, dataset, tree, observed)
     root = t.cast(str, t.cast(Dataset, parent).encryption_root)

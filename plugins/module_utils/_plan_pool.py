@@ -17,7 +17,7 @@ from ._devices import Device, member_of
 from ._errors import Refused
 from ._host import PoolCreation, PoolState
 from ._model import Pool
-from ._observe_pool import PoolObserved, below_altroot
+from ._observe_pool import PoolObserved
 from ._plan import Group, Plan
 from ._plan_dataset import new_dataset, plan_dataset
 from ._plan_import import busy, import_drift, plan_exported, plan_imported
@@ -61,7 +61,7 @@ def _plan_present(wanted: PoolWanted, observed: PoolObserved) -> Plan:
     differences = drift(wanted.topology, state.topology, observed.real_path) if wanted.topology is not None else ()
     sentences = tuple(f"Pool {pool.name}, {each}. Nothing was done about it." for each in differences)
     other_import = import_drift(wanted, observed, pool.name)
-    plan = plan_dataset(BatchWanted((below_altroot(root, state),)), observed)
+    plan = plan_dataset(BatchWanted((root,)), observed)
     changed = _changed_properties(wanted, state, pool)
     steps = [
         SetPoolProperties(pool.name, {name: value}, {name: state.properties.get(name, "-")})

@@ -10,7 +10,6 @@ of its parent's root inherits, and takes raw increments in both cases. Private t
 from __future__ import annotations
 
 import typing as t
-from dataclasses import replace
 
 from . import _hierarchy, _replicas
 from ._dataset_wanted import DatasetWanted
@@ -79,9 +78,6 @@ def _plan_own(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Obse
     key = offered_key(entry.secret, dataset, observed.key_files)
     if key is None or not key.fits(dataset.keyformat):
         raise Refused(f"{entry.name} is not re-pointed: what was given is no key for keyformat {dataset.keyformat}.")
-    _hierarchy.refuse_keyed_below_passphrase(
-        replace(entry, keyformat=dataset.keyformat), tree.parent(dataset.name), tree
-    )
     members = tuple(each for each in tree.rewrapped_with(dataset) if each.can_be_read)
     sync = (SyncKeyFile(entry.name, entry.key_file),) if entry.key_file is not None else ()
     return (*sync, Repoint(dataset, key, entry.keylocation or "prompt", members))
@@ -92,8 +88,7 @@ def _iterations(dataset: Dataset) -> int | None:
 
 
 def _plan_reattached(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Step, ...]:
-    parent = _hierarchy.parent_with_key(entry, tree.parent(dataset.name))
-    _hierarchy.refuse_passphrase_from_above(entry, dataset, parent, tree)
+    _hierarchy.parent_with_key(entry, tree.parent(dataset.name))
     root = t.cast(Dataset, root_above(dataset, tree))
     differs = _replicas.differences(dataset.with_values({"encryptionroot": root.name}), tree)
     if differs:

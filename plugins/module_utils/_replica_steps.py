@@ -24,8 +24,8 @@ def _referring(tree: Tree, dataset: Dataset, values: Values) -> Tree:
     root = tree.get(values["encryptionroot"])
     status = "available" if root is None or root.name == dataset.name else root.value("keystatus")
     for member in tree.rewrapped_with(dataset):
-        tree = tree.with_dataset(member.with_values({"encryptionroot": values["encryptionroot"], "keystatus": status}))
-    return tree.with_dataset(
+        tree = tree.with_datasets(member.with_values({"encryptionroot": values["encryptionroot"], "keystatus": status}))
+    return tree.with_datasets(
         t.cast(Dataset, tree.get(dataset.name)).with_values({"keylocation": values["keylocation"]})
     )
 

@@ -253,6 +253,20 @@ class SetProperties:
 
 
 @dataclass(frozen=True)
+class InheritProperties:
+    """Properties that a dataset has no values of its own for any more."""
+
+    dataset: str
+    after: Values
+    before: Values
+    action: t.ClassVar[str] = "inherit_properties"
+    undone_by: t.ClassVar[None] = None
+
+    def perform(self, host: Host) -> None:
+        host.inherit_properties(self.dataset, tuple(self.after))
+
+
+@dataclass(frozen=True)
 class LoadKey:
     root: Dataset
     key: Key

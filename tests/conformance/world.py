@@ -15,6 +15,7 @@ import time
 import typing as t
 from pathlib import Path
 
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import pool_of
@@ -65,6 +66,15 @@ class World(t.Protocol):
 
     def resume(self, target: str) -> None:
         """Receive the rest of a stream that broke off."""
+
+    def replicate_tree(self, source: str, target: str) -> None:
+        """Send a dataset raw with all below it and its properties, once."""
+
+    def send_decrypted(self, source: str, target: str) -> None:
+        """Send a dataset not raw; raises CallFailed as all that follows does where OpenZFS refuses."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a dataset with all below it."""
 
     def hold(self, name: str) -> t.ContextManager[None]:
         """Have a file of a mounted filesystem open, or a volume."""
@@ -170,6 +180,15 @@ class FakeWorld:
     def resume(self, target: str) -> None:
         self._host.replication.resume(target)
 
+    def replicate_tree(self, source: str, target: str) -> None:
+        self._host.replicate_tree(source, target)
+
+    def send_decrypted(self, source: str, target: str) -> None:
+        self._host.send_decrypted(source, target)
+
+    def rename(self, old: str, new: str) -> None:
+        self._host.rename(old, new)
+
     def hold(self, name: str) -> t.ContextManager[None]:
         return self._host.hold(name)
 
@@ -265,7 +284,7 @@ class RealWorld:
         subprocess.run(["zfs", "unmount", name], check=False, stderr=subprocess.DEVNULL)
 
     def promote(self, name: str) -> None:
-        _run("zfs", "promote", name)
+        _try("zfs", "promote", name)
 
     def sweep(self, name: str) -> None:
         def is_gone() -> bool:  # udev has a look at a volume that was just closed
@@ -308,6 +327,24 @@ class RealWorld:
         token = _output("zfs", "get", "-Hpo", "value", "receive_resume_token", target).strip()
         rest = subprocess.run(["zfs", "send", "-t", token], check=True, stdout=subprocess.PIPE).stdout
         _run("zfs", "receive", "-su", target, stdin=rest)
+
+    def replicate_tree(self, source: str, target: str) -> None:
+        snapshot = f"{source}@{target.rpartition('/')[2]}"
+        _run("zfs", "snapshot", "-r", snapshot)
+        stream = subprocess.run(["zfs", "send", "-wR", snapshot], check=True, stdout=subprocess.PIPE).stdout
+        _run("zfs", "receive", "-u", target, stdin=stream)
+
+    def send_decrypted(self, source: str, target: str) -> None:
+        snapshot = f"{source}@{target.rpartition('/')[2]}"
+        _run("zfs", "snapshot", snapshot)
+        sent = subprocess.run(["zfs", "send", snapshot], check=False, capture_output=True)
+        if sent.returncode == 0:
+            _try("zfs", "receive", "-u", target, stdin=sent.stdout)
+        else:
+            raise CallFailed(sent.stderr.decode())
+
+    def rename(self, old: str, new: str) -> None:
+        _try("zfs", "rename", old, new)
 
     @contextlib.contextmanager
     def hold(self, name: str) -> t.Iterator[None]:
@@ -448,6 +485,13 @@ def _is_receiving(target: str) -> bool:
 
 def _run(*argv: str, stdin: bytes = b"") -> None:
     subprocess.run(argv, check=True, input=stdin)
+
+
+def _try(*argv: str, stdin: bytes = b"") -> None:
+    """Run what OpenZFS may refuse."""
+    answer = subprocess.run(argv, check=False, input=stdin, stderr=subprocess.PIPE)
+    if answer.returncode != 0:
+        raise CallFailed(answer.stderr.decode())
 
 
 def _output(*argv: str) -> str:

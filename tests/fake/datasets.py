@@ -22,6 +22,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import 
 )
 
 from . import properties as props
+from . import space
 from .protection import CIPHERS, DEFAULT_CIPHER, LIBZFS_ITERATIONS, Protection, Wrap, new_wrap, random_id
 
 Kind = t.Literal["filesystem", "volume"]
@@ -125,6 +126,8 @@ class Datasets:
         return self._inherited_property(record, name)
 
     def _inherited_property(self, record: Record, name: str) -> Property:
+        if props.is_quota_of(name):
+            return Property("0", "local") if record.kind == "filesystem" else Property("-")
         default = f"/{record.name}" if name == "mountpoint" else props.DEFAULTS[record.kind].get(name)
         applies = default is not None and not (name == "mountpoint" and record.kind == "volume")
         if not applies and not props.is_user_property(name):
@@ -165,7 +168,7 @@ class Datasets:
         own = {name: given.pop(name) for name in props.ENCRYPTION if name in given}
         local = props.stored(kind, given)
         if creation.volume_size is not None:
-            local |= _volume_space(creation.volume_size, local, sparse=creation.sparse)
+            local |= space.of_new_volume(creation.volume_size, local, sparse=creation.sparse)
         protection = self._protection(creation, own, parent)
         if creation.key is not None:
             if not props.is_keylocation(creation.keylocation) or creation.keylocation == "none":
@@ -207,6 +210,7 @@ class Datasets:
         clone = self.records[name]
         above, _at, snapshot = (clone.origin or "").partition("@")
         origin = self.records[above]
+        self._refuse_to_take_over(clone, origin)
         if origin.is_root:
             for found in list(self.inheriting(origin, above)):
                 if found.protection is not None:
@@ -219,6 +223,14 @@ class Datasets:
             if record.origin in [f"{above}@{each}" for each in moved]:
                 record.origin = f"{name}@{record.origin.partition('@')[2]}"
         clone.origin, origin.origin = origin.origin, f"{name}@{snapshot}"
+
+    def _refuse_to_take_over(self, clone: Record, origin: Record) -> None:
+        """Refuse a clone that lies outside of the root which its origin inherits from."""
+        parent = self.records.get(parent_of(clone.name) or "")
+        above = parent.protection if parent is not None else None
+        inherits = origin.protection is not None and not origin.is_root
+        if inherits and (above is None or origin.protection is None or above.root != origin.protection.root):
+            raise CallFailed(f"{clone.name} was not promoted: cannot promote dataset outside its encryption root")
 
     def sweep(self, name: str) -> None:
         """Destroy a dataset and all below it, used or not."""
@@ -290,9 +302,3 @@ def _first_wrap(what: str, key: Key | None, own: t.Mapping[str, str]) -> Wrap:
     if keyformat == "passphrase" and len(key.secret) not in PASSPHRASE_BYTES:
         raise CallFailed(f"{what}Passphrase too short (min 8) or too long (max 512).")
     return new_wrap(keyformat, key, int(own.get("pbkdf2iters", LIBZFS_ITERATIONS)))
-
-
-def _volume_space(wanted: str, local: t.Mapping[str, str], *, sparse: bool) -> dict[str, str]:
-    block = int(local.get("volblocksize", props.ONLY_AT_CREATION_OF_VOLUMES["volblocksize"]))
-    size = -(-int(props.stored("volume", {"volsize": wanted})["volsize"]) // block) * block
-    return {"volsize": str(size)} if sparse else {"volsize": str(size), "refreservation": str(size)}

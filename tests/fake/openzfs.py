@@ -38,6 +38,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import 
 )
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._topology import Topology, Vdev
 
+from . import moves, space
 from . import properties as props
 from .datasets import Datasets, Record, failed
 from .disks import Disk, Disks
@@ -50,14 +51,20 @@ from .threads import one_call_at_a_time
 CHANGING_CALLS = frozenset(
     {
         *("load_key", "unload_key", "change_key", "inherit_key", "repoint", "reattach"),
-        *("create", "destroy", "set_properties", "mount", "unmount", "write_key_file", "move_aside", "move_back"),
+        *("create", "destroy", "set_properties", "inherit_properties"),
+        *("mount", "unmount", "write_key_file", "move_aside", "move_back"),
         *("create_pool", "destroy_pool", "export_pool", "import_pool", "set_pool_properties"),
         *("clear_device", "make_file", "remove_file"),
     }
 )
 
 # What a pool that is imported read-only does not let happen.
-WRITING_CALLS = frozenset({"change_key", "inherit_key", "repoint", "reattach", "create", "destroy", "set_properties"})
+WRITING_CALLS = frozenset(
+    {
+        *("change_key", "inherit_key", "repoint", "reattach", "create", "destroy"),
+        *("set_properties", "inherit_properties"),
+    }
+)
 
 
 @one_call_at_a_time
@@ -151,6 +158,17 @@ class FakeOpenZFS:
         """
         self._datasets.replicate(source, target, properties=properties)
 
+    def replicate_tree(self, source: str, target: str) -> None:
+        """Send a dataset raw with all below it, once."""
+        moves.replicate_tree(self._datasets, source, target)
+
+    def send_decrypted(self, source: str, target: str) -> None:
+        """Send a dataset that is plain, or whose key is loaded, not raw."""
+        moves.send_decrypted(self._datasets, source, target)
+
+    def rename(self, old: str, new: str) -> None:
+        moves.rename(self._datasets, old, new)
+
     @contextlib.contextmanager
     def hold(self, name: str) -> t.Iterator[None]:
         """Have a file of a mounted filesystem open, or a volume."""
@@ -194,7 +212,7 @@ class FakeOpenZFS:
         if not wanted <= self._pools.imported.keys():
             raise Refused(f"The datasets of {', '.join(sorted(wanted))} cannot be read: dataset does not exist")
         for name in names:
-            if not props.is_user_property(name) and name not in props.KNOWN:
+            if not props.is_known(name):
                 raise Refused(f"The datasets cannot be read: bad property list: invalid property '{name}'")
         found = [record for record in self._datasets.records.values() if pool_of(record.name) in wanted]
         return Tree({record.name: self._datasets.shown(record, names) for record in found})
@@ -378,6 +396,8 @@ class FakeOpenZFS:
         if props.UNCHANGEABLE & given.keys():
             raise CallFailed(f"{name} did not take {', '.join(given)}: a property is readonly")
         local = props.stored(record.kind, given)
+        if record.kind == "volume":
+            local = space.of_changed_volume(record.local, local)
         if location is not None:
             if not props.is_keylocation(location) or (location == "none") == record.is_root:
                 raise CallFailed(f"{name} did not take keylocation: invalid keylocation")
@@ -390,6 +410,17 @@ class FakeOpenZFS:
             record.mounted_at = None
         if "mountpoint" in local:
             self._remount(record)
+
+    def inherit_properties(self, name: str, properties: t.Iterable[str]) -> None:
+        self._enter("inherit_properties", name)
+        record = self._datasets.existing(name, f"{name} does not inherit {', '.join(properties)}")
+        for prop in properties:
+            if not props.is_inherited(prop):
+                raise CallFailed(f"{name} does not inherit {prop}: '{prop}' property cannot be inherited")
+            record.local.pop(prop, None)
+            record.received.pop(prop, None)
+            if prop == "mountpoint":
+                self._remount(record)
 
     def _remount(self, record: Record) -> None:
         """Follow a new mountpoint: what is mounted moves, and what mounts by itself is mounted, here and below."""

@@ -70,7 +70,11 @@ class Pools:
         self._occupied = occupied
 
     def listed(self) -> dict[str, Pool]:
-        return {pool.name: Pool(pool.name, pool.guid, readonly=pool.is_readonly) for pool in self.imported.values()}
+        altroots = self._datasets.altroots
+        return {
+            name: Pool(name, pool.guid, readonly=pool.is_readonly, altroot=altroots.get(name, ""))
+            for name, pool in self.imported.items()
+        }
 
     def states(self) -> dict[str, PoolState]:
         return {pool.name: PoolState(pool.topology, self._properties(pool)) for pool in self.imported.values()}

@@ -9,7 +9,7 @@ import re
 import typing as t
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._properties import size
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._properties import as_shown, size
 
 INHERITED_BY_ALL = {
     "checksum": "on",
@@ -18,31 +18,41 @@ INHERITED_BY_ALL = {
     "dedup": "off",
     "logbias": "latency",
     "primarycache": "all",
+    "prefetch": "all",
     "readonly": "off",
+    "redundant_metadata": "all",
     "secondarycache": "all",
+    "snapdev": "hidden",
     "sync": "standard",
     "volmode": "default",
 }
 INHERITED_BY_FILESYSTEMS = {
+    "aclinherit": "restricted",
+    "aclmode": "discard",
     "acltype": "off",
     "atime": "on",
     "devices": "on",
+    "dnodesize": "legacy",
     "exec": "on",
     "nbmand": "off",
+    "overlay": "on",
     "recordsize": "131072",
     "relatime": "on",
     "setuid": "on",
     "sharenfs": "off",
     "sharesmb": "off",
     "snapdir": "hidden",
+    "special_small_blocks": "0",
+    "vscan": "off",
     "xattr": "sa",
 }
 OWN_TO_ALL = {
     **dict.fromkeys(("context", "fscontext", "defcontext", "rootcontext"), "none"),
     "refreservation": "0",
     "reservation": "0",
+    "snapshot_limit": "none",
 }
-OWN_TO_FILESYSTEMS = {"canmount": "on", "quota": "0", "refquota": "0"}
+OWN_TO_FILESYSTEMS = {"canmount": "on", "filesystem_limit": "none", "quota": "0", "refquota": "0"}
 ONLY_AT_CREATION = {"casesensitivity": "sensitive", "normalization": "none", "utf8only": "off"}
 ONLY_AT_CREATION_OF_VOLUMES = {"volblocksize": "16384"}
 
@@ -66,9 +76,23 @@ READ_ONLY = {
 ENCRYPTION = ("encryption", "keyformat", "keylocation", "pbkdf2iters")
 KNOWN = {*DEFAULTS["filesystem"], *DEFAULTS["volume"], *READ_ONLY, *ENCRYPTION, "mountpoint"}
 
-_SIZES = {"quota", "recordsize", "refquota", "refreservation", "reservation", "volblocksize", "volsize"}
-_SWITCHES = {"atime", "devices", "exec", "nbmand", "readonly", "relatime", "setuid", "utf8only"}
-_COMPRESSION = re.compile(r"on|off|lzjb|gzip(-[1-9])?|zle|lz4|zstd(-(1?\d|fast(-\d+)?))?")
+_SIZES = {
+    *("quota", "recordsize", "refquota", "refreservation", "reservation", "special_small_blocks"),
+    *("volblocksize", "volsize", "filesystem_limit", "snapshot_limit"),
+}
+_CAN_BE_NONE = {"quota", "refquota", "refreservation", "reservation", "filesystem_limit", "snapshot_limit"}
+_SWITCHES = {"atime", "devices", "exec", "nbmand", "overlay", "readonly", "relatime", "setuid", "utf8only", "vscan"}
+_INDEXES = {
+    "canmount": re.compile("on|off|noauto"),
+    "checksum": re.compile("on|off|fletcher[24]|sha256|sha512|skein|edonr|blake3|noparity"),
+    "compression": re.compile(r"on|off|lzjb|gzip(-[1-9])?|zle|lz4|zstd(-(1?\d|fast(-\d+)?))?"),
+    "copies": re.compile("[123]"),
+    "dnodesize": re.compile("legacy|auto|1k|2k|4k|8k|16k"),
+    "mountpoint": re.compile("none|legacy|/.*", re.DOTALL),
+    "sync": re.compile("standard|always|disabled"),
+    **dict.fromkeys(_SWITCHES, re.compile("on|off")),
+}
+_QUOTA_OF = re.compile(r"(user|group|project)(obj)?quota@[^,=\s]+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.: -]*(/[A-Za-z0-9_.: -]+)*")
 _NAME_BYTES = 255
 
@@ -98,29 +122,45 @@ def stored(kind: str, properties: t.Mapping[str, str]) -> dict[str, str]:
 
 def _stored(kind: str, name: str, value: str) -> str:
     if is_user_property(name):
+        if name.lower() != name:
+            raise CallFailed(f"invalid property '{name}'")
         return value
-    if name not in KNOWN or name in READ_ONLY:
+    if not is_known(name) or name in READ_ONLY:
         raise CallFailed(f"invalid property '{name}'")
-    if name not in DEFAULTS[kind] and (name != "mountpoint" or kind == "volume"):
+    if not applies(kind, name):
         raise CallFailed(f"'{name}' does not apply to datasets of this type")
-    if name in _SIZES:
-        number = 0 if value == "none" else size(value)
-        if number is None:
-            raise CallFailed(f"bad numeric value '{value}'")
-        return str(number)
-    if not _makes_sense(name, value):
+    if name in _SIZES or is_quota_of(name):
+        return _size(kind, name, value)
+    if name in _INDEXES and _INDEXES[name].fullmatch(value) is None:
         raise CallFailed(f"'{name}' does not take '{value}'")
-    return value
+    return as_shown(name, value)
 
 
-def _makes_sense(name: str, value: str) -> bool:
-    if name == "mountpoint":
-        return value in ("none", "legacy") or value.startswith("/")
-    if name == "canmount":
-        return value in ("on", "off", "noauto")
-    if name == "compression":
-        return _COMPRESSION.fullmatch(value) is not None
-    return name not in _SWITCHES or value in ("on", "off")
+def is_known(name: str) -> bool:
+    """Tell whether OpenZFS has a property, of any kind of dataset."""
+    return is_user_property(name) or name in KNOWN or is_quota_of(name)
+
+
+def is_quota_of(name: str) -> bool:
+    """Tell whether a property is the quota of a user, group or project."""
+    return _QUOTA_OF.fullmatch(name) is not None
+
+
+def applies(kind: str, name: str) -> bool:
+    if name == "mountpoint" or is_quota_of(name):
+        return kind == "filesystem"
+    return name in DEFAULTS[kind]
+
+
+def _size(kind: str, name: str, value: str) -> str:
+    if value == "auto" and name == "refreservation" and kind == "volume":
+        return value
+    if value == "none" and (name in _CAN_BE_NONE or is_quota_of(name)):
+        return as_shown(name, value)
+    number = size(value)
+    if number is None or (number == 0 and name in ("quota", "refquota")):
+        raise CallFailed(f"'{name}' does not take '{value}'")
+    return str(number)
 
 
 # Of pools, as `zpool get -p` prints them; what only describes a pool is added where it is known.

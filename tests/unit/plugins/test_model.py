@@ -48,7 +48,7 @@ def test_ancestors_are_yielded_nearest_first() -> None:
 
 def test_a_tree_with_a_dataset_more_leaves_the_first_one_as_it_was() -> None:
     here = tree(root("tank/a"))
-    more = here.with_dataset(root("tank/a/b"))
+    more = here.with_datasets(root("tank/a/b"))
     assert names(more.below("tank/a")) == ["tank/a/b"]
     assert names(here.below("tank/a")) == []
     assert more.without("tank/a/b").get("tank/a/b") is None

@@ -12,7 +12,18 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import
 
 
 @pytest.mark.parametrize(
-    ("written", "text"), [(True, "on"), (False, "off"), (1048576, "1048576"), ("1M", "1M"), ("yes", "yes")]
+    ("written", "text"),
+    [
+        (True, "on"),
+        (False, "off"),
+        (1048576, "1048576"),
+        (1048576.0, "1048576"),
+        (1e16, "10000000000000000"),
+        (1.5, "1.5"),
+        ("1M", "1M"),
+        ("yes", "yes"),
+        ("", ""),
+    ],
 )
 def test_yaml_values_become_openzfs_text(written: object, text: str) -> None:
     assert _properties.text("atime", written) == text
@@ -27,12 +38,16 @@ def test_yaml_values_become_openzfs_text(written: object, text: str) -> None:
         ("1MiB", "1048576"),
         ("1.5K", "1536"),
         ("128KB", "131072"),
+        (".5K", "512"),
+        ("1.K", "1024"),
+        ("512B", "512"),
+        ("010K", "10240"),
         ("none", "0"),
         ("none", "none"),
     ],
 )
 def test_values_that_mean_the_same_are_the_same(wanted: str, observed: str) -> None:
-    assert _properties.is_same("recordsize", wanted, observed)
+    assert _properties.is_same("reservation", wanted, observed)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +69,7 @@ def test_a_volume_is_rounded_up_to_its_blocks(text: str, block: int, size: int) 
     assert _properties.volume_size(text, block) == size
 
 
-@pytest.mark.parametrize("text", ["", "big", "0", "-1G", "10 G B"])
+@pytest.mark.parametrize("text", ["", "big", "0", "-1G", "10 G", "10iB", "10BB", "0x10", "1e9", "."])
 def test_a_size_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(Refused, match="is no size"):
         _properties.volume_size(text, 16384)
@@ -67,6 +82,8 @@ def test_a_size_that_is_none_is_refused(text: str) -> None:
         ("acltype", "noacl", "off"),
         ("aclinherit", "secure", "restricted"),
         ("compression", "gzip-6", "gzip"),
+        ("compression", "zstd-fast-1", "zstd-fast"),
+        ("version", "current", "5"),
         ("volmode", "geom", "full"),
         ("xattr", "on", "sa"),
         ("xattr", "on", "dir"),
@@ -75,6 +92,49 @@ def test_a_size_that_is_none_is_refused(text: str) -> None:
 def test_a_value_is_known_under_the_name_that_openzfs_prints(name: str, wanted: str, observed: str) -> None:
     assert _properties.is_same(name, wanted, observed)
     assert not _properties.is_same("other", wanted, observed)
+
+
+@pytest.mark.parametrize("written", [0, "0", "0G", 0.0])
+def test_no_quota_is_said_in_the_word_that_openzfs_wants(written: object) -> None:
+    assert _properties.text("quota", written) == "none"
+    assert _properties.text("filesystem_limit", written) != "none"
+
+
+def test_no_limit_is_another_thing_than_a_limit_of_nothing() -> None:
+    assert not _properties.is_same("filesystem_limit", "none", "0")
+    assert not _properties.is_same("filesystem_limit", "0", "none")
+
+
+def test_the_text_of_a_user_property_is_never_taken_for_a_size() -> None:
+    assert not _properties.is_same("org:note", "1K", "1024")
+    assert not _properties.is_same("org:note", "none", "0")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("compression", True),
+        ("userquota@anna", True),
+        ("userobjquota@1000", True),
+        ("org.example:note", True),
+        ("a:b+c_d-e.f", True),
+        ("a,b", False),
+        ("a=b", False),
+        ("Org:note", False),
+        ("-u", False),
+        ("-a:b", False),
+        ("a b", False),
+        ("", False),
+    ],
+)
+def test_what_can_name_a_property(name: str, is_one: bool) -> None:
+    assert _properties.is_name(name) is is_one
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_that_is_none_is_refused(number: float) -> None:
+    with pytest.raises(Refused, match="is no number"):
+        _properties.text("quota", number)
 
 
 def test_an_automatic_reservation_shows_as_the_space_it_came_to() -> None:
