@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ._topology import CLASSES, LISTS, TYPES
-
 Arguments = dict[str, t.Any]
 
 CIPHERS = (
@@ -102,44 +100,4 @@ def dataset() -> Arguments:
         "heal": {"type": "bool"},
         "repoint": {"type": "bool"},
         "replication_ended": {"type": "bool"},
-    }
-
-
-def topology() -> Arguments:
-    """The vdevs of a pool, under the names of TrueNAS's API."""
-    vdevs = {
-        "type": "list",
-        "elements": "dict",
-        "options": {
-            "type": {"type": "str", "choices": list(TYPES), "required": True},
-            "disks": {"type": "list", "elements": "str", "required": True},
-            "draid_data_disks": {"type": "int"},
-            "draid_spare_disks": {"type": "int"},
-        },
-    }
-    disks = {"type": "list", "elements": "str"}
-    return {"type": "dict", "options": {**dict.fromkeys(CLASSES, vdevs), **dict.fromkeys(LISTS, disks)}}
-
-
-def pool() -> Arguments:
-    """A pool, and the options of its root dataset."""
-    every = dataset()
-    return {
-        "name": {"type": "str"},
-        "guid": {"type": "str"},
-        "state": {"type": "str", "choices": ["present", "absent", "imported", "exported"], "default": "present"},
-        "topology": topology(),
-        "file_size": {"type": "str"},
-        "overwrite": {"type": "list", "elements": "str"},
-        "force": {"type": "bool"},
-        "pool_properties": {"type": "dict"},
-        **{name: every[name] for name in ROOT_OPTIONS},
-        "altroot": {"type": "str"},
-        "search": {"type": "list", "elements": "str"},
-        "force_import": {"type": "bool"},
-        "readonly": {"type": "bool"},
-        "mount": {"type": "bool"},
-        **offers(),
-        "verify_key": {"type": "bool", "no_log": False},
-        "force_destroy": {"type": "bool"},
     }

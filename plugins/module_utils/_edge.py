@@ -17,7 +17,6 @@ from . import _lock
 from ._carry_out import carry_out, foresee
 from ._errors import EncryptionError, Refused, unforeseen
 from ._host import Host
-from ._manifest_file import WriteManifest
 from ._model import Pool
 from ._openzfs import OpenZFS
 from ._plan import Failure, Observed, Outcome, Plan
@@ -192,7 +191,7 @@ def _failure(failure: Failure) -> dict[str, t.Any]:
 
 
 def _action(step: Step) -> dict[str, t.Any]:
-    where = "path" if isinstance(step, WriteManifest) else "dataset"
+    where = "path" if step.dataset.startswith("/") else "dataset"  # a manifest is written, too
     return {where: step.dataset, "action": step.action, "after": dict(step.after)}
 
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ._devices import Device
 from ._keys import Key
 from ._model import Dataset, Pool, Tree
-from ._topology import Topology
+
+if t.TYPE_CHECKING:
+    from ._devices import Device
+    from ._topology import Topology
 
 
 @dataclass(frozen=True)

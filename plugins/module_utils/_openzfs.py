@@ -19,9 +19,8 @@ import time
 import typing as t
 from dataclasses import replace
 
-from . import _aside, _devices, _kept_open, _keyfiles, _lineage, _mounting, _places, _pool_users, _zpool
+from . import _aside, _kept_open, _keyfiles, _lineage, _mounting, _places
 from ._command import READ_TIMEOUT, assignments, failure, run
-from ._devices import Device
 from ._errors import CallFailed, Refused, StateUnknown
 from ._host import (
     WRONG,
@@ -39,11 +38,14 @@ from ._key_calls import CommandKeys, CoreKeys, key_line
 from ._keys import Key
 from ._model import MOUNT_PROPERTIES, OBSERVED_PROPERTIES, Dataset, Pool, Property, Tree, parent_of
 
+if t.TYPE_CHECKING:
+    from ._devices import Device
+
 UNLOAD_PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds
 
 
 class OpenZFS:
-    """The real host.
+    """The real host. What deals with whole pools and their disks is imported when it is called, for few modules do.
 
     Args:
         binding: ``pyzfs`` or ``cli`` to insist on one path; None takes pyzfs where it can be imported.
@@ -264,48 +266,76 @@ class OpenZFS:
         _keyfiles.write(path, content)
 
     def pool_states(self) -> t.Mapping[str, PoolState]:
+        from . import _zpool
+
         return _zpool.states()
 
     def importable_pools(self, search: t.Sequence[str]) -> tuple[Importable, ...]:
+        from . import _zpool
+
         return _zpool.importable(search)
 
     def hostid(self) -> str:
+        from . import _zpool
+
         return _zpool.hostid()
 
     def rehearse_pool(self, creation: PoolCreation, stand_ins: t.Mapping[str, int] | None = None) -> str | None:
+        from . import _zpool
+
         return _zpool.rehearse(creation) if stand_ins is None else _zpool.rehearse_on_files(creation, stand_ins)
 
     def create_pool(self, creation: PoolCreation) -> None:
+        from . import _zpool
+
         _zpool.create(creation)
 
     def destroy_pool(self, name: str) -> None:
+        from . import _zpool
+
         _zpool.destroy(name)
 
     def export_pool(self, name: str) -> None:
+        from . import _zpool
+
         _zpool.export(name)
 
     def import_pool(self, request: PoolImport) -> None:
+        from . import _zpool
+
         _zpool.import_(request)
 
     def set_pool_properties(self, name: str, properties: t.Mapping[str, str]) -> None:
+        from . import _zpool
+
         _zpool.set_properties(name, properties)
 
     def pool_users(self, name: str) -> tuple[str, ...]:
+        from . import _pool_users
+
         return _pool_users.find(name)
 
     def real_path(self, path: str) -> str:
         return os.path.realpath(path)
 
     def device(self, path: str) -> Device:
+        from . import _devices
+
         return _devices.observe(path)
 
     def clear_device(self, path: str) -> None:
+        from . import _devices
+
         _devices.clear(path)
 
     def make_file(self, path: str, size: int) -> None:
+        from . import _devices
+
         _devices.make_file(path, size)
 
     def remove_file(self, path: str) -> None:
+        from . import _devices
+
         _devices.remove_file(path)
 
 

@@ -267,7 +267,7 @@ actions:
       dataset: tank
 """
 
-from ansible_collections.zfsfleet.encryption.plugins.module_utils import _arguments
+from ansible_collections.zfsfleet.encryption.plugins.module_utils import _arguments, _pool_arguments
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._edge import Spec, Stage, run_changing
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._observe_pool import observe_opened, observe_pool
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_import import plan_opened
@@ -275,7 +275,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_pool imp
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._pool_wanted import pool_wanted
 
 SPEC = Spec(
-    arguments=_arguments.pool(),
+    arguments=_pool_arguments.pool(),
     mutually_exclusive=[_arguments.ONE_KEY],
     required_one_of=[("name", "guid")],
 )
