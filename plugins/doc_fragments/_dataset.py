@@ -38,11 +38,14 @@ options:
   volsize:
     description:
       - Size of a volume, like V(10G) or in bytes. A new one is rounded up by OpenZFS.
-      - An existing volume is enlarged. It is never made smaller.
+      - An existing volume is enlarged, to whole blocks. It is never made smaller, since that would cut off data.
     type: str
   sparse:
     description:
-      - Create a volume without reserving its space. It means nothing for an existing one.
+      - Whether a volume does without a reservation of its space. A new one has one by default.
+      - For an existing volume V(true) gives its C(refreservation) up, and V(false) reserves the whole volume if less
+        than its size is reserved. Where it is not given, OpenZFS lets a full reservation follow C(volsize), and leaves
+        any other alone.
     type: bool
   force_destroy:
     description:
@@ -71,7 +74,8 @@ options:
     description:
       - Many datasets in one task. Every option can be given for each; those of the task's top level are the defaults.
       - >-
-        Removals come first, then parents before children, and each entry is judged by what those before it leave.
+        Removals come first, then parents before children, and each entry is judged by what those before it leave; the
+        rules of O(hierarchy) by what the whole task leaves, so that a parent and its children can change places.
         Nothing is changed if any entry is refused. An entry that fails while it is carried out keeps those below it
         from being tried.
     type: list
@@ -158,7 +162,8 @@ options:
         type: bool
       properties:
         description:
-          - As O(properties), which they are added to.
+          - As O(properties), which they are added to. Of those, a volume is not given what only filesystems have, nor a
+            filesystem what only volumes have, where O(datasets[].type) or O(datasets[].volsize) says what it is.
         type: dict
       hierarchy:
         description:

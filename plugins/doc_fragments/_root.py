@@ -90,9 +90,15 @@ options:
   properties:
     description:
       - >-
-        Any other properties, by their names in OpenZFS. YAML booleans mean V(on) and V(off), sizes are compared as
-        sizes.
-      - They are set on an existing dataset where they differ. Those that only creation can set are refused there.
+        Any other properties, by their names in OpenZFS, user properties too. YAML booleans mean V(on) and V(off), sizes
+        are compared as sizes, and a C(quota) or C(refquota) of 0 is V(none).
+      - >-
+        They are set on an existing dataset where its value differs, wherever that comes from. A value that it inherits
+        already is not set again. Those that only creation can set are refused there.
+      - >-
+        V(inherit) means no value of its own. A value that was set here or received is given up for the parent's, or the
+        default; a user property that nobody above has is gone. Quotas, reservations, limits and C(canmount) are not
+        inherited; use V(none) or V(on) for them.
     type: dict
   heal:
     description:

@@ -85,7 +85,7 @@ actions:
     action:
       description:
         - One of V(create), V(destroy), V(change_key), V(inherit_key), V(repoint), V(reattach), V(generate_key_file),
-          V(set_properties), V(load_key), V(unload_key), V(mount).
+          V(set_properties), V(inherit_properties), V(load_key), V(unload_key), V(mount).
       type: str
     after:
       description: What it brought.
