@@ -158,7 +158,8 @@ def _waves(groups: t.Iterable[Group]) -> list[list[Group]]:
     waves: list[list[Group]] = []
     for group in groups:
         number[group.name] = 1 + max((number.get(name, -1) for name in group.after), default=-1)
-        waves.extend([] for _ in range(number[group.name] + 1 - len(waves)))
+        if number[group.name] == len(waves):
+            waves.append([])
         waves[number[group.name]].append(group)
     return waves
 
@@ -170,7 +171,8 @@ def _layers(mounts: t.Sequence[tuple[Group, M]]) -> list[list[tuple[Group, M]]]:
     for group, mount in sorted(mounts, key=lambda pair: pair[1].mountpoint + "/"):
         while above and not is_below(mount.mountpoint, above[-1]):
             above.pop()
-        layers.extend([] for _ in range(len(above) + 1 - len(layers)))
+        if len(above) == len(layers):
+            layers.append([])
         layers[len(above)].append((group, mount))
         above.append(mount.mountpoint)
     return layers

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import libzfs_core  # noqa: F401
+import libzfs_core  # noqa: F401  # pylint: disable=unused-import  # importing it is what is timed
 from ansible.module_utils.basic import AnsibleModule
 
 

@@ -111,7 +111,7 @@ def test_nothing_but_32_bytes_reaches_the_library(secret: t.Any) -> None:
 
 def test_a_passphrase_is_set_under_a_salt_of_its_own_with_the_rounds_that_were_asked_for() -> None:
     core = Core()
-    for _ in range(2):
+    for _change in range(2):
         CoreKeys(core).change(KeyChange("tank/a", "passphrase", PASSPHRASE, "prompt", ROUNDS))
     given = [(properties, key) for _name, _command, properties, key in core.asked]
     for properties, key in given:
