@@ -59,6 +59,10 @@ conformance: setup packages ## Check our statements about OpenZFS against the re
 wire: setup packages ## Watch a host's disk while modules run without configured pipelining: no key may appear
 	@tests/wire/run wire $(ARGS)
 
+.PHONY: leaks
+leaks: setup packages ## Look for canary keys everywhere, from arguments to the raw disk: SHORT=1 for a sample
+	@tests/leaks/run $(if $(SHORT),--sample) $(ARGS)
+
 .PHONY: scenario
 scenario: setup packages ## Run Molecule scenarios on real VMs: NAME="lifecycle rotate"
 	@tools/scenario $(NAME)

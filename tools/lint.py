@@ -19,6 +19,7 @@ COLLECTION_PACKAGES = (
     "tests/conformance",
     "tests/wire",
     "tests/secrecy",
+    "tests/leaks",
     "tests/faults",
     "tests/benchmark",
 )

@@ -96,13 +96,14 @@ class Machine:
             watcher.stdin.close()
             watcher.wait(timeout=60)
             watcher.stdout.close()
-        assert sighting.at("end"), "the watcher ended early"
-        blind = json.loads(sighting.at("end")[0].content)
+        last = sighting.packets.pop()
+        assert last.place == "end", "the watcher ended early"
+        blind = json.loads(last.content)
         assert not blind, f"the watch could not read everything: {blind}"
         for place in ("file", "argument"):
             awake = [packet for packet in sighting.at(place) if sentinel.encode() in packet.content]
             assert awake, f"the watch slept: it missed the sentinel ({place})"
-        journal = self.read(f"journalctl -o export --after-cursor {shlex.quote(cursor)}")
+        journal = self.read(f"journalctl --sync; journalctl -o export --after-cursor {shlex.quote(cursor)}")
         sighting.packets.append(Packet("journal", "journalctl -o export", journal))
 
 
