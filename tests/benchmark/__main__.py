@@ -22,8 +22,6 @@ from .in_guest import unchanged_parameters
 from .report import last_line, profiles, start_up, table
 from .rows import PLAYBOOKS, Calls, Profile, Row, Sample, rows
 
-INSIDE = "unchanged_inside"
-
 
 def main() -> int:
     every = rows(machine.CPUS)
