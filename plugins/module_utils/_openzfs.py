@@ -35,8 +35,9 @@ from ._host import (
     Verdict,
 )
 from ._key_calls import CommandKeys, CoreKeys, key_line
+from ._key_units import KeyUnits
 from ._keys import Key
-from ._model import MOUNT_PROPERTIES, OBSERVED_PROPERTIES, Dataset, Pool, Property, Tree, parent_of
+from ._model import MOUNT_PROPERTIES, OBSERVED_PROPERTIES, Dataset, Pool, Property, Tree, parent_of, pool_of
 
 if t.TYPE_CHECKING:
     from ._devices import Device
@@ -53,6 +54,8 @@ class OpenZFS:
 
     def __init__(self, binding: str | None = None) -> None:
         self._keys = _path_for_keys(binding)
+        self._key_units = KeyUnits()
+        self._pools: dict[str, Pool] = {}
 
     def binding(self) -> Binding:
         try:
@@ -69,10 +72,11 @@ class OpenZFS:
         if answer.code != 0:
             raise Refused(f"The pools cannot be listed: {answer.error}")
         rows = (line.split("\t") for line in answer.out.splitlines())
-        return {
+        self._pools = {
             name: Pool(name, guid, health, readonly == "on", "" if altroot == "-" else altroot.rstrip("/"))
             for name, guid, health, readonly, altroot in rows
         }
+        return dict(self._pools)
 
     def datasets(self, pools: t.Iterable[str], properties: t.Iterable[str] = ()) -> Tree:
         names = sorted(pools)
@@ -121,6 +125,7 @@ class OpenZFS:
         if not key.fits(root.keyformat):
             raise CallFailed(f"{what}: this is no key for keyformat {root.keyformat}.", reason="wrong_key")
         self._keys.load(root, key)
+        self._key_units.key_was_loaded(root.name)
 
     def unload_key(self, name: str) -> None:
         """Unload, with patience: udev and blkid hold a volume for a moment after it was closed."""
@@ -204,6 +209,7 @@ class OpenZFS:
         occupant = self.occupant(path)
         if occupant is not None:
             raise CallFailed(f"{name} was not mounted: {path} {occupant}", reason="mountpoint_occupied")
+        self._key_units.let_mount(dataset)
         if _mounting.mount(dataset):
             return
         answer = run("zfs", "mount", name)
@@ -212,7 +218,7 @@ class OpenZFS:
             raise CallFailed(f"{name} was not mounted: {why}", reason="mount_failed")
 
     def _to_be_mounted(self, name: str) -> Dataset:
-        wanted = [*dict.fromkeys(("mounted", "mountpoint", "canmount", *MOUNT_PROPERTIES, "type"))]
+        wanted = [*dict.fromkeys(("encryptionroot", "mounted", "mountpoint", "canmount", *MOUNT_PROPERTIES, "type"))]
         answer = run("zfs", "get", "-Hpo", "name,property,value,source", ",".join(wanted), name, timeout=READ_TIMEOUT)
         if answer.code != 0:
             raise CallFailed(f"{name} was not mounted: {answer.error}", reason="mount_failed")
@@ -230,6 +236,8 @@ class OpenZFS:
         if dataset.is_volume:
             _places.read_volume(dataset.name)
             return
+        if self._is_readonly(pool_of(dataset.name)):
+            return  # zfs userspace would wait for ever for a transaction group (2.3.9): its key is taken at its word
         try:
             if _mounting.read_one(dataset.name):
                 return
@@ -243,6 +251,11 @@ class OpenZFS:
 
     def lineage(self, names: t.Collection[str]) -> t.Mapping[str, Lineage]:
         return _lineage.lineage(names)
+
+    def _is_readonly(self, pool: str) -> bool:
+        if pool not in self._pools:
+            self.pools()
+        return pool in self._pools and self._pools[pool].readonly
 
     def occupant(self, path: str) -> str | None:
         return _places.occupant(path)
@@ -303,6 +316,7 @@ class OpenZFS:
     def import_pool(self, request: PoolImport) -> None:
         from . import _zpool
 
+        self._pools.pop(request.name, None)
         _zpool.import_(request)
 
     def set_pool_properties(self, name: str, properties: t.Mapping[str, str]) -> None:

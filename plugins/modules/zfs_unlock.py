@@ -48,6 +48,9 @@ options:
       - >-
         A mountpoint that is occupied is a failure of its root, found before its key is loaded. So is one where another
         filesystem is mounted, or would be by the same task.
+      - >-
+        Where systemd has units of C(zfs-mount-generator), the C(zfs-load-key@) units of the roots are started first, or
+        systemd would unmount at once what is mounted.
     type: bool
     default: true
   move_aside:

@@ -51,11 +51,13 @@ def test_odd_names_are_read_in_one_go(host: Host, small_name: str) -> None:
     assert names <= host.datasets([SMALL_POOL]).datasets.keys()
 
 
-def test_a_volume_with_a_space_in_its_name_can_be_read(host: Host, name: str) -> None:
-    create(host, name)
-    volume = make_volume(host, f"{name}/two words", key=KEY)
-
-    host.prove_readable(volume)
+def test_volumes_with_spaces_in_their_names_can_be_read_once_their_roots_key_is_loaded(host: Host, name: str) -> None:
+    create_root(host, name)
+    volumes = [make_volume(host, f"{name}/{last}") for last in ("two words", "no more words")]
+    host.unload_key(name)
+    host.load_key(read(host, name), KEY)
+    for volume in volumes:
+        host.prove_readable(volume)
 
 
 def test_a_name_may_have_255_bytes(host: Host, name: str) -> None:

@@ -75,6 +75,22 @@ def test_what_was_imported_can_be_unlocked_and_mounted(host: Host, pool: str, pl
     assert read(host, pool).is_mounted
 
 
+def test_what_was_imported_readonly_can_be_unlocked_read_mounted_and_locked(host: Host, pool: str, place: str) -> None:
+    create_encrypted_pool(host, pool, place)
+    create_root(host, f"{pool}/own", OTHER_KEY, canmount="noauto")
+    bring_back(host, export(host, pool, place), place, readonly=True)
+    host.load_key(read(host, pool), KEY)
+    host.load_key(read(host, f"{pool}/own"), OTHER_KEY)
+    host.prove_readable(read(host, f"{pool}/own"))
+    host.mount(pool)
+    assert read(host, pool).is_mounted
+
+    host.unmount(pool)
+    for root in (f"{pool}/own", pool):
+        host.unload_key(root)
+    assert not read(host, pool).is_key_loaded
+
+
 def test_a_key_file_does_not_unlock_what_is_imported(host: Host, pool: str, place: str) -> None:
     files = make_files(host, place, 1)
     host.write_key_file(f"{place}.key", KEY.text("hex"))

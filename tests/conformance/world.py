@@ -24,6 +24,24 @@ from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZ
 
 POOL = "proof"
 SMALL_POOL = "proof.small"  # of few datasets, for what reads them all
+# What OpenZFS's history_event-zfs-list-cacher.sh writes down for its generator.
+CACHED_PROPERTIES = (
+    *("name", "mountpoint", "canmount", "atime", "relatime", "devices", "exec", "readonly", "setuid", "nbmand"),
+    *("encroot", "keylocation"),
+    *(
+        f"org.openzfs.systemd:{name}"
+        for name in (
+            "requires",
+            "requires-mounts-for",
+            "before",
+            "after",
+            "wanted-by",
+            "required-by",
+            "nofail",
+            "ignore",
+        )
+    ),
+)
 HOSTID = "/sys/module/spl/parameters/spl_hostid"
 LAST_RECORD = 312  # bytes of every record of a stream; the last one says that it is complete (dmu_replay_record_t)
 TIMEOUT = 20.0  # seconds until udev has made a volume's node, or a process runs
@@ -93,6 +111,12 @@ class World(t.Protocol):
 
     def use(self, path: str) -> t.ContextManager[None]:
         """Have a process that works in a directory."""
+
+    def mount_units(self, name: str, *, masked: bool = False) -> t.ContextManager[None]:
+        """Have systemd units for what lies at and below a dataset; the unit of its key may be masked."""
+
+    def let_systemd_act(self) -> None:
+        """Wait as long as systemd may take to unmount what it does not want mounted."""
 
     def mode_of(self, path: str) -> int:
         """Return a file's permissions."""
@@ -206,6 +230,16 @@ class FakeWorld:
 
     def take_away(self, path: str) -> None:
         self._host.places.take_away(path)
+
+    @contextlib.contextmanager
+    def mount_units(self, name: str, *, masked: bool = False) -> t.Iterator[None]:
+        if masked:
+            self._host.fail_on("mount", name, CallFailed("its unit is masked", reason="mount_failed"))
+        yield
+        self._host.faults.pop(("mount", name), None)
+
+    def let_systemd_act(self) -> None:
+        pass
 
     def mode_of(self, path: str) -> int:
         if path in self._host.key_files:
@@ -376,6 +410,27 @@ class RealWorld:
     def use(self, path: str) -> t.Iterator[None]:
         with _process(cwd=path):
             yield
+
+    @contextlib.contextmanager
+    def mount_units(self, name: str, *, masked: bool = False) -> t.Iterator[None]:
+        cache = Path("/etc/zfs/zfs-list.cache/proof")
+        cache.parent.mkdir(exist_ok=True)
+        cache.write_text(_output("zfs", "list", "-rHo", ",".join(CACHED_PROPERTIES), name), encoding="utf-8")
+        unit = _output("systemd-escape", "--template=zfs-load-key@.service", name).strip()
+        mask = Path("/run/systemd/system", unit)
+        if masked:
+            mask.symlink_to("/dev/null")
+        _run("systemctl", "daemon-reload")
+        try:
+            yield
+        finally:
+            cache.unlink()
+            mask.unlink(missing_ok=True)
+            _run("systemctl", "stop", "zfs-load-key@*.service")
+            _run("systemctl", "daemon-reload")
+
+    def let_systemd_act(self) -> None:
+        time.sleep(3)
 
     def mode_of(self, path: str) -> int:
         return stat.S_IMODE(os.stat(path).st_mode)
