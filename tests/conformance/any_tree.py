@@ -178,12 +178,20 @@ class AnyTree(RuleBasedStateMachine):
             assert after == before, f"refused, and yet something changed: {real}"
         else:
             self.tally["failed" if real.failures else "changed" if _changes(real) else "unchanged"] += 1
+            self.follow(real)
             self.compare(foretold, real)
             self.tells_the_truth(real, before, after)
             self.keeps_what_it_should(params, before, after)
             self.is_unchanged_by_a_second_run(params, real)
             self.is_reversible(params, before, after)
         self.is_sound = True
+
+    def follow(self, real: Outcome) -> None:
+        """Note where files are that were moved aside."""
+        for step in real.done:
+            if step.action == "move_aside":
+                path, aside = step.before["in_the_way"], step.after["in_the_way"]
+                self.left = {aside + each[len(path) :] if is_below(each, path) else each for each in self.left}
 
     def is_unchanged_by_a_second_run(self, params: Request, real: Outcome) -> None:
         if not real.failures:

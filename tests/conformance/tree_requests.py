@@ -166,9 +166,8 @@ def _chosen(scene: Scene) -> Requests:
 
 def unlockings(scene: Scene) -> Requests:
     """Tasks of zfs_unlock that unlock."""
-    return _merged(
-        _chosen(scene), _offers(scene), st.booleans().map(lambda mount: {"state": "unlocked", "mount": mount})
-    )
+    how = _one({"mount": True}, {"mount": True, "move_aside": True}, {"mount": False})
+    return _merged(_chosen(scene), _offers(scene), how, st.just({"state": "unlocked"}))
 
 
 def lockings(scene: Scene) -> Requests:
