@@ -87,12 +87,18 @@ _FOR_ALL: tuple[Request, ...] = (
 _FOR_FILESYSTEMS: tuple[Request, ...] = (
     {"properties": {"canmount": "noauto"}},
     {"properties": {"canmount": "on"}},
-    {"properties": {"mountpoint": "none"}},
 )
+# Not above others: what inherits a mountpoint is unmounted with it, and its key then stays as it is in that batch.
+_FOR_LEAVES: tuple[Request, ...] = ({"properties": {"mountpoint": "none"}},)
+_LEAVES = ("a/b/c", "d/e")
 
 
 def _attributes(name: str) -> Requests:
-    special = (*_FOR_ALL, *_FOR_FILESYSTEMS) if name in FILESYSTEMS else _FOR_ALL
+    special = (
+        *_FOR_ALL,
+        *(_FOR_FILESYSTEMS if name in FILESYSTEMS else ()),
+        *(_FOR_LEAVES if name in _LEAVES else ()),
+    )
     return often(st.just(NOTHING), _one(*special))
 
 
