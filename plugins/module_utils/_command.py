@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import time
 import typing as t
 
 from ._errors import CallFailed, Reason, Refused, StateUnknown
 
 READ_TIMEOUT = 300
 CHANGE_TIMEOUT = 300
+PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds, between calls that find something busy
 PATIENCE = 5  # seconds, for a command that was killed
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -69,6 +71,19 @@ def failure(what: str, answer: Answer) -> CallFailed:
     elif "busy" in answer.error:
         reason = "busy"
     return CallFailed(f"{what}: {answer.error or f'exit code {answer.code}'}", reason=reason)
+
+
+def patiently(call: t.Callable[[], None]) -> None:
+    """Repeat what is busy for a moment: udev and blkid hold a volume, and indexers files, shortly after others did."""
+    for pause in PAUSES:
+        try:
+            call()
+            return
+        except CallFailed as error:
+            if error.reason != "busy":
+                raise
+        time.sleep(pause)
+    call()
 
 
 def assignments(flag: str, values: t.Mapping[str, str]) -> list[str]:

@@ -20,6 +20,7 @@ from ._host import Host
 from ._model import Pool
 from ._openzfs import OpenZFS
 from ._plan import Failure, Observed, Outcome, Plan
+from ._proof import prove_locked
 from ._steps import LoadKey, Mount, MoveAside, Step, UnloadKey, Unmount
 
 Params = t.Mapping[str, t.Any]
@@ -119,7 +120,7 @@ def _done(stage: Stage[W, t.Any], want: W, host: Host) -> tuple[Plan, Outcome]:
         planned = stage.plan(want, stage.observe(want, host, pools))
         if planned.missing:
             raise Refused(" ".join(planned.missing))
-        return planned, carry_out(planned, host)
+        return prove_locked(planned, carry_out(planned, host), host)
 
 
 def run_reading(spec: Spec, *, report: t.Callable[[Params, Host], dict[str, t.Any]]) -> None:

@@ -21,6 +21,10 @@ Reason = t.Literal[
 ]
 
 
+_MOST_USERS = 12
+_NOBODY = "Nobody was found who uses it. What shows nowhere is a send or receive that is not the command's."
+
+
 class EncryptionError(Exception):
     """Root of everything this collection raises on purpose; its text never holds a key."""
 
@@ -45,6 +49,13 @@ class CallFailed(EncryptionError):
         super().__init__(msg)
         self.reason: Reason = reason
         self.errno = errno
+
+
+def in_use(error: CallFailed, users: t.Sequence[str]) -> CallFailed:
+    """Return the error of a call to something busy with those who keep it so."""
+    told = "; ".join(users[:_MOST_USERS]) + (f"; and {len(users) - _MOST_USERS} more" if users[_MOST_USERS:] else "")
+    sentence = f"In use by: {told}." if users else _NOBODY
+    return CallFailed(f"{str(error).rstrip('.')}. {sentence}", reason=error.reason, errno=error.errno)
 
 
 class StateUnknown(CallFailed):

@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ._keys import Key
-from ._model import Dataset, Pool, Tree
+from ._model import Dataset, Place, Pool, Tree
 
 if t.TYPE_CHECKING:
     from ._devices import Device
@@ -232,6 +232,12 @@ class Host(t.Protocol):
     def unmount(self, name: str, known: Dataset | None = None) -> None:
         """Unmount a filesystem; ``busy`` while it is in use. Arguments as for mounting."""
 
+    def force_unmount(self, name: str) -> None:
+        """Take away all mounts of a filesystem: bind mounts, what is mounted inside, other mount namespaces.
+
+        ``busy`` while a process uses it: no process loses a file, and nothing is unmounted lazily.
+        """
+
     def prove_readable(self, dataset: Dataset) -> None:
         """Prove that an unlocked, unmounted dataset can really be read: keystatus alone does not.
 
@@ -295,8 +301,26 @@ class Host(t.Protocol):
     def set_pool_properties(self, name: str, properties: t.Mapping[str, str]) -> None:
         """Set properties of a pool, one after the other."""
 
-    def pool_users(self, name: str) -> tuple[str, ...]:
-        """Say who keeps a pool from being exported: processes, swap, what was built on its volumes."""
+    def place(self, path: str) -> Place:
+        """Look at a mountpoint, whether anything is mounted there or not."""
+
+    def protect_place(self, path: str) -> None:
+        """Make a bare mountpoint immutable, so that nobody writes into it; never what is mounted there."""
+
+    def release_place(self, path: str) -> bool:
+        """Take the immutable flag off a bare mountpoint, and tell whether it was there."""
+
+    def foundations(self) -> t.Mapping[str, tuple[str, ...]]:
+        """Return the datasets that the running system stands on, each with what stands on it, in words."""
+
+    def loaded(self, roots: t.Collection[str]) -> frozenset[str]:
+        """Return those of these encryption roots whose keys are loaded now, by one read."""
+
+    def mounts(self, names: t.Collection[str]) -> tuple[tuple[str, str], ...]:
+        """Return where these filesystems and their snapshots are mounted, bind mounts too: pairs of name and path."""
+
+    def users(self, names: t.Iterable[str]) -> tuple[str, ...]:
+        """Say who keeps datasets, or what lies below them, busy: processes, swap, what was built on volumes."""
 
     def real_path(self, path: str) -> str:
         """Follow the symbolic links of a path; one that leads nowhere stays as it is."""

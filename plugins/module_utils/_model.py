@@ -170,6 +170,23 @@ class Dataset:
         return replace(self, properties={**self.properties, **changed})
 
 
+@dataclass(frozen=True)
+class Place:
+    """What is to be seen of the directory that a filesystem is mounted on.
+
+    Args:
+        state: ``bare``, ``protected`` by the immutable flag, ``mounted`` over, or that there is ``none``.
+        obstacle: why it cannot be protected, None if it can.
+    """
+
+    state: t.Literal["bare", "protected", "mounted", "none"]
+    obstacle: str | None = None
+
+    def can_be_protected(self, *, after_unmount: bool) -> bool:
+        """Tell whether there is something to protect, now or when the filesystem is unmounted."""
+        return self.obstacle is None and self.state in (("bare", "mounted") if after_unmount else ("bare",))
+
+
 def is_dataset_name(name: str) -> bool:
     """Tell whether a text can name a filesystem or volume (zfs_namecheck.c, ``dataset_namecheck``)."""
     components = name.split("/")

@@ -133,7 +133,8 @@ def _observe_absent(wanted: PoolWanted, host: Host, pools: t.Mapping[str, Pool])
     observed = _extended(Observed(pools, Tree({})), wanted, host)
     if observed.name is None:
         return replace(observed, importable=host.importable_pools(wanted.search) if observed.is_installed else ())
-    observed = replace(observed, states=host.pool_states(), users=host.pool_users(observed.name))
+    tree = host.datasets([observed.name])
+    observed = replace(observed, tree=tree, states=host.pool_states(), users=host.users([observed.name]))
     return replace(observed, real=_real_paths(wanted.topology or Topology(), observed, host))
 
 
@@ -151,7 +152,7 @@ def _observe_exported(wanted: PoolWanted, host: Host, pools: t.Mapping[str, Pool
     if name is None:
         return _extended(Observed(pools, Tree({})), wanted, host)
     observed = _extended(observe_unlock(locking_all(wanted, name), host, pools), wanted, host)
-    return replace(observed, users=host.pool_users(name))
+    return replace(observed, users=host.users([name]))
 
 
 def locking_all(wanted: PoolWanted, pool: str) -> UnlockWanted:

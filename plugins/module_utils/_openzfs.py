@@ -15,12 +15,11 @@ import os
 import platform
 import re
 import sys
-import time
 import typing as t
 from dataclasses import replace
 
-from . import _aside, _kept_open, _keyfiles, _lineage, _mounting, _places
-from ._command import READ_TIMEOUT, assignments, failure, run
+from . import _aside, _immutable, _kept_open, _keyfiles, _lineage, _mounting, _places
+from ._command import READ_TIMEOUT, assignments, failure, patiently, run
 from ._errors import CallFailed, Refused, StateUnknown
 from ._host import (
     WRONG,
@@ -37,12 +36,12 @@ from ._host import (
 from ._key_calls import CommandKeys, CoreKeys, key_line
 from ._key_units import KeyUnits
 from ._keys import Key
-from ._model import MOUNT_PROPERTIES, OBSERVED_PROPERTIES, Dataset, Pool, Property, Tree, parent_of, pool_of
+from ._model import MOUNT_PROPERTIES, OBSERVED_PROPERTIES, Dataset, Place, Pool, Property, Tree, parent_of, pool_of
 
 if t.TYPE_CHECKING:
     from ._devices import Device
 
-UNLOAD_PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds
+MOST_NAMES = 500  # on one command line
 
 
 class OpenZFS:
@@ -128,15 +127,14 @@ class OpenZFS:
         self._key_units.key_was_loaded(root.name)
 
     def unload_key(self, name: str) -> None:
-        """Unload, with patience: udev and blkid hold a volume for a moment after it was closed."""
-        for pause in (*UNLOAD_PAUSES, None):
-            try:
-                self._keys.unload(name)
-                return
-            except CallFailed as error:
-                if error.reason != "busy" or pause is None:
-                    raise
-            time.sleep(pause)
+        patiently(lambda: self._keys.unload(name))
+
+    def loaded(self, roots: t.Collection[str]) -> frozenset[str]:
+        names = sorted(roots)
+        parts = (names[start : start + MOST_NAMES] for start in range(0, len(names), MOST_NAMES))
+        answers = (run("zfs", "get", "-Hpo", "name,value", "keystatus", *part, timeout=READ_TIMEOUT) for part in parts)
+        rows = (line.rpartition("\t") for answer in answers for line in answer.out.splitlines())
+        return frozenset(name for name, _tab, status in rows if status == "available")
 
     def change_key(self, change: KeyChange) -> None:
         self._keys.change(change)
@@ -225,12 +223,20 @@ class OpenZFS:
         return _parse_properties(answer.out, wanted)[name]
 
     def unmount(self, name: str, known: Dataset | None = None) -> None:
+        patiently(lambda: self._unmount(name, known))
+
+    def _unmount(self, name: str, known: Dataset | None) -> None:
         if known is not None and _mounting.unmount(known):
             return
         answer = run("zfs", "unmount", name)
         if answer.code != 0 and "not currently mounted" not in answer.error:
             error = failure(f"{name} was not unmounted", answer)
             raise CallFailed(f"{error}{_only_root()}", reason=error.reason)
+
+    def force_unmount(self, name: str) -> None:
+        from . import _force
+
+        patiently(lambda: _force.unmount(name))
 
     def prove_readable(self, dataset: Dataset) -> None:
         if dataset.is_volume:
@@ -268,6 +274,20 @@ class OpenZFS:
 
     def move_back(self, aside: str, path: str) -> None:
         _aside.move_back(aside, path)
+
+    def place(self, path: str) -> Place:
+        return _immutable.look(path)
+
+    def protect_place(self, path: str) -> None:
+        _immutable.protect(path)
+
+    def release_place(self, path: str) -> bool:
+        return _immutable.release(path)
+
+    def foundations(self) -> t.Mapping[str, tuple[str, ...]]:
+        from . import _foundations
+
+        return _foundations.find()
 
     def read_key_file(self, path: str) -> bytes | None:
         return _keyfiles.read(path)
@@ -324,10 +344,15 @@ class OpenZFS:
 
         _zpool.set_properties(name, properties)
 
-    def pool_users(self, name: str) -> tuple[str, ...]:
-        from . import _pool_users
+    def mounts(self, names: t.Collection[str]) -> tuple[tuple[str, str], ...]:
+        from . import _mounts
 
-        return _pool_users.find(name)
+        return tuple((mount.source, mount.path) for mount in _mounts.mounts() if mount.dataset in names)
+
+    def users(self, names: t.Iterable[str]) -> tuple[str, ...]:
+        from . import _users
+
+        return _users.find(names)
 
     def real_path(self, path: str) -> str:
         return os.path.realpath(path)

@@ -12,7 +12,7 @@ from ._errors import CallFailed, EncryptionError, Reason, unforeseen
 from ._host import Verdict
 from ._keyfiles import KeyFiles
 from ._keys import Key
-from ._model import Dataset, Pool, Tree
+from ._model import Dataset, Place, Pool, Tree
 from ._steps import Mount, ProveReadable, Step, Unmount
 
 
@@ -27,6 +27,8 @@ class Observed:
         verdicts: what the kernel said about (root, key), for every pair that was tried.
         occupied: mountpoints where something stands in the way, and what.
         asides: of those, the ones that may be moved aside, and their new names.
+        places: the mountpoints that are to be protected, by path.
+        foundations: datasets that the running system stands on, and what stands there.
         unreadable: datasets that their root's loaded key does not open, and what happened.
         receiving: datasets that a stream is being received into.
         can_repoint: whether the host's binding can change references to encryption roots.
@@ -43,6 +45,8 @@ class Observed:
     receiving: frozenset[str] = frozenset()
     can_repoint: bool = True
     received_snapshots: t.Mapping[str, str] = field(default_factory=dict)
+    places: t.Mapping[str, Place] = field(default_factory=dict)
+    foundations: t.Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def obstacle(self, dataset: Dataset) -> str | None:
         """Say what stands in the way of mounting a dataset where its mountpoint says, None if nothing does."""
@@ -97,6 +101,7 @@ class Plan:
         missing: sentences about pools and parents that are not there; a real run refuses with them.
         warnings: what the person should know.
         details: what a module reports besides what every module reports, never a secret.
+        to_stay_locked: roots that are locked already, which is proven in the end.
     """
 
     groups: tuple[Group, ...] = ()
@@ -105,6 +110,7 @@ class Plan:
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     details: t.Mapping[str, t.Any] = field(default_factory=dict)
+    to_stay_locked: tuple[str, ...] = ()
 
 
 @dataclass

@@ -225,7 +225,7 @@ def _plan_state(entry: DatasetWanted, dataset: Dataset | None, tree: Tree, obser
     _refuse_occupied(dataset.with_values(changes.shown), observed, changes.shown)
     if any(isinstance(step, (ChangeKey, Repoint)) for step in key_steps):
         changes = changes.without("keylocation")
-    steps = (*_synced(entry, changes.to_set, observed), *key_steps, *changes.steps(dataset))
+    steps = (*_synced(entry, changes.to_set, observed), *key_steps, *changes.steps(dataset, tree))
     if not steps:
         return _Planned((), tree)
     return _Planned(steps, with_new_values(_after(tree, dataset, key_steps), dataset.name, changes))
@@ -261,7 +261,7 @@ def _plan_absent(entry: DatasetWanted, dataset: Dataset | None, tree: Tree) -> _
         )
     if parent_of(entry.name) is None:
         raise Refused(f"{entry.name} is a pool's root dataset; it goes only with its pool.")
-    return _Planned((DestroyDataset(entry.name),), tree.without(entry.name))
+    return _Planned((DestroyDataset(entry.name, dataset.value("mountpoint")),), tree.without(entry.name))
 
 
 def _plan_creation(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Planned:

@@ -1,7 +1,7 @@
 # Copyright: zfsfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Locking trees of encryption roots: deepest first, and only what is proven to open again.
+"""Locking trees of encryption roots: deepest first, only what is proven to open again, never what the system needs.
 
 Private to the collection.
 """
@@ -13,7 +13,7 @@ import typing as t
 from ._errors import Refused
 from ._model import Dataset, Tree, is_below
 from ._plan import Failure, Group, Observed
-from ._steps import UnloadKey, Unmount
+from ._steps import ProtectMountpoint, Step, UnloadKey, Unmount
 from ._unlock_wanted import UnlockWanted
 from ._verdicts import unopened
 
@@ -23,28 +23,74 @@ _KEPT = "It stays unlocked: what is locked must be proven to open again."
 def plan_locked(
     chosen: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observed
 ) -> tuple[list[Group], dict[str, Failure]]:
+    _refuse_foundations(chosen, observed)
     _refuse_unlocked_below(chosen, observed)
     failures: dict[str, Failure] = {}
     groups: list[Group] = []
+    closing = _closing(chosen, observed.tree)
     for root in reversed(chosen):
+        protecting = tuple(_protecting(root, closing, observed)) if wanted.protect_mountpoint else ()
         if not root.is_key_loaded:
+            groups.append(Group(root.name, protecting))
             continue
-        failure = _held_elsewhere(root, observed)
+        failure = _held_elsewhere(root, observed) or (
+            None if wanted.force_unmount else _mounted_by_hand(root, observed)
+        )
         if failure is None and wanted.verify_key:
             failure = unopened(root, wanted.offers, observed, kept=_KEPT)
         if failure is not None:
             failures[root.name] = failure
         below = (each for each in observed.tree.roots_at_or_below(root.name) if each.name != root.name)
         deeper = tuple(each.name for each in below if each.is_key_loaded)
-        unmounts = tuple(Unmount.of(dataset) for dataset in _mounted_below(root, observed.tree))
-        groups.append(Group(root.name, (UnloadKey(root.name),), after=deeper, unmounts=unmounts))
+        mounted = _mounted_below(root, observed.tree)
+        unmounts = tuple(Unmount.of(dataset, force=wanted.force_unmount) for dataset in mounted)
+        members = tuple(member.name for member in observed.tree.members(root.name) if member.name != root.name)
+        steps: tuple[Step, ...] = (*protecting, UnloadKey(root.name, members))
+        groups.append(Group(root.name, steps, after=deeper, unmounts=unmounts))
     return groups, failures
+
+
+def unprotected(chosen: t.Sequence[Dataset], observed: Observed) -> tuple[str, ...]:
+    """Name the mountpoints that should be protected and cannot be."""
+    closing = _closing(chosen, observed.tree)
+    return tuple(
+        f"{path}, the mountpoint of {dataset.name}, is not protected: {observed.places[path].obstacle}."
+        for root in chosen
+        for dataset in observed.tree.domain(root.name)
+        for path in (dataset.value("mountpoint"),)
+        if path in observed.places
+        and observed.places[path].obstacle is not None
+        and not any(is_below(path, other) for other in closing)
+    )
+
+
+def places_to_protect(roots: t.Iterable[Dataset], tree: Tree) -> list[str]:
+    """Return the mountpoints of all that is closed with these roots."""
+    domains = (dataset for root in roots for dataset in tree.domain(root.name))
+    paths = (dataset.value("mountpoint") for dataset in domains if dataset.value("canmount") != "off")
+    return sorted({path for path in paths if path.startswith("/")})
 
 
 def _mounted_below(root: Dataset, tree: Tree) -> list[Dataset]:
     """Return what has to be unmounted, innermost first. A plain dataset with a legacy mount is nobody's business."""
     domain = (dataset for dataset in reversed(tree.domain(root.name)) if dataset.is_mounted)
     return [dataset for dataset in domain if dataset.is_encrypted or dataset.value("mountpoint").startswith("/")]
+
+
+def _closing(chosen: t.Sequence[Dataset], tree: Tree) -> list[str]:
+    """Return the mountpoints that go away when these roots are locked."""
+    domains = (tree.domain(root.name) for root in chosen if root.is_key_loaded)
+    return [dataset.value("mountpoint") for domain in domains for dataset in domain if dataset.is_mounted]
+
+
+def _protecting(root: Dataset, closing: t.Iterable[str], observed: Observed) -> t.Iterator[Step]:
+    """Yield the protection of the bare mountpoints of a root's domain; what lies inside another one goes with that."""
+    for dataset in observed.tree.domain(root.name):
+        path = dataset.value("mountpoint")
+        place = observed.places.get(path)
+        is_seen = not any(is_below(path, other) for other in closing)
+        if place is not None and is_seen and place.can_be_protected(after_unmount=dataset.is_mounted):
+            yield ProtectMountpoint(dataset.name, path)
 
 
 def _held_elsewhere(root: Dataset, observed: Observed) -> Failure | None:
@@ -57,6 +103,30 @@ def _held_elsewhere(root: Dataset, observed: Observed) -> Failure | None:
                 "Unmount that first.",
             )
     return None
+
+
+def _mounted_by_hand(root: Dataset, observed: Observed) -> Failure | None:
+    """A legacy mount is somebody's own; ``zfs`` would neither unmount it nor mount it again."""
+    for dataset in _mounted_below(root, observed.tree):
+        if not dataset.value("mountpoint").startswith("/"):
+            return Failure(
+                "busy",
+                f"{root.name} cannot be locked while {dataset.name} is mounted by hand (mountpoint "
+                f"{dataset.value('mountpoint')}). Unmount that first, or set force_unmount: true.",
+            )
+    return None
+
+
+def _refuse_foundations(chosen: t.Sequence[Dataset], observed: Observed) -> None:
+    """Refuse to lock what the running system stands on."""
+    for root in chosen:
+        domain = {each.name: each for each in (*observed.tree.members(root.name), *observed.tree.domain(root.name))}
+        for name in domain if root.is_key_loaded else ():
+            if name in observed.foundations:
+                raise Refused(
+                    f"{root.name} is not locked: the running system stands on {name} "
+                    f"({', '.join(observed.foundations[name])}). Leave it out; a rescue system can lock it."
+                )
 
 
 def _refuse_unlocked_below(chosen: t.Sequence[Dataset], observed: Observed) -> None:

@@ -191,7 +191,8 @@ def _plan_absent(wanted: PoolWanted, observed: PoolObserved) -> Plan:
         raise Refused(f"Pool {pool.name} is imported read-only, so nothing of it can be destroyed. Export it first.")
     if observed.users:
         return Plan(failures={pool.name: busy(pool.name, "destroyed", observed.users)})
-    return Plan((Group(pool.name, (DestroyPool(pool.name, pool.guid),)),))
+    mountpoints = tuple(each.value("mountpoint") for each in observed.tree.at_or_below(pool.name))
+    return Plan((Group(pool.name, (DestroyPool(pool.name, pool.guid, mountpoints),)),))
 
 
 def _refuse_exported(wanted: PoolWanted, observed: PoolObserved) -> None:

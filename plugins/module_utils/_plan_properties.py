@@ -42,13 +42,22 @@ class Changes:
     def without(self, name: str) -> Changes:
         return replace(self, to_set={key: value for key, value in self.to_set.items() if key != name})
 
-    def steps(self, dataset: Dataset) -> tuple[Step, ...]:
+    def steps(self, dataset: Dataset, tree: Tree) -> tuple[Step, ...]:
+        left = tuple(_places_of(dataset, tree)) if "mountpoint" in self.shown else ()
         steps: list[Step] = []
         if self.to_set:
-            steps.append(SetProperties(dataset.name, self.to_set, _values(dataset, self.to_set)))
+            steps.append(SetProperties(dataset.name, self.to_set, _values(dataset, self.to_set), left))
         if self.to_inherit:
-            steps.append(InheritProperties(dataset.name, self.to_inherit, _values(dataset, self.to_inherit)))
+            steps.append(InheritProperties(dataset.name, self.to_inherit, _values(dataset, self.to_inherit), left))
         return tuple(steps)
+
+
+def _places_of(dataset: Dataset, tree: Tree) -> t.Iterator[str]:
+    """Yield the mountpoints of a dataset and of all that inherit theirs from it."""
+    for each in tree.at_or_below(dataset.name):
+        source = each.properties["mountpoint"].source if "mountpoint" in each.properties else "-"
+        if each.name == dataset.name or source == f"inherited from {dataset.name}":
+            yield each.value("mountpoint")
 
 
 def _values(dataset: Dataset, names: t.Iterable[str]) -> Values:

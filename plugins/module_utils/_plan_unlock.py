@@ -16,9 +16,10 @@ from ._host import Host
 from ._model import Dataset, Pool, Tree
 from ._observe import find_asides, find_occupants, key_files_of, observe_tree, read_key_files, try_keys
 from ._plan import Failure, Group, Observed, Plan
-from ._plan_lock import plan_locked
+from ._plan_lock import places_to_protect, plan_locked, unprotected
 from ._plan_mounts import Due, foresee_mounts, foresee_obstacles
 from ._replicas import broken_warnings
+from ._side_by_side import side_by_side
 from ._steps import LoadKey, Mount, ProveReadable, Step
 from ._unlock_wanted import UnlockWanted
 from ._verdicts import opening_key, unopened
@@ -40,7 +41,15 @@ def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]
     asides: dict[str, str] = {}
     if wanted.move_aside:
         occupied, asides = find_asides(host, occupied)
-    return Observed(pools, tree, key_files, verdicts, occupied, asides)
+    observed = Observed(pools, tree, key_files, verdicts, occupied, asides)
+    return observed if wanted.state == "unlocked" else _observe_locking(wanted, host, roots, observed)
+
+
+def _observe_locking(wanted: UnlockWanted, host: Host, roots: t.Sequence[Dataset], observed: Observed) -> Observed:
+    """Look at what the system stands on, and at the mountpoints that are to be protected."""
+    paths = places_to_protect(roots, observed.tree) if wanted.protect_mountpoint else []
+    places = dict(zip(paths, side_by_side(host.place, paths)))
+    return replace(observed, places=places, foundations=host.foundations() if roots else {})
 
 
 def _needs_key(root: Dataset, wanted: UnlockWanted) -> bool:
@@ -66,12 +75,14 @@ def plan_unlock(wanted: UnlockWanted, observed: Observed) -> Plan:
     plan_state = _plan_unlocked if wanted.state == "unlocked" else plan_locked
     groups, failures = plan_state(roots, wanted, observed)
     is_unlocked = wanted.state == "unlocked"
+    warnings = wanted.offers.warnings(observed.pools)
     return Plan(
         tuple(group for group in groups if group.name not in failures and (group.steps or group.mounts)),
         failures,
         tuple(root.name for root in roots if root.is_key_loaded == is_unlocked),
         wanted.choice.missing(observed.pools),
-        (*wanted.offers.warnings(observed.pools), *(broken_warnings(roots, observed.tree) if is_unlocked else ())),
+        (*warnings, *(broken_warnings(roots, observed.tree) if is_unlocked else unprotected(roots, observed))),
+        to_stay_locked=() if is_unlocked else tuple(root.name for root in roots if not root.is_key_loaded),
     )
 
 

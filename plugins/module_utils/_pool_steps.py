@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from ._errors import CallFailed
 from ._host import Host, PoolCreation, PoolImport
-from ._steps import NOTHING, Step, Values, key_from_file
+from ._steps import NOTHING, Step, Values, key_from_file, released
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,11 @@ class CreatePool:
 
 @dataclass(frozen=True)
 class DestroyPool:
-    """A pool that goes with everything in it, if it is still the one."""
+    """A pool that goes with everything in it, if it is still the one; so does the protection of its mountpoints."""
 
     dataset: str
     guid: str
+    mountpoints: tuple[str, ...] = ()
     action: t.ClassVar[str] = "destroy_pool"
     before: t.ClassVar[Values] = {"state": "present"}
     after: t.ClassVar[Values] = {"state": "absent"}
@@ -117,7 +118,8 @@ class DestroyPool:
         present = host.pools().get(self.dataset)
         if present is None or present.guid != self.guid:
             raise CallFailed(f"Pool {self.dataset} was replaced by another one meanwhile, and nothing was destroyed.")
-        host.destroy_pool(self.dataset)
+        with released(host, *self.mountpoints):
+            host.destroy_pool(self.dataset)
 
 
 @dataclass(frozen=True)

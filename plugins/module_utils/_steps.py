@@ -8,11 +8,12 @@ Private to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from dataclasses import dataclass, field, replace
 
 from . import _keys
-from ._errors import CallFailed, EncryptionError, KeyInDoubt, StateUnknown, unforeseen
+from ._errors import CallFailed, EncryptionError, KeyInDoubt, StateUnknown, in_use, unforeseen
 from ._host import Creation, Host, KeyChange
 from ._keys import Key
 from ._model import Dataset
@@ -116,14 +117,18 @@ class CreateDataset:
 
 @dataclass(frozen=True)
 class DestroyDataset:
+    """A dataset that goes, and the protection of its mountpoint with it."""
+
     dataset: str
+    mountpoint: str = "none"
     action: t.ClassVar[str] = "destroy"
     before: t.ClassVar[Values] = {"state": "present"}
     after: t.ClassVar[Values] = {"state": "absent"}
     undone_by: t.ClassVar[None] = None
 
     def perform(self, host: Host) -> None:
-        host.destroy(self.dataset)
+        with released(host, self.mountpoint):
+            host.destroy(self.dataset)
 
 
 @dataclass(frozen=True)
@@ -242,28 +247,34 @@ class InheritKey:
 
 @dataclass(frozen=True)
 class SetProperties:
+    """Properties of a dataset; ``left`` are the mountpoints that are none any more afterwards."""
+
     dataset: str
     after: Values
     before: Values
+    left: tuple[str, ...] = ()
     action: t.ClassVar[str] = "set_properties"
     undone_by: t.ClassVar[None] = None
 
     def perform(self, host: Host) -> None:
-        host.set_properties(self.dataset, self.after)
+        with released(host, *self.left):
+            host.set_properties(self.dataset, self.after)
 
 
 @dataclass(frozen=True)
 class InheritProperties:
-    """Properties that a dataset has no values of its own for any more."""
+    """Properties that a dataset has no values of its own for any more; ``left`` as for setting them."""
 
     dataset: str
     after: Values
     before: Values
+    left: tuple[str, ...] = ()
     action: t.ClassVar[str] = "inherit_properties"
     undone_by: t.ClassVar[None] = None
 
     def perform(self, host: Host) -> None:
-        host.inherit_properties(self.dataset, tuple(self.after))
+        with released(host, *self.left):
+            host.inherit_properties(self.dataset, tuple(self.after))
 
 
 @dataclass(frozen=True)
@@ -288,14 +299,29 @@ class LoadKey:
 
 @dataclass(frozen=True)
 class UnloadKey:
+    """A key that goes out of memory.
+
+    Args:
+        dataset: the encryption root.
+        members: what inherits its key, clones in other places too; if it is busy, they are asked who uses them.
+    """
+
     dataset: str
+    members: tuple[str, ...] = field(default=(), repr=False)
     action: t.ClassVar[str] = "unload_key"
     before: t.ClassVar[Values] = {"keystatus": "available"}
     after: t.ClassVar[Values] = {"keystatus": "unavailable"}
     undone_by: t.ClassVar[None] = None
 
     def perform(self, host: Host) -> None:
-        host.unload_key(self.dataset)
+        try:
+            host.unload_key(self.dataset)
+        except CallFailed as error:
+            if error.reason != "busy":
+                raise
+            names = (self.dataset, *self.members)
+            mounted = [f"{name} is mounted on {path}" for name, path in host.mounts(names)]
+            raise in_use(error, (*mounted, *host.users(names))) from None
 
 
 @dataclass(frozen=True)
@@ -366,6 +392,10 @@ class Mount:
         return Unmount(self.dataset, self.mountpoint, self.known)
 
     def perform(self, host: Host) -> t.Sequence[Step] | None:
+        with released(host, self.mountpoint):
+            return self._perform(host)
+
+    def _perform(self, host: Host) -> t.Sequence[Step] | None:
         if not self.clears_way or host.occupant(self.mountpoint) is None:
             host.mount(self.dataset, self.known)
             return None
@@ -383,25 +413,37 @@ class Mount:
 
 @dataclass(frozen=True)
 class Unmount:
-    """A filesystem unmounted; ``known`` as for mounting."""
+    """A filesystem unmounted; ``known`` as for mounting.
+
+    Args:
+        force: take away all its mounts, wherever they are, with what is mounted inside.
+    """
 
     dataset: str
     mountpoint: str
     known: Dataset | None = field(default=None, repr=False)
+    force: bool = False
     action: t.ClassVar[str] = "unmount"
     before: t.ClassVar[Values] = {"mounted": "yes"}
     after: t.ClassVar[Values] = {"mounted": "no"}
 
     @classmethod
-    def of(cls, dataset: Dataset) -> Unmount:
-        return cls(dataset.name, dataset.value("mountpoint"), dataset)
+    def of(cls, dataset: Dataset, *, force: bool = False) -> Unmount:
+        return cls(dataset.name, dataset.value("mountpoint"), dataset, force)
 
     @property
     def undone_by(self) -> Step | None:
-        return Mount(self.dataset, self.mountpoint, self.known)
+        unmounted = None if self.known is None else self.known.with_values({"mounted": "no"})
+        return Mount(self.dataset, self.mountpoint, unmounted)
 
     def perform(self, host: Host) -> None:
-        host.unmount(self.dataset, self.known)
+        try:
+            if self.force:
+                host.force_unmount(self.dataset)
+            else:
+                host.unmount(self.dataset, self.known)
+        except CallFailed as error:
+            raise in_use(error, host.users((self.dataset,))) if error.reason == "busy" else error from None
 
 
 @dataclass(frozen=True)
@@ -420,6 +462,57 @@ class ProveReadable:
 
     def perform(self, host: Host) -> None:
         host.prove_readable(self.target)
+
+
+@dataclass(frozen=True)
+class ProtectMountpoint:
+    """The bare mountpoint of a locked dataset, made immutable: what was written into it would be hidden later."""
+
+    dataset: str
+    path: str
+    action: t.ClassVar[str] = "protect_mountpoint"
+    before: t.ClassVar[Values] = {"mountpoint_protected": "no"}
+    after: t.ClassVar[Values] = {"mountpoint_protected": "yes"}
+
+    @property
+    def undone_by(self) -> Step | None:
+        return ReleaseMountpoint(self.dataset, self.path)
+
+    def perform(self, host: Host) -> None:
+        host.protect_place(self.path)
+
+
+@dataclass(frozen=True)
+class ReleaseMountpoint:
+    dataset: str
+    path: str
+    action: t.ClassVar[str] = "release_mountpoint"
+    before: t.ClassVar[Values] = {"mountpoint_protected": "yes"}
+    after: t.ClassVar[Values] = {"mountpoint_protected": "no"}
+    undone_by: t.ClassVar[None] = None
+
+    def perform(self, host: Host) -> None:
+        host.release_place(self.path)
+
+
+@contextlib.contextmanager
+def released(host: Host, *mountpoints: str) -> t.Iterator[None]:
+    """Take the protection off bare mountpoints that are to be used or to go; if that fails, it is there again.
+
+    OpenZFS can neither create a directory in an immutable one nor take that away. What was mounted over is released
+    afterwards, when it shows.
+    """
+    places = [path for path in mountpoints if path.startswith("/")]
+    taken_off = [path for path in places if host.release_place(path)]
+    try:
+        yield
+    except Exception:
+        for path in taken_off:
+            with contextlib.suppress(CallFailed):
+                host.protect_place(path)
+        raise
+    for path in places:
+        host.release_place(path)
 
 
 def key_from_file(host: Host, path: str, keyformat: str, dataset: str) -> Key:

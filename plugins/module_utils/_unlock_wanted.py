@@ -24,6 +24,8 @@ class UnlockWanted:
     mount: bool = True
     verify_key: bool = True
     move_aside: bool = False
+    force_unmount: bool = False
+    protect_mountpoint: bool = False
 
     @property
     def pools(self) -> tuple[str, ...]:
@@ -48,4 +50,6 @@ def unlock_wanted(params: t.Mapping[str, t.Any]) -> UnlockWanted:
         params["mount"],
         params["verify_key"],
         params["move_aside"],
+        bool(params.get("force_unmount")),
+        bool(params.get("protect_mountpoint")),
     )

@@ -12,9 +12,9 @@ import tempfile
 import typing as t
 from dataclasses import replace
 
-from . import _devices, _pool_users
+from . import _devices, _users
 from ._command import READ_TIMEOUT, assignments, failure, run
-from ._errors import CallFailed, EncryptionError, Refused, StateUnknown
+from ._errors import CallFailed, EncryptionError, Refused, StateUnknown, in_use
 from ._host import Importable, PoolCreation, PoolImport, PoolState
 from ._key_calls import key_line
 from ._topology import Topology, drift, parse_status
@@ -200,10 +200,8 @@ def destroy(name: str) -> None:
 def export(name: str) -> None:
     answer = run("zpool", "export", name)
     if answer.code != 0:
-        users = _pool_users.find(name)
-        in_words = f" In use by: {'; '.join(users)}." if users else ""
         error = failure(f"Pool {name} was not exported", answer)
-        raise CallFailed(f"{error}{in_words}", reason=error.reason)
+        raise in_use(error, _users.find([name])) if error.reason == "busy" else error
 
 
 def import_(request: PoolImport) -> None:

@@ -37,6 +37,14 @@ options:
       - >-
         V(locked). Everything below the chosen roots is unmounted, plain datasets too, and their keys are unloaded,
         deepest first. Without O(recursive=true) it is refused while an unlocked root lies below.
+      - >-
+        What is busy is tried again for one and a half seconds; then the failure names who uses it: processes, sends
+        and receives, what was built on volumes, other mount namespaces. In the end the state of every key is read
+        again, and a root whose key is in memory all the same is a failure.
+      - >-
+        Locking what the running system stands on is refused: the datasets, and the volumes below other file systems,
+        that hold C(/), C(/boot), C(/etc), C(/usr), C(/var), swap, or the Python, home and working directory of the
+        run.
     type: str
     choices: [unlocked, locked]
     default: unlocked
@@ -71,6 +79,32 @@ options:
         fail and stay unlocked. A key file that lies inside what is to be locked does not count.
     type: bool
     default: true
+  force_unmount:
+    description:
+      - >-
+        With O(state=locked), take away what keeps the filesystems from being unmounted, and what no process would miss:
+        bind mounts and legacy mounts of them, other file systems that are mounted directly inside, and mounts in other
+        mount namespaces, as those of containers. What was taken away is not mounted again if locking fails then.
+      - >-
+        A filesystem with open files stays mounted all the same, and its processes are named. Linux takes no open file
+        away from a process: the flag of C(zfs unmount -f) and C(umount -f) is heeded for network file systems and FUSE
+        only. A lazy unmount (C(umount -l)) is never made: it would hide the filesystem, while open files go on being
+        written and the key stays in use.
+    type: bool
+    default: false
+  protect_mountpoint:
+    description:
+      - >-
+        With O(state=locked), set the immutable flag (C(chattr +i)) on the bare mountpoints of what is locked, so that
+        nobody writes into them what a later mount would hide. Roots that are locked already get it too.
+      - >-
+        Where the file system around a mountpoint is read-only or knows no such flag, there is a warning. A mountpoint
+        inside another filesystem that is locked too goes away with it and needs none.
+      - >-
+        The flag is taken off again when any module of this collection mounts there, destroys the dataset or gives it
+        another mountpoint. C(zfs mount) by hand works with it.
+    type: bool
+    default: false
 seealso:
   - module: zfsfleet.encryption.zfs_dataset_key
   - module: zfsfleet.encryption.zfs_encryption_info
@@ -98,6 +132,15 @@ EXAMPLES = r"""
       - name: backup/customers
         passphrase: "{{ vault_replica_passphrase }}"
         share_with_children: true
+
+- name: Lock a backup disk before it is taken away, bind mounts and containers or not, and keep its places empty
+  zfsfleet.encryption.zfs_unlock:
+    name: backup
+    state: locked
+    recursive: true
+    manifest: dataset_backup_keys.json
+    force_unmount: true
+    protect_mountpoint: true
 
 - name: Lock everything, if it can be unlocked again
   zfsfleet.encryption.zfs_unlock:
@@ -184,6 +227,8 @@ SPEC = Spec(
         "state": {"type": "str", "choices": ["unlocked", "locked"], "default": "unlocked"},
         "mount": {"type": "bool", "default": True},
         "verify_key": {"type": "bool", "default": True, "no_log": False},
+        "force_unmount": {"type": "bool", "default": False},
+        "protect_mountpoint": {"type": "bool", "default": False},
     },
     mutually_exclusive=[("name", "names")],
     required_one_of=[("name", "names")],

@@ -63,7 +63,7 @@ def test_an_imported_pool_is_not_mounted_locked_and_has_what_it_had(host: Host, 
     assert opens(host, pool, KEY)
     assert opens(host, f"{pool}/own", OTHER_KEY)
     assert not opens(host, pool, OTHER_KEY)
-    assert host.pool_users(pool) == ()
+    assert host.users([pool]) == ()
 
 
 def test_what_was_imported_can_be_unlocked_and_mounted(host: Host, pool: str, place: str) -> None:

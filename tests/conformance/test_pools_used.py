@@ -25,7 +25,7 @@ def test_nobody_uses_a_pool_that_is_only_mounted(host: Host, pool: str, place: s
     create(host, f"{pool}/a")
     host.mount(f"{pool}/a")
 
-    assert host.pool_users(pool) == ()
+    assert host.users([pool]) == ()
     host.export_pool(pool)
 
 
@@ -35,7 +35,7 @@ def test_an_open_file_keeps_a_pool_busy(host: Host, world: World, pool: str, pla
     create(host, f"{pool}/a")
     host.mount(f"{pool}/a")
     with world.hold(pool + member):
-        (user,) = host.pool_users(pool)
+        (user,) = host.users([pool])
         assert user.startswith("process ")
         assert user.endswith(f" (sleep) has {place}.mounted{member}/held open")
         with fails("busy"):
@@ -44,13 +44,13 @@ def test_an_open_file_keeps_a_pool_busy(host: Host, world: World, pool: str, pla
             host.destroy_pool(pool)
         assert pool in host.pools()
 
-    assert host.pool_users(pool) == ()
+    assert host.users([pool]) == ()
 
 
 def test_a_working_directory_keeps_a_pool_busy(host: Host, world: World, pool: str, place: str) -> None:
     create_pool(host, pool, place)
     with world.work_in(pool):
-        (user,) = host.pool_users(pool)
+        (user,) = host.users([pool])
         assert user.endswith(f" (sleep) works in {place}.mounted")
         with fails("busy"):
             host.export_pool(pool)
@@ -61,7 +61,7 @@ def test_a_working_directory_keeps_a_pool_busy(host: Host, world: World, pool: s
 def test_a_mount_namespace_of_its_own_keeps_a_pool_busy(host: Host, world: World, pool: str, place: str) -> None:
     create_pool(host, pool, place)
     with world.mount_apart(pool):
-        (user,) = host.pool_users(pool)
+        (user,) = host.users([pool])
         assert user.endswith(f" (sleep) has {pool} mounted in a mount namespace of its own")
         with fails("busy"):
             host.export_pool(pool)
@@ -82,19 +82,19 @@ def test_an_open_volume_has_a_user(host: Host, world: World, pool: str, place: s
     create_pool(host, pool, place)
     create_volume(host, f"{pool}/v")
     with world.hold(f"{pool}/v"):
-        (user,) = host.pool_users(pool)
+        (user,) = host.users([pool])
         assert user.endswith(f" (sleep) has volume {pool}/v open")
 
-    assert host.pool_users(pool) == ()
+    assert host.users([pool]) == ()
 
 
 def test_swap_on_a_volume_is_a_user(host: Host, world: World, pool: str, place: str) -> None:
     create_pool(host, pool, place)
     create_volume(host, f"{pool}/v", "4M")
     with world.swap_to(f"{pool}/v"):
-        assert host.pool_users(pool) == (f"the system swaps to volume {pool}/v",)
+        assert host.users([pool]) == (f"the system swaps to volume {pool}/v",)
 
-    assert host.pool_users(pool) == ()
+    assert host.users([pool]) == ()
 
 
 def test_users_of_other_pools_are_none_of_this_one(host: Host, world: World, pool: str, place: str, name: str) -> None:
@@ -102,7 +102,7 @@ def test_users_of_other_pools_are_none_of_this_one(host: Host, world: World, poo
     create(host, name)
     host.mount(name)
     with world.hold(name):
-        assert host.pool_users(pool) == ()
+        assert host.users([pool]) == ()
 
 
 @pytest.mark.parametrize(

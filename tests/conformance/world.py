@@ -16,10 +16,11 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Creation, Host
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import pool_of
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._openzfs import OpenZFS
+from ansible_collections.zfsfleet.encryption.tests.fake.datasets import User
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
 POOL = "proof"
@@ -44,6 +45,7 @@ CACHED_PROPERTIES = (
 )
 HOSTID = "/sys/module/spl/parameters/spl_hostid"
 LAST_RECORD = 312  # bytes of every record of a stream; the last one says that it is complete (dmu_replay_record_t)
+PIPE = 1024 * 1024  # bytes, more than a pipe holds
 TIMEOUT = 20.0  # seconds until udev has made a volume's node, or a process runs
 
 
@@ -144,6 +146,48 @@ class World(t.Protocol):
 
     def swap_to(self, volume: str) -> t.ContextManager[None]:
         """Have the system swap to a volume."""
+
+    def keep_mounted_apart(self, dataset: str) -> t.ContextManager[None]:
+        """Have a mount namespace with all file systems mounted, kept by a file, with no process in it."""
+
+    def bind(self, dataset: str) -> t.ContextManager[str]:
+        """Have a mounted filesystem mounted a second time, and say where."""
+
+    def mount_inside(self, dataset: str) -> t.ContextManager[None]:
+        """Have another file system mounted inside a mounted filesystem."""
+
+    def run_from(self, dataset: str) -> t.ContextManager[None]:
+        """Have a process whose program lies on a mounted filesystem."""
+
+    def look_into_snapshot(self, dataset: str) -> t.ContextManager[None]:
+        """Have a file of a mounted filesystem's snapshot open."""
+
+    def mount_volume(self, volume: str) -> t.ContextManager[None]:
+        """Have an ext4 on a volume mounted."""
+
+    def attach_volume(self, volume: str) -> t.ContextManager[None]:
+        """Have a volume attached to a loop device."""
+
+    def take_volume(self, volume: str) -> t.ContextManager[None]:
+        """Have a volume opened exclusively, as a pool or a target does."""
+
+    def send(self, dataset: str, *, raw: bool = False) -> t.ContextManager[None]:
+        """Have a dataset sent, and nobody who takes the stream."""
+
+    def receive(self, dataset: str) -> t.ContextManager[None]:
+        """Have a new dataset received, and half of the stream to come."""
+
+    def can_write_into(self, directory: str) -> bool:
+        """Try to leave a file in a directory."""
+
+    def boot_from(self, dataset: str) -> t.ContextManager[str]:
+        """Have a filesystem with a legacy mountpoint mounted on /boot, and say what stands on it then."""
+
+    def boot_from_volume(self, volume: str) -> t.ContextManager[str]:
+        """Have an ext4 on a volume mounted on /boot, and say what stands on it then."""
+
+    def swap_in_words(self, volume: str) -> t.ContextManager[str]:
+        """Have the system swap to a volume, and say what stands on it then."""
 
     def hostid(self, number: int) -> t.ContextManager[None]:
         """Give this system a hostid."""
@@ -268,20 +312,80 @@ class FakeWorld:
         return self._host.use_disk(path, "it is attached as /dev/loop0")
 
     def mount_apart(self, dataset: str) -> t.ContextManager[None]:
-        return self._use(dataset, f"process 1 (sleep) has {dataset} mounted in a mount namespace of its own")
+        words = f"process 1 (sleep) has {dataset} mounted in a mount namespace of its own"
+        return self._use(dataset, words, keeps_mounted=False, yields=True)
 
     def work_in(self, dataset: str) -> t.ContextManager[None]:
-        place = self._host.datasets([pool_of(dataset)]).datasets[dataset].value("mountpoint")
-        return self._use(dataset, f"process 1 (sleep) works in {place}")
+        return self._use(dataset, f"process 1 (sleep) works in {self._place(dataset)}")
 
     def swap_to(self, volume: str) -> t.ContextManager[None]:
         return self._use(volume, f"the system swaps to volume {volume}")
 
+    def keep_mounted_apart(self, dataset: str) -> t.ContextManager[None]:
+        words = f"{dataset} is mounted in the mount namespace that /run/kept/0 keeps"
+        return self._use(dataset, words, keeps_mounted=False, yields=True)
+
     @contextlib.contextmanager
-    def _use(self, dataset: str, user: str) -> t.Iterator[None]:
-        self._host.use_pool(pool_of(dataset), user)
+    def bind(self, dataset: str) -> t.Iterator[str]:
+        self._host.bind(dataset, "/bound")
+        yield "/bound"
+
+    def mount_inside(self, dataset: str) -> t.ContextManager[None]:
+        place = f"{self._place(dataset)}/inside"
+        return self._use(dataset, f"tmpfs is mounted on {place}, inside it", yields=True)
+
+    def run_from(self, dataset: str) -> t.ContextManager[None]:
+        return self._use(dataset, f"process 1 (program) has {self._place(dataset)}/program mapped")
+
+    def look_into_snapshot(self, dataset: str) -> t.ContextManager[None]:
+        return self._use(dataset, f"process 1 (sleep) has {self._place(dataset)}/.zfs/snapshot/seen/held open")
+
+    def mount_volume(self, volume: str) -> t.ContextManager[None]:
+        return self._use(volume, f"volume {volume} is mounted on /somewhere")
+
+    def attach_volume(self, volume: str) -> t.ContextManager[None]:
+        return self._use(volume, "/dev/loop0 is attached to /dev/zd0")
+
+    def take_volume(self, volume: str) -> t.ContextManager[None]:
+        return self._use(volume, f"process 1 (sleep) has volume {volume} open")
+
+    def send(self, dataset: str, *, raw: bool = False) -> t.ContextManager[None]:
+        if raw:
+            return contextlib.nullcontext()
+        return self._use(dataset, f"process 1 (zfs) sends {dataset}@sent", keeps_mounted=False)
+
+    @contextlib.contextmanager
+    def receive(self, dataset: str) -> t.Iterator[None]:
+        self._host.create(Creation(dataset, {}))
+        with self._use(dataset, f"process 1 (zfs) receives into {dataset}", keeps_mounted=False):
+            yield
+
+    def can_write_into(self, directory: str) -> bool:
+        return self._host.place(directory).state in ("bare", "mounted")
+
+    def boot_from(self, dataset: str) -> t.ContextManager[str]:
+        return self._stand(dataset, "/boot")
+
+    def boot_from_volume(self, volume: str) -> t.ContextManager[str]:
+        return self._stand(volume, "/boot")
+
+    def swap_in_words(self, volume: str) -> t.ContextManager[str]:
+        return self._stand(volume, "swap on /dev/zd0")
+
+    @contextlib.contextmanager
+    def _stand(self, dataset: str, words: str) -> t.Iterator[str]:
+        self._host.standing[dataset] = (words,)
+        yield words
+        del self._host.standing[dataset]
+
+    def _place(self, dataset: str) -> str:
+        return self._host.datasets([pool_of(dataset)]).datasets[dataset].value("mountpoint")
+
+    @contextlib.contextmanager
+    def _use(self, dataset: str, words: str, *, keeps_mounted: bool = True, yields: bool = False) -> t.Iterator[None]:
+        self._host.use(dataset, User(words, keeps_mounted, yields))
         yield
-        self._host.use_pool(pool_of(dataset))
+        self._host.use(dataset)
 
     @contextlib.contextmanager
     def hostid(self, number: int) -> t.Iterator[None]:
@@ -306,6 +410,8 @@ class RealWorld:
     def close(self) -> None:
         for pool in (POOL, SMALL_POOL):
             _run("zpool", "destroy", "-f", pool)
+        # What is still protected could not be removed.
+        subprocess.run(["chattr", "-R", "-f", "-i", self._files], check=False, stderr=subprocess.DEVNULL)
 
     def host(self, binding: str) -> Host:
         return OpenZFS(binding)
@@ -486,7 +592,7 @@ class RealWorld:
 
     @contextlib.contextmanager
     def work_in(self, dataset: str) -> t.Iterator[None]:
-        with _process(cwd=_output("zfs", "get", "-Hpo", "value", "mountpoint", dataset).strip()):
+        with _process(cwd=self._mountpoint(dataset)):
             yield
 
     @contextlib.contextmanager
@@ -497,6 +603,137 @@ class RealWorld:
             yield
         finally:
             _run("swapoff", _node(volume))
+
+    @contextlib.contextmanager
+    def keep_mounted_apart(self, dataset: str) -> t.Iterator[None]:
+        directory = f"{self._files}/kept"
+        os.makedirs(directory)
+        _run("mount", "--bind", "--make-private", directory, directory)  # a namespace cannot be kept where it spreads
+        Path(f"{directory}/0").touch()
+        _run("unshare", f"--mount={directory}/0", "--propagation", "private", "true")
+        try:
+            yield
+        finally:
+            _run("umount", f"{directory}/0")
+            _run("umount", directory)
+            shutil.rmtree(directory)
+
+    @contextlib.contextmanager
+    def bind(self, dataset: str) -> t.Iterator[str]:
+        place = f"{self._files}/bound"
+        os.makedirs(place, exist_ok=True)
+        _run("mount", "--bind", self._mountpoint(dataset), place)
+        try:
+            yield place
+        finally:
+            subprocess.run(["umount", place], check=False, stderr=subprocess.DEVNULL)
+
+    @contextlib.contextmanager
+    def mount_inside(self, dataset: str) -> t.Iterator[None]:
+        place = f"{self._mountpoint(dataset)}/inside"
+        os.makedirs(place)
+        _run("mount", "-t", "tmpfs", "tmpfs", place)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", place], check=False, stderr=subprocess.DEVNULL)
+
+    @contextlib.contextmanager
+    def run_from(self, dataset: str) -> t.Iterator[None]:
+        program = f"{self._mountpoint(dataset)}/program"
+        shutil.copy("/usr/bin/sleep", program)
+        with _process(program, "600"):
+            yield
+
+    @contextlib.contextmanager
+    def look_into_snapshot(self, dataset: str) -> t.Iterator[None]:
+        place = self._mountpoint(dataset)
+        Path(f"{place}/held").touch()
+        _run("zfs", "snapshot", f"{dataset}@seen")
+        with open(f"{place}/.zfs/snapshot/seen/held", "rb") as file, _process(stdin=file):
+            yield
+
+    def mount_volume(self, volume: str) -> t.ContextManager[None]:
+        _run("mkfs.ext4", "-q", "-F", _node(volume))
+        return self.mounted_disk(_node(volume))
+
+    def attach_volume(self, volume: str) -> t.ContextManager[None]:
+        return self.attached_file(_node(volume))
+
+    @contextlib.contextmanager
+    def take_volume(self, volume: str) -> t.Iterator[None]:
+        descriptor = os.open(_node(volume), os.O_RDONLY | os.O_EXCL)
+        try:
+            with _process(stdin=descriptor):
+                yield
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def send(self, dataset: str, *, raw: bool = False) -> t.Iterator[None]:
+        self._fill(dataset)
+        _run("zfs", "snapshot", f"{dataset}@sent")
+        with _process("zfs", "send", *(["-w"] if raw else []), f"{dataset}@sent", stdout=-1) as it:
+            t.cast(t.IO[bytes], it.stdout).read(PIPE)  # it runs, and waits for somebody to read on
+            yield
+
+    @contextlib.contextmanager
+    def receive(self, dataset: str) -> t.Iterator[None]:
+        source = f"{POOL}/source-of-{dataset.rpartition('/')[2]}"
+        _run("zfs", "create", source)
+        self._fill(source)
+        _run("zfs", "snapshot", f"{source}@sent")
+        stream = subprocess.run(["zfs", "send", f"{source}@sent"], check=True, stdout=subprocess.PIPE).stdout
+        with _process("zfs", "receive", "-u", dataset, stdin=-1) as it:
+            taking = t.cast(t.IO[bytes], it.stdin)
+            taking.write(stream[: len(stream) // 2])
+            taking.flush()
+            yield
+            taking.write(stream[len(stream) // 2 :])
+            taking.close()
+            it.wait(TIMEOUT)
+        _run("zfs", "destroy", "-r", source)
+
+    def _fill(self, dataset: str) -> None:
+        """Put more data into a filesystem than pipes hold."""
+        is_mounted = _output("zfs", "get", "-Hpo", "value", "mounted", dataset).strip() == "yes"
+        if not is_mounted:
+            _run("zfs", "mount", dataset)
+        Path(f"{self._mountpoint(dataset)}/much").write_bytes(os.urandom(8 * PIPE))
+        if not is_mounted:
+            _run("zfs", "unmount", dataset)
+
+    @staticmethod
+    def _mountpoint(dataset: str) -> str:
+        return _output("zfs", "get", "-Hpo", "value", "mountpoint", dataset).strip()
+
+    def can_write_into(self, directory: str) -> bool:
+        try:
+            Path(f"{directory}/written").touch()
+        except PermissionError:
+            return False
+        os.unlink(f"{directory}/written")
+        return True
+
+    def boot_from(self, dataset: str) -> t.ContextManager[str]:
+        return self._boot("-t", "zfs", dataset)
+
+    def boot_from_volume(self, volume: str) -> t.ContextManager[str]:
+        _run("mkfs.ext4", "-q", "-F", _node(volume))
+        return self._boot(_node(volume))
+
+    @contextlib.contextmanager
+    def _boot(self, *what: str) -> t.Iterator[str]:
+        _run("mount", *what, "/boot")
+        try:
+            yield "/boot"
+        finally:
+            _run("umount", "/boot")
+
+    @contextlib.contextmanager
+    def swap_in_words(self, volume: str) -> t.Iterator[str]:
+        with self.swap_to(volume):
+            yield f"swap on {os.path.realpath(_node(volume))}"
 
     @contextlib.contextmanager
     def hostid(self, number: int) -> t.Iterator[None]:

@@ -38,6 +38,19 @@ _PLAIN = {
 }
 
 
+class User(t.NamedTuple):
+    """Somebody who keeps a dataset busy, in words.
+
+    Args:
+        keeps_mounted: not everybody keeps it from being unmounted.
+        yields: to force.
+    """
+
+    words: str
+    keeps_mounted: bool = True
+    yields: bool = False
+
+
 @dataclass
 class Record:
     name: str
@@ -65,6 +78,8 @@ class Datasets:
         self.records: dict[str, Record] = {}
         self.loaded: dict[str, bytes] = {}
         self.held: set[str] = set()
+        self.users: dict[str, list[User]] = {}
+        self.binds: dict[str, list[str]] = {}
         self.altroots: dict[str, str] = {}
 
     def existing(self, name: str, what: str) -> Record:
@@ -95,7 +110,25 @@ class Datasets:
         return self.loaded[record.protection.root] != record.protection.wrap.key
 
     def is_in_use(self, record: Record) -> bool:
-        return record.mounted_at is not None or record.name in self.held
+        return bool(self.mounts_of(record) or record.name in self.held or self.users.get(record.name))
+
+    def mounts_of(self, record: Record) -> list[str]:
+        own = [] if record.mounted_at is None else [record.mounted_at]
+        return [*own, *self.binds.get(record.name, ())]
+
+    def keeps_its_mount(self, record: Record) -> bool:
+        return record.name in self.held or any(user.keeps_mounted for user in self.users.get(record.name, ()))
+
+    def users_of(self, names: t.Collection[str]) -> tuple[str, ...]:
+        """Say who uses these datasets and what lies below them."""
+        found: list[str] = []
+        for record in self.records.values():
+            if any(record.name == name or is_below(record.name, name) for name in names):
+                found += [user.words for user in self.users.get(record.name, ())]
+                if record.name in self.held:
+                    what = f"volume {record.name}" if record.kind == "volume" else f"{record.mounted_at}/held"
+                    found.append(f"process 1 (sleep) has {what} open")
+        return tuple(found)
 
     def shown(self, record: Record, names: t.Iterable[str]) -> Dataset:
         return Dataset(record.name, {name: self.property(record, name) for name in names})
@@ -106,7 +139,7 @@ class Datasets:
             "guid": record.guid,
             "origin": record.origin or "-",
             "receive_resume_token": record.token,
-            "mounted": "-" if record.kind == "volume" else "yes" if record.mounted_at else "no",
+            "mounted": "-" if record.kind == "volume" else "yes" if self.mounts_of(record) else "no",
         }
         if name in fixed:
             return Property(fixed[name])

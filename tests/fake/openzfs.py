@@ -31,6 +31,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import K
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import (
     OBSERVED_PROPERTIES,
     Dataset,
+    Place,
     Pool,
     Tree,
     parent_of,
@@ -40,8 +41,9 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._topology impo
 
 from . import moves, space
 from . import properties as props
-from .datasets import Datasets, Record, failed
+from .datasets import Datasets, Record, User, failed
 from .disks import Disk, Disks
+from .mountpoints import Mountpoints
 from .places import Places
 from .pools import OTHER_SYSTEM, Pools
 from .protection import new_wrap
@@ -52,7 +54,7 @@ CHANGING_CALLS = frozenset(
     {
         *("load_key", "unload_key", "change_key", "inherit_key", "repoint", "reattach"),
         *("create", "destroy", "set_properties", "inherit_properties"),
-        *("mount", "unmount", "write_key_file", "move_aside", "move_back"),
+        *("mount", "unmount", "force_unmount", "protect_place", "write_key_file", "move_aside", "move_back"),
         *("create_pool", "destroy_pool", "export_pool", "import_pool", "set_pool_properties"),
         *("clear_device", "make_file", "remove_file"),
     }
@@ -75,7 +77,7 @@ class FakeOpenZFS:
     does beside it;
     ``replication`` receives streams in part;
     ``occupied`` (path -> what stands there) and ``key_files`` (path -> content) are the host's other files, ``places``
-    what stands inside of filesystems;
+    what stands inside of filesystems; ``standing`` (dataset -> what stands on it) is what the system needs;
     ``calls`` is what was asked, ``changes`` what was asked to change; ``fail_on`` makes a call fail.
     """
 
@@ -88,6 +90,8 @@ class FakeOpenZFS:
         self._disks = Disks()
         self.places = Places(self._datasets, self.occupied)
         self.replication = Replication(self._datasets)
+        self.mountpoints = Mountpoints(self._datasets)
+        self.standing: dict[str, tuple[str, ...]] = {}
         self._pools = Pools(self._datasets, self._disks, self.occupied)
         for name in pools:
             self.add_pool(name)
@@ -129,9 +133,13 @@ class FakeOpenZFS:
         """Leave a pool as a system does that goes down without exporting it."""
         self._pools.crash(name)
 
-    def use_pool(self, name: str, *users: str) -> None:
-        """Have processes work in a pool, each in words; none lets go of it."""
-        self._pools.imported[name].users = list(users)
+    def use(self, name: str, *users: User) -> None:
+        """Have users of a dataset, none of whom lets go of it; without any it is let go of."""
+        self._datasets.users[name] = list(users)
+
+    def bind(self, name: str, path: str) -> None:
+        """Mount a filesystem a second time, by a bind mount."""
+        self._datasets.binds.setdefault(name, []).append(path)
 
     def alter_exported(self, name: str, *, state: str = "ONLINE", problem: str = "", last_host: str = "") -> None:
         """Have the pool of this name that was exported last show a problem, or another system that uses it."""
@@ -266,6 +274,21 @@ class FakeOpenZFS:
         self._enter("move_back", path)
         self.places.move(aside, path)
 
+    def place(self, path: str) -> Place:
+        self._enter("place", path)
+        return self.mountpoints.look(path)
+
+    def protect_place(self, path: str) -> None:
+        self._enter("protect_place", path)
+        self.mountpoints.protect(path)
+
+    def release_place(self, path: str) -> bool:
+        return self.mountpoints.release(path)
+
+    def foundations(self) -> t.Mapping[str, tuple[str, ...]]:
+        self._enter("foundations", "")
+        return self.standing
+
     def read_key_file(self, path: str) -> bytes | None:
         self._enter("read_key_file", path)
         return self.key_files.get(path)
@@ -385,8 +408,10 @@ class FakeOpenZFS:
             raise CallFailed(f"{name} was not destroyed: filesystem has children")
         if name in self._datasets.held:
             raise CallFailed(f"{name} was not destroyed: dataset is busy", reason="busy")
+        place = self._datasets.property(record, "mountpoint").value
         del self._datasets.records[name]
         self._datasets.loaded.pop(name, None)
+        self.mountpoints.gone(place)
 
     def set_properties(self, name: str, properties: t.Mapping[str, str]) -> None:
         self._enter("set_properties", name)
@@ -405,29 +430,36 @@ class FakeOpenZFS:
                 raise CallFailed(f"{name} did not take keylocation: it may only be set on encryption roots")
             if record.is_root:
                 local["keylocation"] = location
+        before = self._datasets.property(record, "mountpoint").value
         record.local |= local
         if local.get("canmount") == "off":
             record.mounted_at = None
         if "mountpoint" in local:
-            self._remount(record)
+            self._remount(record, before)
 
     def inherit_properties(self, name: str, properties: t.Iterable[str]) -> None:
         self._enter("inherit_properties", name)
         record = self._datasets.existing(name, f"{name} does not inherit {', '.join(properties)}")
+        before = self._datasets.property(record, "mountpoint").value
         for prop in properties:
             if not props.is_inherited(prop):
                 raise CallFailed(f"{name} does not inherit {prop}: '{prop}' property cannot be inherited")
             record.local.pop(prop, None)
             record.received.pop(prop, None)
             if prop == "mountpoint":
-                self._remount(record)
+                self._remount(record, before)
 
-    def _remount(self, record: Record) -> None:
+    def _remount(self, record: Record, before: str) -> None:
         """Follow a new mountpoint: what is mounted moves, and what mounts by itself is mounted, here and below."""
+        record.mounted_at = None if record.mounted_at is None else "left"
+        self.mountpoints.gone(before)
         for found in [record, *self._datasets.inheriting_mountpoint(record.name)]:
             shown = self._datasets.shown(found, ("type", "mountpoint", "canmount"))
             due = shown.value("canmount") == "on" or found.mounted_at is not None
             possible = shown.value("mountpoint").startswith("/") and not self._datasets.is_locked(found)
+            if due and possible:
+                found.mounted_at = None
+                self.mountpoints.made(shown.value("mountpoint"))
             found.mounted_at = shown.value("mountpoint") if due and possible else None
 
     # Mounts and files
@@ -446,6 +478,7 @@ class FakeOpenZFS:
         impossible = not path.startswith("/") or self._datasets.property(record, "canmount").value == "off"
         if impossible or self._datasets.is_locked(record) or self._datasets.is_mismatched(record):
             raise CallFailed(f"{name} was not mounted: see its mountpoint, canmount and key", reason="mount_failed")
+        self.mountpoints.made(path)
         record.mounted_at = path
 
     def unmount(self, name: str, known: Dataset | None = None) -> None:
@@ -454,10 +487,21 @@ class FakeOpenZFS:
         if record.mounted_at is None:
             return
         taken = [record, *self._datasets.mounted_below(name)]
-        if any(found.name in self._datasets.held for found in taken):
+        if any(self._datasets.keeps_its_mount(found) for found in taken):
             raise CallFailed(f"{name} was not unmounted: pool or dataset is busy", reason="busy")
         for found in taken:
             found.mounted_at = None
+
+    def force_unmount(self, name: str) -> None:
+        self._enter("force_unmount", name)
+        record = self._datasets.existing(name, f"{name} was not unmounted")
+        left = [user for user in self._datasets.users.get(name, ()) if not user.yields]
+        self._datasets.users[name] = left
+        if self._datasets.keeps_its_mount(record):
+            raise CallFailed(f"{name} was not unmounted: target is busy", reason="busy")
+        for found in [record, *self._datasets.mounted_below(name)]:
+            found.mounted_at = None
+        self._datasets.binds.pop(name, None)
 
     def sync_key_file(self, path: str) -> None:
         self._enter("sync_key_file", path)
@@ -508,9 +552,20 @@ class FakeOpenZFS:
         self._enter("set_pool_properties", name)
         self._pools.set_properties(name, properties)
 
-    def pool_users(self, name: str) -> tuple[str, ...]:
-        self._enter("pool_users", name)
-        return self._pools.users(name)
+    def loaded(self, roots: t.Collection[str]) -> frozenset[str]:
+        for name in roots:
+            self._enter("loaded", name)
+        return frozenset(name for name in roots if name in self._datasets.loaded)
+
+    def mounts(self, names: t.Collection[str]) -> tuple[tuple[str, str], ...]:
+        found = (self._datasets.records[name] for name in names)
+        return tuple((record.name, path) for record in found for path in self._datasets.mounts_of(record))
+
+    def users(self, names: t.Iterable[str]) -> tuple[str, ...]:
+        chosen = list(names)
+        for name in chosen:
+            self._enter("users", name)
+        return self._datasets.users_of(chosen)
 
     def real_path(self, path: str) -> str:
         self._enter("real_path", path)

@@ -9,7 +9,7 @@ import os
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, in_use
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import (
     Importable,
     PoolCreation,
@@ -41,7 +41,6 @@ class PoolRecord:
         problem: what ``zpool import`` says about it.
         last_host: who used it last, if that is another system.
         crashed_with: hostid of the system that went down without exporting it.
-        users: who works in it, besides what is held.
         records: its datasets while it is exported.
     """
 
@@ -54,7 +53,6 @@ class PoolRecord:
     last_host: str = ""
     crashed_with: str | None = None
     is_readonly: bool = False
-    users: list[str] = field(default_factory=list)
     records: dict[str, Record] = field(default_factory=dict)
 
 
@@ -166,10 +164,9 @@ class Pools:
     def _close(self, name: str, what: str) -> None:
         if name not in self.imported:
             raise CallFailed(f"Pool {name} was not {what}: cannot open '{name}': no such pool")
-        users = self.users(name)
+        users = self._datasets.users_of([name])
         if users:
-            in_words = "; ".join(users)
-            raise CallFailed(f"Pool {name} was not {what}: pool is busy In use by: {in_words}.", reason="busy")
+            raise in_use(CallFailed(f"Pool {name} was not {what}: pool is busy", reason="busy"), users)
 
     def _taken(self, name: str) -> dict[str, Record]:
         """Take a pool's datasets out of the host; their keys are forgotten."""
@@ -184,13 +181,6 @@ class Pools:
     def _put_away(self, pool: PoolRecord, records: dict[str, Record]) -> None:
         pool.records, pool.is_readonly = records, False
         self.exported.append(pool)
-
-    def users(self, name: str) -> tuple[str, ...]:
-        if name not in self.imported:
-            return ()
-        held = [record for record in self._of(name) if record.name in self._datasets.held]
-        opened = (f"volume {each.name}" if each.kind == "volume" else f"{each.mounted_at}/held" for each in held)
-        return (*self.imported[name].users, *(f"process 1 (sleep) has {each} open" for each in opened))
 
     def importable(self, search: t.Sequence[str]) -> tuple[Importable, ...]:
         found = [pool for pool in self.exported if self._found(pool, search)]

@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Pool
+from ansible_collections.zfsfleet.encryption.tests.fake.datasets import User
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
 from .conftest import Run
@@ -335,7 +336,7 @@ def test_a_mounted_clone_does_not_hide_that_a_key_is_missing(pond: FakeOpenZFS, 
 
 
 def test_an_export_names_who_keeps_the_pool_busy(pond: FakeOpenZFS, run: Run) -> None:
-    pond.use_pool("pond", "process 7 (rsync) works in /pond")
+    pond.use("pond", User("process 7 (rsync) works in /pond"))
     result = pool(run, state="exported", secrets=SECRETS)
     assert result["failures"]["pond"]["reason"] == "busy"
     assert "process 7 (rsync)" in result["msg"]
@@ -488,7 +489,7 @@ def test_the_exact_topology_says_which_pool_to_destroy(pond: FakeOpenZFS, run: R
 
 
 def test_a_busy_pool_is_not_destroyed(pond: FakeOpenZFS, run: Run) -> None:
-    pond.use_pool("pond", "process 7 (rsync) works in /pond")
+    pond.use("pond", User("process 7 (rsync) works in /pond"))
     result = pool(run, state="absent", force_destroy=True, topology=MIRROR)
     assert result["failures"]["pond"]["reason"] == "busy"
     assert is_there(pond)

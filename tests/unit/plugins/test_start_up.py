@@ -11,7 +11,7 @@ import sys
 import pytest
 
 PACKAGE = "ansible_collections.zfsfleet.encryption.plugins"
-ABOUT_WHOLE_POOLS = {"_zpool", "_topology", "_devices", "_pool_users", "_manifest_file"}
+ABOUT_WHOLE_POOLS = {"_zpool", "_topology", "_devices", "_users", "_force", "_foundations", "_manifest_file"}
 
 
 @pytest.mark.parametrize("module", ["zfs_dataset_key", "zfs_unlock", "zfs_encryption_info"])

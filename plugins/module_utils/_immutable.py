@@ -1,0 +1,132 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeping people from writing into the place of a locked dataset: the immutable flag of its bare mountpoint.
+
+By ioctl(2), as ``chattr +i`` sets it (FS_IOC_SETFLAGS(2const)). Never through a mount: the flag would be the mounted
+filesystem's own. A part of ``_openzfs``. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import platform
+import struct
+import typing as t
+
+from ._errors import CallFailed
+from ._model import Place
+
+_IMMUTABLE = 0x10  # FS_IMMUTABLE_FL
+# Where reading and writing are told by other bits than usual (asm/ioctl.h).
+_IS_ODD = platform.machine().startswith(("ppc", "mips", "sparc", "alpha"))
+_SIZE = struct.calcsize("l") << 16 | ord("f") << 8
+_READ, _WRITE = (0x40000000, 0x80000000) if _IS_ODD else (0x80000000, 0x40000000)
+_GETFLAGS, _SETFLAGS = _READ | _SIZE | 1, _WRITE | _SIZE | 2
+# There is no such place, or no way to write to it: nothing has to be protected there.
+_NO_PLACE = (errno.ENOENT, errno.ENOTDIR)
+_KNOWS_NONE = "its file system knows no immutable directories"
+_NO_FLAGS = (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+
+
+def look(path: str) -> Place:
+    """Look at a mountpoint; what lies below a mount is judged by the directory around it."""
+    try:
+        with _directory(path) as place:
+            if not _is_mount(place):
+                obstacle = _obstacle(place)
+                is_protected = obstacle != _KNOWS_NONE and _flags(place) & _IMMUTABLE
+                return Place("protected" if is_protected else "bare", obstacle)
+        with _directory(os.path.dirname(path)) as around:
+            return Place("mounted", _obstacle(around))
+    except OSError as error:
+        return Place("none", None if error.errno in _NO_PLACE else os.strerror(error.errno or 0))
+
+
+def protect(path: str) -> None:
+    """Make a bare mountpoint immutable; one that is not there needs no protection.
+
+    Raises:
+        CallFailed: it cannot be done, or something is mounted there.
+    """
+    try:
+        with _directory(path) as place:
+            if _is_mount(place):
+                raise CallFailed(f"{path} was not protected: something is mounted there.", reason="busy")
+            _set(place, _flags(place) | _IMMUTABLE)
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            what = f"{path} was not protected: {os.strerror(error.errno or 0)}. Lock without protect_mountpoint."
+            raise CallFailed(what, errno=error.errno) from None
+
+
+def release(path: str) -> bool:
+    """Take the flag off a bare mountpoint, and tell whether it was there.
+
+    Raises:
+        CallFailed: it is there and cannot be taken off.
+    """
+    with contextlib.ExitStack() as opened:
+        try:
+            place = opened.enter_context(_directory(path))
+            flags = _flags(place)
+        except OSError:
+            return False
+        if not flags & _IMMUTABLE or _is_mount(place):
+            return False
+        try:
+            _set(place, flags & ~_IMMUTABLE)
+        except OSError as error:
+            if error.errno == errno.EROFS:
+                return False  # nobody could write into it anyway, and it can be mounted over
+            what = f"{path} is immutable, and stays so: {os.strerror(error.errno or 0)}. Run 'chattr -i' on it."
+            raise CallFailed(what, errno=error.errno) from None
+        return True
+
+
+@contextlib.contextmanager
+def _directory(path: str) -> t.Iterator[int]:
+    """Open a directory, itself and no link: whoever may write around it could make one that leads to /etc."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _is_mount(directory: int) -> bool:
+    """Tell whether a directory is the top of a mount: then the one above it belongs to another mount."""
+    above = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        return _mount_id(above) != _mount_id(directory) or os.path.samestat(os.fstat(above), os.fstat(directory))
+    finally:
+        os.close(above)
+
+
+def _mount_id(descriptor: int) -> str:
+    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
+        return next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
+
+
+def _obstacle(directory: int) -> str | None:
+    """Say why the flag cannot be set on what lies on this directory's file system, None if it can."""
+    try:
+        _flags(directory)
+    except OSError as error:
+        if error.errno in _NO_FLAGS:
+            return _KNOWS_NONE
+        raise
+    return "its file system is read-only" if os.fstatvfs(directory).f_flag & os.ST_RDONLY else None
+
+
+def _flags(directory: int) -> int:
+    buffer = bytearray(8)  # the kernel writes an int, whatever the request says
+    fcntl.ioctl(directory, _GETFLAGS, buffer)
+    return int(struct.unpack_from("i", buffer)[0])
+
+
+def _set(directory: int, flags: int) -> None:
+    fcntl.ioctl(directory, _SETFLAGS, struct.pack("i4x", flags))

@@ -1,0 +1,138 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What ``/proc`` and ``/dev`` say about mounts and volumes. A part of the real host; nothing is changed here.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import typing as t
+from dataclasses import dataclass
+
+from ._command import READ_TIMEOUT, run
+from ._errors import Refused
+
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+_PARTITION = re.compile(r"-part\d+$")
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """A line of ``/proc/PID/mountinfo`` (proc_pid_mountinfo(5)).
+
+    Args:
+        id: of the mount.
+        parent: the mount that it lies on.
+        device: numbers of the file system's device.
+        path: where it is mounted.
+        propagated: whether it comes and goes with its peers in other namespaces.
+        kind: type of the file system.
+        source: a dataset, a snapshot, a device.
+    """
+
+    id: str
+    parent: str
+    device: str
+    path: str
+    propagated: bool
+    kind: str
+    source: str
+
+    @property
+    def dataset(self) -> str | None:
+        """The dataset that is mounted here, itself or a snapshot of it; None for any other file system."""
+        return self.source.partition("@")[0] if self.kind == "zfs" else None
+
+
+def mounts(pid: str = "self") -> list[Mounted]:
+    """Return the mounts that a process sees, in the order in which they lie on each other."""
+    return parsed(lines(f"/proc/{pid}/mountinfo"))
+
+
+def kept_namespaces() -> dict[str, list[Mounted]]:
+    """Return the mounts in mount namespaces that a file keeps, with or without a process in them, by that file."""
+    found = {}
+    for kept in mounts():
+        if kept.kind == "nsfs":
+            with contextlib.suppress(Refused):  # there is no nsenter
+                shown = run("nsenter", f"--mount={kept.path}", "cat", "/proc/self/mountinfo", timeout=READ_TIMEOUT)
+                found[kept.path] = parsed(shown.out.splitlines())
+    return found
+
+
+def parsed(mountinfo: t.Iterable[str]) -> list[Mounted]:
+    found = []
+    for line in mountinfo:
+        head, _dash, tail = line.partition(" - ")
+        left, right = head.split(" "), tail.split(" ")
+        propagated = any(field.startswith(("shared:", "master:")) for field in left[6:])
+        found.append(Mounted(left[0], left[1], left[2], plain(left[4]), propagated, right[0], plain(right[1])))
+    return found
+
+
+def plain(text: str) -> str:
+    """Return a path as it is, without the escapes of ``/proc``."""
+    return _ESCAPE.sub(lambda octal: chr(int(octal.group(1), 8)), text)
+
+
+def volumes(directory: str = "") -> dict[str, str]:
+    """Return volumes by the numbers of their devices and partitions.
+
+    Args:
+        directory: a pool, to look at its volumes only.
+    """
+    found: dict[str, str] = {}
+    for place, _directories, names in os.walk(node_of(directory)):
+        for name in names:
+            path = os.path.join(place, name)
+            number = device_number(path)
+            if number is not None:
+                found[number] = _PARTITION.sub("", path[len(node_of("")) :].replace("+", " "))
+    return found
+
+
+def node_of(volume: str) -> str:
+    """Return the node that udev makes for a volume, or the directory of a pool's; a space becomes a plus."""
+    return "/dev/zvol/" + volume.replace(" ", "+")
+
+
+def device_number(path: str) -> str | None:
+    """Return the number of a device node as ``mountinfo`` writes it, None where there is no node."""
+    try:
+        number = os.stat(path).st_rdev
+    except OSError:
+        return None
+    return f"{os.major(number)}:{os.minor(number)}" if number else None
+
+
+def swaps() -> list[str]:
+    """Return the devices and files that the system swaps to."""
+    return [plain(line.split()[0]) for line in lines("/proc/swaps")[1:]]
+
+
+def lines(path: str) -> list[str]:
+    """Return the lines of a file in ``/proc`` or ``/sys``; what is gone has none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().splitlines()
+    except OSError:
+        return []
+
+
+def link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def listed(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []

@@ -1,0 +1,204 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Locking as a task sees it: who is in the way, what was really locked, mountpoints that nobody writes into."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Place
+from ansible_collections.zfsfleet.encryption.tests.fake.datasets import User
+from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
+
+from .conftest import Run
+from .trees import KEY, KEY_TEXT
+
+SECRETS: list[dict[str, t.Any]] = [{"name": "tank/a", "key": KEY_TEXT, "share_with_children": True}]
+
+
+@pytest.fixture
+def tree(host: FakeOpenZFS, run: Run) -> FakeOpenZFS:
+    """A root with a child, and a volume that is a root below it."""
+    entries: list[dict[str, t.Any]] = [
+        {"name": "tank/a", "key": KEY_TEXT},
+        {"name": "tank/a/child", "state": "inherited"},
+        {"name": "tank/a/disk", "key": KEY_TEXT, "volsize": "16M"},
+    ]
+    assert run("zfs_dataset_key", datasets=entries)["changed"]
+    host.calls.clear()
+    return host
+
+
+def lock(run: Run, **params: t.Any) -> dict[str, t.Any]:
+    return run("zfs_unlock", **{"name": "tank/a", "recursive": True, "state": "locked", "secrets": SECRETS, **params})
+
+
+def unlock(run: Run, **params: t.Any) -> dict[str, t.Any]:
+    return run("zfs_unlock", **{"name": "tank/a", "recursive": True, "secrets": SECRETS, **params})
+
+
+def is_loaded(host: FakeOpenZFS, name: str) -> bool:
+    return bool(host.loaded([name]))
+
+
+# -- who is in the way
+
+
+def test_who_keeps_a_filesystem_mounted_is_named(tree: FakeOpenZFS, run: Run) -> None:
+    tree.use("tank/a/child", User("process 7 (rsync) works in /tank/a/child"))
+    failure = lock(run)["failures"]["tank/a"]
+    assert failure["reason"] == "busy"
+    assert failure["msg"].endswith("In use by: process 7 (rsync) works in /tank/a/child.")
+
+
+def test_who_keeps_a_volume_open_is_named_and_what_lies_above_is_skipped(tree: FakeOpenZFS, run: Run) -> None:
+    with tree.hold("tank/a/disk"):
+        result = lock(run)
+    failure = result["failures"]["tank/a/disk"]
+    assert failure["msg"].endswith("In use by: process 1 (sleep) has volume tank/a/disk open.")
+    assert failure["skipped"] == ["tank/a"]
+    assert (result["locked"], is_loaded(tree, "tank/a")) == ([], True)
+    child = tree.dataset("tank/a/child")
+    assert child is not None
+    assert child.is_mounted
+
+
+def test_a_user_of_a_clone_elsewhere_is_named(tree: FakeOpenZFS, run: Run) -> None:
+    tree.clone("tank/a/disk", "tank/copy")
+    with tree.hold("tank/copy"):
+        failure = lock(run)["failures"]["tank/a/disk"]
+    assert failure["msg"].endswith("In use by: process 1 (sleep) has volume tank/copy open.")
+
+
+def test_a_bind_mount_is_named_and_the_filesystem_is_mounted_again(tree: FakeOpenZFS, run: Run) -> None:
+    tree.bind("tank/a", "/srv/export")
+    failure = lock(run)["failures"]["tank/a"]
+    assert failure["msg"].endswith("In use by: tank/a is mounted on /srv/export.")
+    assert set(tree.mounts(["tank/a"])) == {("tank/a", "/tank/a"), ("tank/a", "/srv/export")}
+
+
+def test_force_takes_a_bind_mount_away(tree: FakeOpenZFS, run: Run) -> None:
+    tree.bind("tank/a", "/srv/export")
+    assert lock(run, force_unmount=True)["locked"] == ["tank/a/disk", "tank/a"]
+    assert tree.mounts(["tank/a"]) == ()
+
+
+def test_nobody_loses_a_file_by_force(tree: FakeOpenZFS, run: Run) -> None:
+    with tree.hold("tank/a"):
+        failure = lock(run, force_unmount=True)["failures"]["tank/a"]
+    assert failure["msg"].endswith("In use by: process 1 (sleep) has /tank/a/held open.")
+    assert is_loaded(tree, "tank/a")
+
+
+def test_that_nobody_was_found_is_said_and_many_users_are_cut_short(tree: FakeOpenZFS, run: Run) -> None:
+    tree.fail_on("unload_key", "tank/a/disk", CallFailed("The key of tank/a/disk was not unloaded", reason="busy"))
+    assert "Nobody was found who uses it" in lock(run)["failures"]["tank/a/disk"]["msg"]
+    tree.use("tank/a/disk", *(User(f"process {number} (x) has volume tank/a/disk open") for number in range(20)))
+    assert lock(run)["failures"]["tank/a/disk"]["msg"].endswith("; and 8 more.")
+
+
+# -- what is claimed in the end
+
+
+@pytest.mark.parametrize("call", ["unload_key", "datasets"])
+def test_a_key_that_is_in_memory_in_the_end_is_never_called_locked(
+    tree: FakeOpenZFS, run: Run, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    if call == "datasets":
+        assert lock(run)["changed"]
+    original = getattr(tree, call)
+
+    def load_again(*args: t.Any) -> t.Any:
+        result = original(*args)
+        tree._datasets.loaded["tank/a"] = KEY.secret  # as another program does at that moment
+        return result
+
+    monkeypatch.setattr(tree, call, load_again)
+    result = lock(run)
+    assert result["failures"]["tank/a"]["msg"] == (
+        "tank/a is not locked: its key was loaded again meanwhile by somebody else."
+    )
+    assert "tank/a" not in [*result["locked"], *result["already"]]
+
+
+def test_the_state_of_all_roots_is_read_in_the_end(tree: FakeOpenZFS, run: Run) -> None:
+    lock(run)
+    assert {name for call, name in tree.calls if call == "loaded"} == {"tank/a", "tank/a/disk"}
+
+
+# -- what the system stands on
+
+
+def test_what_the_system_stands_on_is_refused_in_check_mode_too(tree: FakeOpenZFS, run: Run) -> None:
+    tree.standing["tank/a/disk"] = ("swap on /dev/zd0",)
+    for check in (True, False):
+        result = lock(run, check=check)
+        assert result["msg"].startswith("tank/a/disk is not locked: the running system stands on tank/a/disk (swap")
+    assert tree.changes == []
+
+
+# -- protected mountpoints
+
+
+def test_a_mountpoint_is_protected_by_locking_and_released_by_unlocking(tree: FakeOpenZFS, run: Run) -> None:
+    foretold = lock(run, check=True, protect_mountpoint=True)
+    real = lock(run, protect_mountpoint=True)
+    assert foretold == real
+    assert [each["dataset"] for each in real["actions"] if each["action"] == "protect_mountpoint"] == ["tank/a"]
+    assert tree.place("/tank/a") == Place("protected")
+    assert lock(run, protect_mountpoint=True)["changed"] is False
+
+    assert unlock(run)["mounted"] == ["tank/a", "tank/a/child"]
+    assert unlock(run)["changed"] is False
+    assert lock(run)["changed"]
+    assert tree.place("/tank/a") == Place("bare")
+
+
+def test_a_root_that_was_locked_before_gets_its_protection_later(tree: FakeOpenZFS, run: Run) -> None:
+    lock(run)
+    assert lock(run, protect_mountpoint=True)["changed"]
+    assert lock(run, protect_mountpoint=True)["changed"] is False
+
+
+def test_a_protection_stays_where_mounting_fails(tree: FakeOpenZFS, run: Run) -> None:
+    lock(run, protect_mountpoint=True)
+    for name in ("tank/a", "tank/a/child"):
+        tree.fail_on("mount", name, CallFailed(f"{name} was not mounted", reason="mount_failed"))
+    unlock(run)
+    assert tree.place("/tank/a") == Place("protected")
+
+
+def test_a_root_that_stays_unlocked_is_not_protected(tree: FakeOpenZFS, run: Run) -> None:
+    tree.use("tank/a", User("process 7 (zfs) sends tank/a@s", keeps_mounted=False))
+    lock(run, protect_mountpoint=True)
+    assert tree.place("/tank/a") == Place("mounted")
+    tree.use("tank/a")
+    lock(run)
+    assert tree.place("/tank/a") == Place("bare")
+
+
+def test_destroying_takes_the_protected_mountpoint_along(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", name="tank/a", key=KEY_TEXT)
+    lock(run, protect_mountpoint=True)
+    assert run("zfs_dataset_key", name="tank/a", state="absent", force_destroy=True)["changed"]
+    assert host.place("/tank/a") == Place("none")
+
+
+def test_another_mountpoint_releases_the_one_that_is_left(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", name="tank/a", key=KEY_TEXT)
+    lock(run, protect_mountpoint=True)
+    assert run("zfs_dataset_key", name="tank/a", key=KEY_TEXT, properties={"mountpoint": "/srv/a"})["changed"]
+    assert host.place("/tank/a") == Place("none")
+
+
+def test_destroying_a_pool_releases_its_mountpoints(host: FakeOpenZFS, run: Run) -> None:
+    entry: dict[str, t.Any] = {"key": KEY_TEXT, "properties": {"mountpoint": "/srv/a"}}
+    run("zfs_dataset_key", name="tank/a", **entry)
+    lock(run, protect_mountpoint=True)
+    assert host.place("/srv/a") == Place("protected")
+    run("zfs_encrypted_pool", name="tank", guid=host.pools()["tank"].guid, state="absent", force_destroy=True)
+    assert host.place("/srv/a") == Place("bare")
