@@ -134,7 +134,7 @@ UNLOCKING = (
         "module_utils/_aside.py",
         'End that first." if users else None',
         'End that first." if users is None else None',
-        ("test_moving_aside",),
+        ("test_aside",),
     ),
     Fault(
         "a file is moved over another",
@@ -142,7 +142,7 @@ UNLOCKING = (
         "module_utils/_aside.py",
         "os.link(source, target, follow_symlinks=False)\n            os.unlink(source)",
         "os.rename(source, target)",
-        ("test_moving_aside",),
+        ("test_aside",),
     ),
     Fault(
         "what was moved aside is not moved back",
