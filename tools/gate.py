@@ -122,7 +122,7 @@ def parts() -> list[Part]:
         Part("sanity", ("make", "sanity"), 12, tally.of_sanity),
         Part("unit", ("make", "unit", f"ARGS=--junitxml={unit}"), 10, lambda _output: tally.of_junit(unit)),
         Part("image", ("make", "image", f"SUITE={SUITE}"), 20),
-        Part("conformance", ("make", "conformance", f"SUITE={SUITE}"), 20, tally.of_conformance, needs=("image",)),
+        Part("conformance", ("make", "conformance", f"SUITE={SUITE}"), 35, tally.of_conformance, needs=("image",)),
         Part(
             "wire",
             ("make", "wire", f"ARGS=--junitxml={wire}"),

@@ -30,7 +30,7 @@ COLLECTION = f"{GUEST}/ansible_collections/zfsfleet/encryption"
 COPIED = ("plugins/module_utils", "tests/fake", "tests/conformance")
 DISKS = ("d0=256M", "d1=256M", "d2=256M")
 # A kernel that crashed never answers.
-BINDING_SECONDS = 15 * 60
+BINDING_SECONDS = 25 * 60
 
 
 @dataclasses.dataclass(frozen=True)
