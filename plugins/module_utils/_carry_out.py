@@ -15,9 +15,10 @@ import typing as t
 from ._errors import CallFailed, StateUnknown
 from ._host import Host
 from ._model import is_below
+from ._mount_steps import Mount, Unmount
 from ._plan import Group, Outcome, Plan
 from ._side_by_side import side_by_side
-from ._steps import Mount, Step, Unmount
+from ._step import Step
 
 Perform = t.Callable[[Step], t.Optional[t.Sequence[Step]]]
 M = t.TypeVar("M", Mount, Unmount)

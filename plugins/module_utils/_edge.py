@@ -18,10 +18,12 @@ from ._carry_out import carry_out, foresee
 from ._errors import EncryptionError, Refused, unforeseen
 from ._host import Host
 from ._model import Pool
+from ._mount_steps import Mount, MoveAside, Unmount
 from ._openzfs import OpenZFS
 from ._plan import Failure, Observed, Outcome, Plan
 from ._proof import prove_locked
-from ._steps import LoadKey, Mount, MoveAside, Step, UnloadKey, Unmount
+from ._step import Step
+from ._steps import LoadKey, UnloadKey
 
 Params = t.Mapping[str, t.Any]
 

@@ -39,6 +39,10 @@ OBSERVED_PROPERTIES = (
     "zfsfleet.encryption:pool_guid",
 )
 
+# What a wrapping key is derived by, and that with the root that has it: what a key change changes.
+WRAPPED_WITH = ("keyformat", "pbkdf2salt", "pbkdf2iters")
+WRAP = ("encryptionroot", *WRAPPED_WITH)
+
 # What mounting and unmounting need besides; read where a filesystem may be mounted or unmounted.
 MOUNT_PROPERTIES = (
     *("atime", "relatime", "devices", "exec", "readonly", "setuid", "nbmand"),

@@ -16,9 +16,10 @@ from ._dataset_wanted import BatchWanted, DatasetWanted
 from ._devices import Device
 from ._host import Creation, Host, Importable, PoolCreation, PoolState
 from ._model import Dataset, Pool, Tree
+from ._new_dataset import predicted
 from ._observe import find_occupants, refuse_suspended
 from ._plan import Observed
-from ._plan_dataset import observe_dataset, predicted
+from ._plan_dataset import observe_dataset
 from ._plan_unlock import observe_unlock
 from ._pool_wanted import PoolWanted
 from ._side_by_side import side_by_side

@@ -13,7 +13,9 @@ from ._host import Verdict
 from ._keyfiles import KeyFiles
 from ._keys import Key
 from ._model import Dataset, Place, Pool, Tree
-from ._steps import Mount, ProveReadable, Step, Unmount
+from ._mount_steps import Mount, Unmount
+from ._step import Step
+from ._steps import ProveReadable
 
 
 @dataclass(frozen=True)

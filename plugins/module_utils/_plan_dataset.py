@@ -11,42 +11,37 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
-from . import _hierarchy, _keyfiles, _properties
+from . import _hierarchy, _keyfiles
 from ._choice import missing_pool
 from ._dataset_wanted import BatchWanted, DatasetWanted
 from ._errors import Refused
-from ._host import Creation, Host
+from ._host import Host
 from ._keyfiles import KeyFiles
 from ._keys import Key
-from ._model import Dataset, Pool, Property, Tree, parent_of, pool_of
+from ._model import WRAP, Dataset, Pool, Tree, parent_of, pool_of
+from ._mount_steps import Mount
+from ._new_dataset import new_dataset, predicted, refuse_occupied
 from ._observe import find_occupants, observe_tree, read_key_files, try_keys
 from ._offers import KeyFile
 from ._plan import Group, Observed, Plan
 from ._plan_key import (
-    NewKey,
     key_drift,
-    new_key,
     offered_key,
     plan_inherited,
     plan_own_root,
-    refuse_key_file_inside,
     serving_secret,
 )
 from ._plan_properties import (
     Changes,
-    inherited_value,
     property_changes,
-    refuse_unfit_properties,
-    shown,
     shown_mountpoint,
     with_new_values,
 )
 from ._plan_repoint import is_repointed, plan_repointed, root_above, shared_keys, shared_secrets
 from ._replica_steps import Reattach, Repoint
 from ._replicas import healing, observe_risks, replica_warnings
-from ._steps import ChangeKey, CreateDataset, DestroyDataset, GenerateKeyFile, InheritKey, Mount, Step, SyncKeyFile
-
-_WRAP = ("encryptionroot", "keyformat", "pbkdf2iters", "pbkdf2salt")
+from ._step import Step
+from ._steps import ChangeKey, CreateDataset, DestroyDataset, GenerateKeyFile, InheritKey, SyncKeyFile
 
 
 @dataclass(frozen=True)
@@ -222,7 +217,7 @@ def _plan_state(entry: DatasetWanted, dataset: Dataset | None, tree: Tree, obser
     _refuse_other_kind(entry, dataset)
     changes = _changes(entry, dataset, tree, observed)
     key_steps = _key_steps(entry, dataset, tree, observed)
-    _refuse_occupied(dataset.with_values(changes.shown), observed, changes.shown)
+    refuse_occupied(dataset.with_values(changes.shown), observed, changes.shown)
     if any(isinstance(step, (ChangeKey, Repoint)) for step in key_steps):
         changes = changes.without("keylocation")
     steps = (*_synced(entry, changes.to_set, observed), *key_steps, *changes.steps(dataset, tree))
@@ -279,53 +274,6 @@ def _plan_creation(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Pla
     return _Planned(steps, tree.with_datasets(new.dataset), (mount,) if new.dataset.is_mounted_by_default else ())
 
 
-@dataclass(frozen=True)
-class NewDataset:
-    """A dataset to be made, a pool's root dataset too.
-
-    Args:
-        dataset: as it will look.
-        creation: how to make it.
-        steps: what has to be done about its key before.
-        generated_file: where a generated key is read back from.
-    """
-
-    dataset: Dataset
-    creation: Creation
-    steps: tuple[Step, ...] = ()
-    generated_file: str | None = None
-
-
-def new_dataset(entry: DatasetWanted, tree: Tree, observed: Observed) -> NewDataset:
-    """Return what it takes to make a dataset as wanted.
-
-    Raises:
-        Refused: its key must not be set, or its mountpoint is occupied.
-    """
-    refuse_unfit_properties(entry)
-    dataset = predicted(entry, tree, observed.pools.get(pool_of(entry.name)))
-    _refuse_occupied(dataset, observed, ("mountpoint",))
-    key = NewKey(None)
-    properties = entry.own_properties
-    if entry.state == "present" and not entry.is_plain:
-        refuse_key_file_inside(entry, (dataset,))
-        key = new_key(entry, observed, entry.secret)
-        properties.update(_encryption_properties(entry))
-    elif entry.encryption is not None:
-        properties["encryption"] = entry.encryption
-    location = entry.keylocation or "prompt"
-    creation = Creation(entry.name, properties, _new_volume_size(entry), bool(entry.sparse), key.key, location)
-    return NewDataset(dataset, creation, key.steps, key.generated_file)
-
-
-def _new_volume_size(entry: DatasetWanted) -> str | None:
-    if not entry.is_volume:
-        return None
-    if entry.volume_size is None:
-        raise Refused(f"{entry.name} is to be a volume and has no volsize. Give it one, like 10G.")
-    return str(_properties.volume_size(entry.volume_size, 0))
-
-
 def _refuse_bad_place(entry: DatasetWanted, parent: Dataset) -> None:
     if parent.is_encrypted and not parent.is_key_loaded:
         raise Refused(
@@ -334,19 +282,6 @@ def _refuse_bad_place(entry: DatasetWanted, parent: Dataset) -> None:
         )
     if parent.is_volume:
         raise Refused(f"{entry.name} cannot be created: {parent.name} is a volume, nothing can lie below it.")
-
-
-def _refuse_occupied(dataset: Dataset, observed: Observed, changed: t.Container[str]) -> None:
-    obstacle = observed.obstacle(dataset)
-    if "mountpoint" in changed and dataset.is_mounted_by_default and obstacle is not None:
-        raise Refused(obstacle)
-
-
-def _encryption_properties(entry: DatasetWanted) -> dict[str, str]:
-    found = {"encryption": entry.encryption or "aes-256-gcm", "keyformat": entry.new_keyformat}
-    if entry.new_keyformat == "passphrase":
-        found["pbkdf2iters"] = str(entry.new_iterations)
-    return found
 
 
 def _refuse_other_kind(entry: DatasetWanted, dataset: Dataset) -> None:
@@ -380,7 +315,7 @@ def _after(tree: Tree, dataset: Dataset, key_steps: t.Iterable[Step]) -> Tree:
             wrap = {**_wrap_of(tree.parent(dataset.name)), **step.after}
             if isinstance(step, ChangeKey):
                 wrap["pbkdf2salt"] = "new"
-            wrapped = {name: wrap[name] for name in _WRAP}
+            wrapped = {name: wrap[name] for name in WRAP}
             members = [member.with_values(wrapped) for member in tree.rewrapped_with(dataset)]
             location = {"keylocation": step.after.get("keylocation", "none")}
             root = t.cast(Dataset, tree.get(dataset.name)).with_values({**wrapped, **location})
@@ -389,39 +324,4 @@ def _after(tree: Tree, dataset: Dataset, key_steps: t.Iterable[Step]) -> Tree:
 
 
 def _wrap_of(dataset: Dataset | None) -> dict[str, str]:
-    return {} if dataset is None else {name: dataset.value(name) for name in _WRAP}
-
-
-def predicted(entry: DatasetWanted, tree: Tree, pool: Pool | None = None) -> Dataset:
-    """Return a dataset that is not there yet as it would look after its creation; a pool's root lies below ``/``."""
-    parent = tree.parent(entry.name)
-    inherited = {} if parent is None else _inherited(parent, entry.name)
-    values = {
-        "type": "volume" if entry.is_volume else "filesystem",
-        "origin": "-",
-        "mounted": "yes",
-        "canmount": "on",
-        "keylocation": "none",
-        **{name: shown(name, value, pool) for name, value in entry.own_properties.items()},
-    }
-    if parent_of(entry.name) is None:
-        values.setdefault("mountpoint", f"/{entry.name}")
-    if entry.is_plain:
-        values.update({"encryption": "off", "encryptionroot": "-", "keyformat": "none", "keystatus": "-"})
-    elif parent is None and entry.state == "inherited":
-        above_root = {"encryption": "aes-256-gcm", "encryptionroot": parent_of(entry.name) or entry.name}
-        values.update({**above_root, "keyformat": "hex", "keystatus": "available"})
-    elif entry.state == "present":
-        values.update(_encryption_properties(entry))
-        location = entry.keylocation or "prompt"
-        values.update({"encryptionroot": entry.name, "keystatus": "available", "keylocation": location})
-    return Dataset(entry.name, inherited).with_values(values)
-
-
-def _inherited(parent: Dataset, name: str) -> dict[str, Property]:
-    """Return what a new dataset has from its parent: properties, and its parent's key."""
-    return {
-        prop: Property(inherited_value(prop, name, parent), f"inherited from {parent.name}")
-        for prop in parent.properties
-        if _properties.is_inherited(prop) or prop in (*_WRAP, "encryption", "keystatus")
-    }
+    return {} if dataset is None else {name: dataset.value(name) for name in WRAP}

@@ -14,12 +14,12 @@ from dataclasses import replace
 from ._errors import Refused
 from ._host import Importable, PoolImport
 from ._model import Dataset, Pool, is_below
+from ._mount_steps import Mount
 from ._observe_pool import PoolObserved, due_plain_mounts, imported_name, opening_all
 from ._plan import Failure, Group, Observed, Plan
 from ._plan_unlock import plan_unlock
 from ._pool_steps import ExportPool, ImportPool
 from ._pool_wanted import PoolWanted
-from ._steps import Mount
 from ._verdicts import unopened
 
 _IMPORTABLE_STATES = ("ONLINE", "DEGRADED")

@@ -20,7 +20,8 @@ from ._keys import Key
 from ._model import Dataset, Tree
 from ._offers import KeyFile, Secret
 from ._plan import Observed
-from ._steps import ChangeKey, GenerateKeyFile, InheritKey, LoadKey, ProveReadable, Step, SyncKeyFile, UnloadKey
+from ._step import Step
+from ._steps import ChangeKey, GenerateKeyFile, InheritKey, LoadKey, ProveReadable, SyncKeyFile, UnloadKey
 
 
 def serving_secret(entry: DatasetWanted, root: Dataset | None) -> Secret | None:

@@ -12,8 +12,10 @@ import typing as t
 
 from ._errors import Refused
 from ._model import Dataset, Tree, is_below
+from ._mount_steps import ProtectMountpoint, Unmount
 from ._plan import Failure, Group, Observed
-from ._steps import ProtectMountpoint, Step, UnloadKey, Unmount
+from ._step import Step
+from ._steps import UnloadKey
 from ._unlock_wanted import UnlockWanted
 from ._verdicts import unopened
 

@@ -12,8 +12,8 @@ import typing as t
 from dataclasses import replace
 
 from ._model import Dataset
+from ._mount_steps import Mount, MoveAside
 from ._plan import Failure, Observed
-from ._steps import Mount, MoveAside
 from ._unlock_wanted import UnlockWanted
 
 Due = tuple[Dataset, ...]

@@ -17,13 +17,14 @@ from ._devices import Device, member_of
 from ._errors import Refused
 from ._host import PoolCreation, PoolState
 from ._model import Pool
+from ._new_dataset import new_dataset
 from ._observe_pool import PoolObserved
 from ._plan import Group, Plan
-from ._plan_dataset import new_dataset, plan_dataset
+from ._plan_dataset import plan_dataset
 from ._plan_import import busy, import_drift, plan_exported, plan_imported
 from ._pool_steps import ClearDevice, CreatePool, DestroyPool, MakeFile, SetPoolProperties
 from ._pool_wanted import PoolWanted
-from ._steps import Step
+from ._step import Step
 from ._topology import Topology, drift, is_same_disk
 
 # What zpool get prints for some values that zpool set takes (zpoolprops(7)).

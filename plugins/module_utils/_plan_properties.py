@@ -15,7 +15,8 @@ from . import _properties
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
 from ._model import Dataset, Pool, Property, Tree, parent_of
-from ._steps import InheritProperties, SetProperties, Step
+from ._step import Step
+from ._steps import InheritProperties, SetProperties
 
 Values = t.Mapping[str, str]
 

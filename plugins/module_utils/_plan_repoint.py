@@ -21,7 +21,8 @@ from ._offers import KeyFile, Secret
 from ._plan import Observed
 from ._plan_key import offered_key, refuse_key_file_inside
 from ._replica_steps import Reattach, Repoint
-from ._steps import Step, SyncKeyFile
+from ._step import Step
+from ._steps import SyncKeyFile
 
 
 def is_repointed(entry: DatasetWanted, dataset: Dataset) -> bool:

@@ -14,13 +14,15 @@ from dataclasses import replace
 from ._errors import Refused
 from ._host import Host
 from ._model import Dataset, Pool, Tree
+from ._mount_steps import Mount
 from ._observe import find_asides, find_occupants, key_files_of, observe_tree, read_key_files, try_keys
 from ._plan import Failure, Group, Observed, Plan
 from ._plan_lock import places_to_protect, plan_locked, unprotected
 from ._plan_mounts import Due, foresee_mounts, foresee_obstacles
 from ._replicas import broken_warnings
 from ._side_by_side import side_by_side
-from ._steps import LoadKey, Mount, ProveReadable, Step
+from ._step import Step
+from ._steps import LoadKey, ProveReadable
 from ._unlock_wanted import UnlockWanted
 from ._verdicts import opening_key, unopened
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 
 from ._errors import CallFailed
 from ._host import Host, PoolCreation, PoolImport
-from ._steps import NOTHING, Step, Values, key_from_file, released
+from ._mount_steps import released
+from ._step import NOTHING, Step, Values
+from ._steps import key_from_file
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from dataclasses import replace
 from ._errors import CallFailed
 from ._host import Host
 from ._plan import Outcome, Plan
-from ._steps import LoadKey, Step, UnloadKey
+from ._step import Step
+from ._steps import LoadKey, UnloadKey
 
 
 def prove_locked(plan: Plan, outcome: Outcome, host: Host) -> tuple[Plan, Outcome]:

@@ -16,7 +16,7 @@ from ._errors import CallFailed, EncryptionError, KeyInDoubt, unforeseen
 from ._host import Host
 from ._keys import Key
 from ._model import Dataset, Tree
-from ._steps import Values
+from ._step import Values
 
 
 def _referring(tree: Tree, dataset: Dataset, values: Values) -> Tree:

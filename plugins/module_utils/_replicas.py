@@ -18,11 +18,9 @@ from dataclasses import replace
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
 from ._host import Host
-from ._model import Dataset, Tree
+from ._model import WRAPPED_WITH, Dataset, Tree
 from ._observe import find_unreadable
 from ._plan import Observed
-
-_WRAPPED_WITH = ("keyformat", "pbkdf2salt", "pbkdf2iters")
 
 
 def differences(member: Dataset, tree: Tree) -> list[str]:
@@ -32,7 +30,7 @@ def differences(member: Dataset, tree: Tree) -> list[str]:
     ``hex`` leave no mark; only reading tells.
     """
     root = tree.get(member.encryption_root or "") or member
-    return [name for name in _WRAPPED_WITH if member.value(name) != root.value(name)]
+    return [name for name in WRAPPED_WITH if member.value(name) != root.value(name)]
 
 
 def healing(entry: DatasetWanted, root: Dataset, tree: Tree) -> str:

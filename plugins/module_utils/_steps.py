@@ -1,53 +1,23 @@
 # Copyright: zfsfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps that a plan is made of: each names its dataset, what it does, and what would take it back.
+"""Steps about datasets and their keys: each names its dataset, what it does, and what would take it back.
 
 Private to the collection.
 """
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 from dataclasses import dataclass, field, replace
 
 from . import _keys
-from ._errors import CallFailed, EncryptionError, KeyInDoubt, StateUnknown, in_use, unforeseen
+from ._errors import CallFailed, EncryptionError, KeyInDoubt, in_use, unforeseen
 from ._host import Creation, Host, KeyChange
 from ._keys import Key
-from ._model import Dataset
-
-Values = t.Mapping[str, str]
-_KEY_PROPERTIES = ("encryptionroot", "keyformat", "pbkdf2salt", "pbkdf2iters")
-NOTHING: Values = {}
-
-
-class Step(t.Protocol):
-    """One change to one dataset."""
-
-    @property
-    def dataset(self) -> str:
-        """The dataset that changes."""
-
-    @property
-    def action(self) -> str:
-        """What is done, as it is reported."""
-
-    @property
-    def before(self) -> Values:
-        """What the change replaces, for the diff; never a secret."""
-
-    @property
-    def after(self) -> Values:
-        """What the change brings, for the diff; never a secret."""
-
-    @property
-    def undone_by(self) -> Step | None:
-        """The step that takes this one back when a later one of its group fails."""
-
-    def perform(self, host: Host) -> t.Sequence[Step] | None:
-        """Do it, and return what had to be done for it before, if that showed only now."""
+from ._model import WRAP, Dataset
+from ._mount_steps import released
+from ._step import NOTHING, Step, Values
 
 
 @dataclass(frozen=True)
@@ -193,7 +163,7 @@ class ChangeKey:
         """Tell, after an error, whether the key is certainly the one it was: a call may fail late and still count."""
         try:
             now = host.dataset(self.dataset)
-            if now is None or any(now.value(name) != self.old.value(name) for name in _KEY_PROPERTIES):
+            if now is None or any(now.value(name) != self.old.value(name) for name in WRAP):
                 return False
             return self.replaced is None or host.verify(now, self.replaced).outcome == "opens"
         except Exception:  # noqa: BLE001  # whatever it was, nothing is certain
@@ -325,128 +295,6 @@ class UnloadKey:
 
 
 @dataclass(frozen=True)
-class MoveAside:
-    """What stood where a filesystem is to be mounted, renamed in its directory. Only a mount that fails takes it back.
-
-    Args:
-        dataset: the filesystem.
-        path: its mountpoint.
-        aside: the new name.
-    """
-
-    dataset: str
-    path: str
-    aside: str
-    action: t.ClassVar[str] = "move_aside"
-    undone_by: t.ClassVar[None] = None
-
-    @property
-    def before(self) -> Values:
-        return {"in_the_way": self.path}
-
-    @property
-    def after(self) -> Values:
-        return {"in_the_way": self.aside}
-
-    def perform(self, host: Host) -> None:
-        host.move_aside(self.path, self.aside)
-
-    def take_back(self, host: Host, error: Exception) -> None:
-        """Move back because of an error of the mount.
-
-        Raises:
-            CallFailed: it is still where it was moved to.
-        """
-        try:
-            host.move_back(self.aside, self.path)
-        except CallFailed as second:
-            first = str(error) if isinstance(error, EncryptionError) else unforeseen(error)
-            raise CallFailed(f"{first} {second}", reason=second.reason, errno=second.errno) from None
-
-
-@dataclass(frozen=True)
-class Mount:
-    """A filesystem mounted where its mountpoint says.
-
-    Args:
-        known: the filesystem as it was read, where it need not be read again.
-        clears_way: what stands there is moved aside.
-        foreseen: what was seen to stand there; in a filesystem that is mounted first, something may show later.
-    """
-
-    dataset: str
-    mountpoint: str
-    known: Dataset | None = field(default=None, repr=False)
-    clears_way: bool = False
-    foreseen: tuple[MoveAside, ...] = ()
-    action: t.ClassVar[str] = "mount"
-    before: t.ClassVar[Values] = {"mounted": "no"}
-    after: t.ClassVar[Values] = {"mounted": "yes"}
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> Mount:
-        return cls(dataset.name, dataset.value("mountpoint"), dataset)
-
-    @property
-    def undone_by(self) -> Step | None:
-        return Unmount(self.dataset, self.mountpoint, self.known)
-
-    def perform(self, host: Host) -> t.Sequence[Step] | None:
-        with released(host, self.mountpoint):
-            return self._perform(host)
-
-    def _perform(self, host: Host) -> t.Sequence[Step] | None:
-        if not self.clears_way or host.occupant(self.mountpoint) is None:
-            host.mount(self.dataset, self.known)
-            return None
-        move = MoveAside(self.dataset, self.mountpoint, host.place_aside(self.mountpoint))
-        move.perform(host)
-        try:
-            host.mount(self.dataset, self.known)
-        except StateUnknown as error:
-            raise StateUnknown(f"{error} What stood on {move.path} is now {move.aside}.") from None
-        except Exception as error:
-            move.take_back(host, error)
-            raise
-        return (move,)
-
-
-@dataclass(frozen=True)
-class Unmount:
-    """A filesystem unmounted; ``known`` as for mounting.
-
-    Args:
-        force: take away all its mounts, wherever they are, with what is mounted inside.
-    """
-
-    dataset: str
-    mountpoint: str
-    known: Dataset | None = field(default=None, repr=False)
-    force: bool = False
-    action: t.ClassVar[str] = "unmount"
-    before: t.ClassVar[Values] = {"mounted": "yes"}
-    after: t.ClassVar[Values] = {"mounted": "no"}
-
-    @classmethod
-    def of(cls, dataset: Dataset, *, force: bool = False) -> Unmount:
-        return cls(dataset.name, dataset.value("mountpoint"), dataset, force)
-
-    @property
-    def undone_by(self) -> Step | None:
-        unmounted = None if self.known is None else self.known.with_values({"mounted": "no"})
-        return Mount(self.dataset, self.mountpoint, unmounted)
-
-    def perform(self, host: Host) -> None:
-        try:
-            if self.force:
-                host.force_unmount(self.dataset)
-            else:
-                host.unmount(self.dataset, self.known)
-        except CallFailed as error:
-            raise in_use(error, host.users((self.dataset,))) if error.reason == "busy" else error from None
-
-
-@dataclass(frozen=True)
 class ProveReadable:
     """What has no mount to prove that it is unlocked is read from; nothing changes by it."""
 
@@ -462,57 +310,6 @@ class ProveReadable:
 
     def perform(self, host: Host) -> None:
         host.prove_readable(self.target)
-
-
-@dataclass(frozen=True)
-class ProtectMountpoint:
-    """The bare mountpoint of a locked dataset, made immutable: what was written into it would be hidden later."""
-
-    dataset: str
-    path: str
-    action: t.ClassVar[str] = "protect_mountpoint"
-    before: t.ClassVar[Values] = {"mountpoint_protected": "no"}
-    after: t.ClassVar[Values] = {"mountpoint_protected": "yes"}
-
-    @property
-    def undone_by(self) -> Step | None:
-        return ReleaseMountpoint(self.dataset, self.path)
-
-    def perform(self, host: Host) -> None:
-        host.protect_place(self.path)
-
-
-@dataclass(frozen=True)
-class ReleaseMountpoint:
-    dataset: str
-    path: str
-    action: t.ClassVar[str] = "release_mountpoint"
-    before: t.ClassVar[Values] = {"mountpoint_protected": "yes"}
-    after: t.ClassVar[Values] = {"mountpoint_protected": "no"}
-    undone_by: t.ClassVar[None] = None
-
-    def perform(self, host: Host) -> None:
-        host.release_place(self.path)
-
-
-@contextlib.contextmanager
-def released(host: Host, *mountpoints: str) -> t.Iterator[None]:
-    """Take the protection off bare mountpoints that are to be used or to go; if that fails, it is there again.
-
-    OpenZFS can neither create a directory in an immutable one nor take that away. What was mounted over is released
-    afterwards, when it shows.
-    """
-    places = [path for path in mountpoints if path.startswith("/")]
-    taken_off = [path for path in places if host.release_place(path)]
-    try:
-        yield
-    except Exception:
-        for path in taken_off:
-            with contextlib.suppress(CallFailed):
-                host.protect_place(path)
-        raise
-    for path in places:
-        host.release_place(path)
 
 
 def key_from_file(host: Host, path: str, keyformat: str, dataset: str) -> Key:

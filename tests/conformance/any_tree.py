@@ -26,7 +26,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import Outcome, Plan
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_dataset import observe_dataset, plan_dataset
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import observe_unlock, plan_unlock
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._steps import Step
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._step import Step
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._unlock_wanted import unlock_wanted
 from ansible_collections.zfsfleet.encryption.tests.conformance import tree_requests
 from ansible_collections.zfsfleet.encryption.tests.conformance.tree_requests import Request, Scene

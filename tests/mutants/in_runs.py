@@ -67,7 +67,7 @@ UNLOCKING = (
     Fault(
         "a new dataset is mounted over what is there",
         "Files that somebody left there vanish from sight.",
-        "module_utils/_plan_dataset.py",
+        "module_utils/_new_dataset.py",
         'if "mountpoint" in changed and dataset.is_mounted_by_default and obstacle is not None:',
         'if "" in changed and dataset.is_mounted_by_default and obstacle is not None:',
         ("test_plan_dataset", "test_modules"),
@@ -147,7 +147,7 @@ UNLOCKING = (
     Fault(
         "what was moved aside is not moved back",
         "A mount that failed leaves a service without its files.",
-        "module_utils/_steps.py",
+        "module_utils/_mount_steps.py",
         "            move.take_back(host, error)\n",
         "",
         ("test_moving_aside",),

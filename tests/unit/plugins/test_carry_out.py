@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._carry_out import carry_out, foresee
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, KeyInDoubt, StateUnknown
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._mount_steps import Mount, Unmount
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import (
     Failure,
     Group,
     Outcome,
     Plan,
 )
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._steps import Mount, Step, Unmount, Values
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._step import Step, Values
 
 DONE: list[str] = []
 NO_HOST: Host = None  # type: ignore[assignment]  # these steps need none

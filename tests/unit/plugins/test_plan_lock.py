@@ -13,10 +13,10 @@ import pytest
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._choice import Choice
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset, Place
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._mount_steps import Unmount
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._offers import offers_from
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import Observed, Plan
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import plan_unlock
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._steps import Unmount
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._unlock_wanted import UnlockWanted
 
 from .trees import dataset, inheriting, observed, root
