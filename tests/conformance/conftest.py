@@ -36,7 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "any_binding: no key goes to OpenZFS here, so holding it by one binding will do")
+    config.addinivalue_line(
+        "markers", "any_binding: holding it by one binding will do, as no key goes to OpenZFS here or it takes long"
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> str:

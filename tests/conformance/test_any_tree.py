@@ -21,6 +21,7 @@ TREES = {"fake": 40, "pyzfs": 6, "cli": 1}
 STEPS = {"fake": 20, "pyzfs": 12, "cli": 12}
 
 
+@pytest.mark.any_binding
 def test_any_tree_under_any_calls(world: World, host: Host, binding: str, pytestconfig: pytest.Config) -> None:
     tally: collections.Counter[str] = collections.Counter()
 
