@@ -32,7 +32,7 @@ def find() -> dict[str, tuple[str, ...]]:
 def _standing(ground: _Ground) -> t.Iterator[tuple[str, set[str]]]:
     for path in filter(os.path.exists, _OF_THE_SYSTEM):
         yield path, ground.below_path(path)
-    for path in {os.path.dirname(os.path.realpath(sys.executable)), os.path.dirname(os.path.realpath(os.__file__))}:
+    for path in sorted({os.path.dirname(os.path.realpath(each)) for each in (sys.executable, os.__file__)}):
         yield f"the Python of this run in {path}", ground.below_path(path)
     for what, path in (("home", os.path.expanduser("~")), ("working directory", os.getcwd())):
         yield f"the {what} of this run, {path}", ground.below_path(path)

@@ -446,7 +446,10 @@ class RealWorld:
         # What is mounted was written to, and has to be rolled back.
         mounted = subprocess.run(["zfs", "get", "-Ho", "value", "mounted", target], check=False, capture_output=True)
         words = ["-uF" if mounted.stdout == b"yes\n" else "-u", target]
-        _run("zfs", "receive", *words, stdin=_next_stream(source, "-wp" if properties else "-w"))
+        stream = _next_stream(source, "-wp" if properties else "-w")
+        if mounted.returncode != 0:
+            _wait_for_another_second()  # times are in seconds, and a new replica shall be younger than its snapshot
+        _run("zfs", "receive", *words, stdin=stream)
 
     @contextlib.contextmanager
     def receiving(self, source: str, target: str) -> t.Iterator[None]:
@@ -803,6 +806,11 @@ def _process(
             yield process
         finally:
             process.kill()
+
+
+def _wait_for_another_second() -> None:
+    second = int(time.time())
+    _wait(lambda: int(time.time()) > second, "another second")
 
 
 def _wait(until: t.Callable[[], bool], what: str) -> None:
