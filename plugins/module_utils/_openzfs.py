@@ -208,7 +208,8 @@ class OpenZFS:
         if occupant is not None:
             raise CallFailed(f"{name} was not mounted: {path} {occupant}", reason="mountpoint_occupied")
         self._key_units.let_mount(dataset)
-        if _mounting.mount(dataset):
+        # In a pool that was imported read-only a filesystem is mounted so, too, whatever its property says.
+        if not self._is_readonly(pool_of(name)) and _mounting.mount(dataset):
             return
         answer = run("zfs", "mount", name)
         if answer.code != 0 and "already mounted" not in answer.error:

@@ -404,7 +404,7 @@ class RealWorld:
     def __init__(self, directory: str) -> None:
         self._files = directory
         self.directory = f"{directory}/mnt"
-        for pool, size, mountpoint in ((POOL, "512M", self.directory), (SMALL_POOL, "64M", f"{self.directory}/small")):
+        for pool, size, mountpoint in ((POOL, "512M", self.directory), (SMALL_POOL, "256M", f"{self.directory}/small")):
             self._make_pool(pool, size, (f"mountpoint={mountpoint}", "canmount=off"))
 
     def close(self) -> None:
