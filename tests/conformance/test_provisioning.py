@@ -19,6 +19,8 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.test_property_val
 )
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import SMALL_POOL
 
+pytestmark = pytest.mark.any_binding
+
 PLACES = ("none", "legacy", "/nowhere/plain", "/nowhere/with space", "/nowhere/with\ttab", "/nowhere/with\nnewline")
 
 
