@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from ..modules.zfs_dataset_key import SPEC
 from ..plugin_utils._secret_action import SecretAction
 
 
 class ActionModule(SecretAction):
-    """Secrets on the wire only; keys of datasets do not come from manifests."""
+    """Nothing of its own: secrets on the wire only."""
 
-    takes_manifest = False
+    spec = SPEC.arguments

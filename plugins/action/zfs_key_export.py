@@ -17,12 +17,15 @@ from ..module_utils._document import document_from
 from ..module_utils._errors import EncryptionError, Refused
 from ..module_utils._manifest_file import PLAIN, Found, Protection
 from ..module_utils._plan_export import destination_from
+from ..modules.zfs_key_export import SPEC
 from ..plugin_utils._secret_action import SecretAction
 from ..plugin_utils._vaulted import Vaulted
 
 
 class ActionModule(SecretAction):
     """Secrets on the wire only; with ``dest_controller`` the manifest comes back sealed and is written here."""
+
+    spec = SPEC.arguments
 
     _secret: bytes | None = None
 

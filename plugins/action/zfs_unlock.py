@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from ..modules.zfs_unlock import SPEC
 from ..plugin_utils._secret_action import SecretAction
 
 
 class ActionModule(SecretAction):
     """Nothing of its own: secrets on the wire only."""
+
+    spec = SPEC.arguments

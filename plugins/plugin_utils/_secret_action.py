@@ -23,16 +23,17 @@ from ansible.plugins.action import ActionBase
 from ..module_utils import _manifest
 from ..module_utils._errors import Refused
 from ._misplaced import refuse_misplaced_keys
+from ._unfit import refuse_unfit
 
 
 class SecretAction(ActionBase):
     """Runs the module of the same name with its arguments on the wire only.
 
     Attributes:
-        takes_manifest: whether the module has the options of a manifest.
+        spec: the module's arguments, as it declares them.
     """
 
-    takes_manifest = True
+    spec: t.Mapping[str, t.Any]
 
     _supports_check_mode = True
     _supports_async = True  # refused with a reason of our own
@@ -51,7 +52,8 @@ class SecretAction(ActionBase):
         """Return what the module is given."""
         arguments = dict(self._task.args)
         refuse_misplaced_keys(arguments)
-        return self._with_manifest(arguments) if self.takes_manifest else arguments
+        refuse_unfit(arguments, self.spec)
+        return self._with_manifest(arguments) if "manifest" in self.spec else arguments
 
     def _with_manifest(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         """Read a manifest that lies on the controller, decrypting it in memory where ansible-vault protects it."""

@@ -291,4 +291,20 @@ EDGE = (
         '"ansible_no_target_syslog": False',
         ("test_secret_action",),
     ),
+    Fault(
+        "a key among other options is sent",
+        "Ansible quotes it in its own error message.",
+        "plugin_utils/_misplaced.py",
+        "isinstance(value, str) and HEX_KEY.fullmatch(value)",
+        "isinstance(value, bytes) and HEX_KEY.fullmatch(str(value))",
+        ("test_secret_action",),
+    ),
+    Fault(
+        "a value that fits no option is sent",
+        "Ansible quotes a passphrase that stands where a switch or a number belongs.",
+        "plugin_utils/_secret_action.py",
+        "        refuse_unfit(arguments, self.spec)\n",
+        "",
+        ("test_secret_action",),
+    ),
 )

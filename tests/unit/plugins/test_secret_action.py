@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import pathlib
+import types
 import typing as t
 
 import pytest
@@ -18,8 +20,15 @@ from ansible.playbook.task import Task
 from ansible.plugins.loader import become_loader, connection_loader
 from ansible.template import Templar
 
+from ansible_collections.zfsfleet.encryption.plugins.modules import (
+    zfs_dataset_key,
+    zfs_encrypted_pool,
+    zfs_key_export,
+    zfs_unlock,
+)
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._secret_action import SecretAction
 
+from .conftest import MODULES
 from .trees import KEY_TEXT
 
 
@@ -31,7 +40,7 @@ class Recording(SecretAction):
         return {"changed": False, "invocation": {"module_args": arguments}}
 
 
-def action(**arguments: t.Any) -> Recording:
+def action(module: types.ModuleType = zfs_unlock, **arguments: t.Any) -> Recording:
     task = Task()
     task.action = "zfsfleet.encryption.zfs_unlock"
     task.args = arguments
@@ -39,7 +48,9 @@ def action(**arguments: t.Any) -> Recording:
     connection = connection_loader.get("local", context)
     connection.set_options(direct={"pipelining": False})
     loader = DataLoader()
-    return Recording(task, connection, context, loader, Templar(loader), None)
+    plugin = Recording(task, connection, context, loader, Templar(loader), None)
+    plugin.spec = module.SPEC.arguments
+    return plugin
 
 
 def test_pipelining_is_on_while_the_module_runs_and_off_again_afterwards() -> None:
@@ -187,3 +198,75 @@ def test_a_key_in_a_strange_place_is_refused_and_not_shown(arguments: dict[str, 
         plugin.run(task_vars={})
     assert KEY_TEXT not in str(refused.value)
     assert not hasattr(plugin, "executed")
+
+
+WORDS = "correct horse = battery"
+ENTRY = {"name": "tank/a", "key": KEY_TEXT}
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "sentence"),
+    [
+        pytest.param(zfs_unlock, {"recursive": WORDS}, "recursive is neither true nor false", id="switch"),
+        pytest.param(zfs_unlock, {"mount": 12345678}, "mount is neither true nor false", id="digits"),
+        pytest.param(zfs_unlock, {"move_aside": [WORDS]}, "move_aside is neither true nor false", id="list"),
+        pytest.param(zfs_unlock, {"state": WORDS}, "state is none of unlocked, locked", id="state"),
+        pytest.param(
+            zfs_unlock,
+            {"secrets": [{"name": "tank", "key": KEY_TEXT}, {**ENTRY, "share_with_children": WORDS}]},
+            "share_with_children in secrets, entry 2, is neither true nor false",
+            id="secret",
+        ),
+        pytest.param(zfs_key_export, {"format": WORDS}, "format is none of truenas, zfsfleet", id="format"),
+        pytest.param(zfs_dataset_key, {"pbkdf2iters": WORDS}, "pbkdf2iters is no whole number", id="number"),
+        pytest.param(
+            zfs_dataset_key,
+            {"datasets": [{**ENTRY, "pbkdf2iters": WORDS}]},
+            "pbkdf2iters in datasets, entry 1, is no whole number",
+            id="number of a dataset",
+        ),
+        pytest.param(
+            zfs_dataset_key,
+            {"datasets": [{**ENTRY, "keyformat": WORDS}]},
+            "keyformat in datasets, entry 1, is none of hex, raw, passphrase",
+            id="keyformat of a dataset",
+        ),
+        pytest.param(zfs_encrypted_pool, {"topology": WORDS}, "topology is no mapping", id="topology"),
+        pytest.param(
+            zfs_encrypted_pool,
+            {"topology": {"data": [{"type": WORDS, "disks": ["/dev/a"]}]}},
+            "type in data, entry 1, in topology is none of stripe, mirror",
+            id="vdev",
+        ),
+    ],
+)
+def test_what_fits_no_option_is_refused_and_not_shown(
+    module: types.ModuleType, arguments: dict[str, t.Any], sentence: str
+) -> None:
+    plugin = action(module, **arguments)
+    with pytest.raises(AnsibleActionFail, match=sentence) as refused:
+        plugin.run(task_vars={})
+    assert WORDS not in str(refused.value)
+    assert not hasattr(plugin, "executed")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param({"encryption": True, "generate_key": "yes", "pbkdf2iters": "350000"}, id="as YAML has them"),
+        pytest.param({"encryption": "False", "heal": 0, "pbkdf2iters": 350000.0}, id="as templates make them"),
+        pytest.param({"topology": '{"data": [{"type": "stripe", "disks": ["/dev/a"]}]}'}, id="as text"),
+        pytest.param({"state": None, "topology": None, "secrets": None}, id="nothing"),
+    ],
+)
+def test_what_ansible_understands_is_left_to_it(arguments: dict[str, t.Any]) -> None:
+    plugin = action(zfs_encrypted_pool, **arguments)
+    plugin.run(task_vars={})
+    assert plugin.executed["module_args"] == arguments
+
+
+@pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
+def test_every_action_judges_by_the_arguments_of_its_module(module: types.ModuleType) -> None:
+    name = module.__name__.rpartition(".")[2]
+    plugin = importlib.import_module(f"ansible_collections.zfsfleet.encryption.plugins.action.{name}")
+    assert plugin.ActionModule.spec == module.SPEC.arguments
