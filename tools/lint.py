@@ -20,6 +20,7 @@ COLLECTION_PACKAGES = (
     "tests/wire",
     "tests/secrecy",
     "tests/leaks",
+    "tests/escrow",
     "tests/faults",
     "tests/benchmark",
 )

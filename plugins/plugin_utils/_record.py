@@ -127,12 +127,15 @@ class Entry:
         state: the furthest that was noted.
         since: when that was noted.
         bindings: all that were noted, oldest first.
+        faults: a sentence about each thing that was kept of it and cannot be read, like a torn file. The key may be
+            readable all the same; ``fetch`` tells.
     """
 
     version: Version
     state: State
     since: str
     bindings: tuple[Binding, ...] = ()
+    faults: tuple[str, ...] = ()
 
     @property
     def key_id(self) -> KeyId:

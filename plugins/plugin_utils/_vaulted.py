@@ -1,7 +1,7 @@
 # Copyright: zfsfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A manifest on the controller that ansible-vault protects; it is encrypted and decrypted in memory.
+"""What ansible-vault protects on the controller, manifests and keys; it is encrypted and decrypted in memory.
 
 Private to the collection.
 """
@@ -47,6 +47,14 @@ class Vaulted:
 
     def covers(self, stored: bytes) -> bool:
         return is_encrypted(stored) and _label_of(stored) == self._vault_id
+
+    def opens(self, stored: bytes) -> bool:
+        """Tell whether the secret of this identity, and not of another one, decrypts these bytes."""
+        try:
+            VaultLib([(self._vault_id, self._secret)]).decrypt(stored)
+        except AnsibleError:
+            return False
+        return True
 
     def revealed(self, stored: bytes) -> bytes:
         if not is_encrypted(stored):

@@ -1,0 +1,202 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The backend ``vault_file``: keys in files on the controller, encrypted by ansible-vault in memory.
+
+A directory for each host, and in it a few files for each version (``_segment.py`` names them). No file is ever
+replaced, and names are random or say what the file holds, so two directories of keys can be united by copying files
+together, by git or by hand, without losing anything: the state furthest in NIST's order holds.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+from contextlib import closing
+
+from ..module_utils._errors import EncryptionError
+from . import _segment
+from ._backend import BackendFailed
+from ._controller import Controller, danger
+from ._directory import Directory, Unfit, opened
+from ._host_keys import HostKeys, Protection
+from ._record import Binding, Entry, Kept, KeyId, State
+
+_ENOUGH = 1024 * 1024  # bytes of free space, for some hundred versions
+_SAMPLES = 8  # segments of which one has to open
+
+
+class VaultFile:
+    """A directory of keys.
+
+    Args:
+        path: it has to be there, and to be the user's own.
+        protection: encrypts and decrypts segments.
+        controller: where this runs, to refuse a path that is no safe place there; None where the task says that it is.
+    """
+
+    def __init__(self, path: str, protection: Protection, controller: Controller | None = None) -> None:
+        self.name = f"vault_file {path}"
+        self._path = path
+        self._protection = protection
+        self._controller = controller
+        self._is_secret_known = False
+
+    def find_out(self) -> None:
+        with self._failing("be written to"), closing(opened(self._path)) as place:
+            self._refuse_unsafe(place)
+            if not os.access(self._path, os.W_OK | os.X_OK):
+                raise Unfit(f"{self._path} may not be written to. Check its permissions, and how it is mounted.")
+            space = os.statvfs(self._path)
+            if space.f_bavail * space.f_frsize < _ENOUGH or (space.f_files and not space.f_favail):
+                raise Unfit(f"The file system of {self._path} is full. Make room there.")
+
+    def entries(self, host: str) -> t.Sequence[Entry]:
+        with self._failing(f"tell the keys of {host}"), closing(opened(self._path)) as place:
+            name = _segment.directory_of(host)
+            if not place.is_directory(name):
+                return ()
+            with self._keys(place, name) as keys:
+                return keys.entries()
+
+    def elsewhere(self, keyguids: t.Collection[str], pool_guids: t.Collection[str]) -> t.Sequence[Entry]:
+        keyguids, pool_guids = set(keyguids) - {""}, set(pool_guids) - {""}
+        found: list[Entry] = []
+        with self._failing("be searched"), closing(opened(self._path)) as place:
+            for name in _directories(place):
+                with self._keys(place, name) as keys:
+                    found += (entry for entry in keys.entries() if _concerns(entry, keyguids, pool_guids))
+        return found
+
+    def fetch(self, entry: Entry) -> Kept:
+        about = f"the key {entry.key_id} of {entry.version.dataset}"
+        with self._failing(f"give {about}"), closing(opened(self._path)) as place:
+            kept = self._kept(place, entry.key_id, entry.version.host)
+            if kept is None:
+                raise Unfit("Its segment is not there. Restore it from a backup or from git.")
+        if entry.version != kept.version and entry.version.created:
+            raise BackendFailed(
+                f"{self.name}: the segment of {about} and the plain file beside it tell different things. "
+                f"The segment cannot be changed unnoticed, so remove {_segment.about_name(entry.version)}."
+            )
+        return kept
+
+    def put(self, kept: Kept) -> str:
+        version = kept.version
+        with self._failing(f"keep the key {version.key_id} of {version.dataset}"), closing(opened(self._path)) as place:
+            self._refuse_unsafe(place)
+            name = _segment.directory_of(version.host)
+            place.make(name)
+            with self._keys(place, name) as keys:
+                return keys.put(kept)
+
+    def advance(self, entry: Entry, state: State) -> None:
+        about = f"note that the key {entry.key_id} of {entry.version.dataset} is {state}"
+        with self._failing(about), closing(opened(self._path)) as place:
+            if state == "destroyed":
+                raise Unfit("Only destroying it makes it so.")
+            self._refuse_unsafe(place)
+            with self._holding(place, entry) as keys:
+                keys.note(entry.version, state)
+
+    def bind(self, entry: Entry, binding: Binding) -> None:
+        about = f"note that the key {entry.key_id} opens {binding.dataset}"
+        with self._failing(about), closing(opened(self._path)) as place:
+            self._refuse_unsafe(place)
+            with self._holding(place, entry) as keys:
+                keys.bind(entry.version, binding)
+
+    def destroy(self, entry: Entry) -> None:
+        with self._failing(f"destroy the key {entry.key_id}"), closing(opened(self._path)) as place:
+            self._refuse_unsafe(place)
+            for name in _directories(place):
+                with self._keys(place, name) as keys:
+                    if keys.holds(entry.key_id):
+                        keys.destroy(entry.version)
+
+    def close(self) -> None:
+        """Nothing stays open between calls."""
+
+    @contextlib.contextmanager
+    def _failing(self, what: str) -> t.Iterator[None]:
+        """Say of any failure what could not be done."""
+        try:
+            yield
+        except EncryptionError as error:
+            raise BackendFailed(f"{self.name} cannot {what}. {error}") from None
+        except FileNotFoundError:
+            way_out = "Run again."
+            if not os.path.lexists(self._path):
+                way_out = (
+                    "If it lies on a disk or a share of its own, have that mounted. "
+                    f"If it is to be a new one, run mkdir -m 0700 {self._path}."
+                )
+            raise BackendFailed(f"{self.name} cannot {what}: there is no such file or directory. {way_out}") from None
+        except OSError as error:
+            raise BackendFailed(f"{self.name} cannot {what}: {error.strerror}. What it holds is as it was.") from None
+
+    def _refuse_unsafe(self, place: Directory) -> None:
+        """Refuse to write where a key would be lost, and with a vault secret that is not the one of what is there.
+
+        A password that was mistyped at ansible-playbook's prompt encrypts as well as any, and nobody knows it again.
+        """
+        problem = None if self._controller is None else danger(os.path.realpath(self._path), self._controller)
+        if problem is not None:
+            raise Unfit(problem)
+        if self._is_secret_known:
+            return
+        tried = 0
+        for stored in self._covered(place):
+            if self._protection.opens(stored):
+                self._is_secret_known = True
+                return
+            tried += 1
+            if tried == _SAMPLES:
+                break
+        if tried:
+            raise Unfit(
+                f"What it holds was encrypted with another password than the one that this play has for "
+                f"{self._protection.name}. Give the play that password, or set a vault_id of its own for new keys."
+            )
+
+    def _covered(self, place: Directory) -> t.Iterator[bytes]:
+        for name in _directories(place):
+            with contextlib.suppress(OSError, Unfit), self._keys(place, name) as keys:
+                yield from filter(self._protection.covers, keys.segments())
+
+    @contextlib.contextmanager
+    def _keys(self, place: Directory, name: str) -> t.Iterator[HostKeys]:
+        with closing(place.below(name)) as directory:
+            yield HostKeys(directory, _segment.host_of(name), self._protection)
+
+    def _kept(self, place: Directory, key_id: KeyId, host: str) -> Kept | None:
+        """Return a version from its host's directory or, where that was renamed, from any other."""
+        for name in _directories(place, first=_segment.directory_of(host)):
+            with self._keys(place, name) as keys:
+                if keys.has_segment(key_id):
+                    return keys.kept(key_id)
+        return None
+
+    @contextlib.contextmanager
+    def _holding(self, place: Directory, entry: Entry) -> t.Iterator[HostKeys]:
+        """Open the directory in which a version is."""
+        for name in _directories(place, first=_segment.directory_of(entry.version.host)):
+            with self._keys(place, name) as keys:
+                if keys.holds(entry.key_id):
+                    yield keys
+                    return
+        raise Unfit("It is not there. Restore it from a backup or from git.")
+
+
+def _directories(place: Directory, first: str = "") -> list[str]:
+    """Return the names of all hosts' directories, one of them first."""
+    return sorted(filter(place.is_directory, place.names()), key=lambda name: (name != first, name))
+
+
+def _concerns(entry: Entry, keyguids: t.Collection[str], pool_guids: t.Collection[str]) -> bool:
+    told = [(each.keyguid, each.pool_guid) for each in entry.bindings]
+    told.append((entry.version.keyguid, entry.version.pool_guid))
+    return any(keyguid in keyguids or pool_guid in pool_guids for keyguid, pool_guid in told)
