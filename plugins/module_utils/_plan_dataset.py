@@ -18,7 +18,7 @@ from ._errors import Refused
 from ._host import Host
 from ._keyfiles import KeyFiles
 from ._keys import Key
-from ._model import WRAP, Dataset, Pool, Tree, parent_of, pool_of
+from ._model import WRAP, Dataset, Pool, Tree, is_below, parent_of, pool_of
 from ._mount_steps import Mount
 from ._new_dataset import new_dataset, predicted, refuse_occupied
 from ._observe import find_occupants, observe_tree, read_key_files, try_keys
@@ -63,7 +63,14 @@ def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]
     observed = Observed(pools, tree, key_files, try_keys(host, candidates), occupied)
     named = [(entry, tree.get(entry.name)) for entry in wanted.entries]
     affected = [(entry, dataset) for entry, dataset in named if dataset and _changes_key(entry, dataset, observed)]
-    return observe_risks(affected, observed, host)
+    return observe_risks(affected, replace(observed, snapshots=_snapshots(named, host)), host)
+
+
+def _snapshots(named: t.Iterable[tuple[DatasetWanted, Dataset | None]], host: Host) -> dict[str, str]:
+    """Return the last snapshot, by dataset, of what is to be destroyed and has one."""
+    going = [dataset.name for entry, dataset in named if dataset and entry.state == "absent" and entry.force_destroy]
+    found = host.lineage(going) if going else {}
+    return {name: each.last_snapshot for name, each in found.items() if each.last_snapshot is not None}
 
 
 def _candidates(wanted: BatchWanted, tree: Tree, key_files: KeyFiles) -> dict[str, tuple[Dataset, list[Key]]]:
@@ -144,9 +151,10 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
         steps = tuple(step for step in planned.steps if _file_of(step) not in generated)
         if not steps:
             continue
-        kin = [*kinship.of(entry.name), *(generated[path] for path in (entry.key_file,) if path in generated)]
+        touched = _touched(entry.name, steps)
+        kin = [*kinship.of(touched), *(generated[path] for path in (entry.key_file,) if path in generated)]
         generated.update({path: entry.name for path in map(_file_of, steps) if path is not None})
-        kinship.add(entry.name)
+        kinship.add(entry.name, touched)
         groups.append(Group(entry.name, steps, planned.mounts, tuple(dict.fromkeys(kin))))
         if any(isinstance(step, (CreateDataset, ChangeKey, InheritKey, Repoint, Reattach)) for step in steps):
             placed.append(entry)
@@ -158,19 +166,28 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
 
 
 class _Kinship:
-    """Who of those that are changed lies above or below whom."""
+    """Which groups touch what lies above or below what others do."""
 
     def __init__(self) -> None:
-        self._names: set[str] = set()
+        self._at: dict[str, list[str]] = {}
         self._below: dict[str, list[str]] = {}
 
-    def of(self, name: str) -> list[str]:
-        return [above for above in _above(name) if above in self._names] + self._below.get(name, [])
+    def of(self, names: t.Collection[str]) -> list[str]:
+        lines = (line for name in names for line in (name, *_above(name)))
+        at_or_above = [group for line in lines for group in self._at.get(line, ())]
+        return at_or_above + [group for name in names for group in self._below.get(name, ())]
 
-    def add(self, name: str) -> None:
-        self._names.add(name)
-        for above in _above(name):
-            self._below.setdefault(above, []).append(name)
+    def add(self, group: str, names: t.Iterable[str]) -> None:
+        for name in names:
+            self._at.setdefault(name, []).append(group)
+            for above in _above(name):
+                self._below.setdefault(above, []).append(group)
+
+
+def _touched(name: str, steps: t.Iterable[Step]) -> list[str]:
+    """Return what steps about a dataset touch: it, and clones elsewhere that are kept in use while its key changes."""
+    kept = [each.name for step in steps if isinstance(step, (ChangeKey, InheritKey)) for each in step.kept_open]
+    return [name, *(each for each in kept if not is_below(each, name) and each != name)]
 
 
 def _above(name: str) -> t.Iterator[str]:
@@ -211,7 +228,7 @@ def _plan_entry(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Planne
 
 def _plan_state(entry: DatasetWanted, dataset: Dataset | None, tree: Tree, observed: Observed) -> _Planned:
     if entry.state == "absent":
-        return _plan_absent(entry, dataset, tree)
+        return _plan_absent(entry, dataset, tree, observed)
     if dataset is None:
         return _plan_creation(entry, tree, observed)
     _refuse_other_kind(entry, dataset)
@@ -241,7 +258,7 @@ def _synced(entry: DatasetWanted, changed: t.Mapping[str, str], observed: Observ
     return (SyncKeyFile(entry.name, path),) if observed.key_files.get(path) is not None else ()
 
 
-def _plan_absent(entry: DatasetWanted, dataset: Dataset | None, tree: Tree) -> _Planned:
+def _plan_absent(entry: DatasetWanted, dataset: Dataset | None, tree: Tree, observed: Observed) -> _Planned:
     if dataset is None:
         return _Planned((), tree)
     if not entry.force_destroy:
@@ -256,6 +273,11 @@ def _plan_absent(entry: DatasetWanted, dataset: Dataset | None, tree: Tree) -> _
         )
     if parent_of(entry.name) is None:
         raise Refused(f"{entry.name} is a pool's root dataset; it goes only with its pool.")
+    if entry.name in observed.snapshots:
+        raise Refused(
+            f"{entry.name} is not destroyed: it has snapshots, the last of which is {observed.snapshots[entry.name]}. "
+            f"Snapshots are never destroyed along; 'zfs destroy {entry.name}@%' destroys all of them."
+        )
     return _Planned((DestroyDataset(entry.name, dataset.value("mountpoint")),), tree.without(entry.name))
 
 

@@ -201,10 +201,10 @@ def _plan_change(
     if isinstance(wish.secret, KeyFile) and location == f"file://{entry.key_file}":
         location = f"file://{wish.secret.path}"
     replaced = None if current == new.key else current
-    held = _replicas.in_use(root, tree)
+    held = _replicas.in_use(root, tree, observed)
     change = ChangeKey(root, entry.new_keyformat, new.key, location, entry.new_iterations, replaced, kept_open=held)
     if root.is_key_loaded:
-        return (*new.steps, change)
+        return (*new.steps, *_replicas.to_be_read(root, tree, observed), change)
     # Nothing could be read while it was locked: a member that another key wraps would crash the pool in the change.
     proofs = [ProveReadable(member) for member in tree.members(root.name) if member.can_be_read]
     return (*new.steps, LoadKey(root, current), *proofs, change, UnloadKey(root.name))
@@ -232,9 +232,9 @@ def _plan_conversion(entry: DatasetWanted, dataset: Dataset, tree: Tree, observe
         location,
         entry.new_iterations,
         key_file=new.generated_file,
-        kept_open=_replicas.in_use(dataset, tree),
+        kept_open=_replicas.in_use(dataset, tree, observed),
     )
-    return (*new.steps, change)
+    return (*new.steps, *_replicas.to_be_read(dataset, tree, observed), change)
 
 
 def plan_inherited(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Step, ...]:
@@ -250,4 +250,5 @@ def plan_inherited(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed:
     _replicas.refuse_unsound(entry, dataset, tree, observed)
     _replicas.refuse_replica(entry, dataset, tree, observed)
     root = t.cast(str, t.cast(Dataset, parent).encryption_root)
-    return (InheritKey(dataset, root, _replicas.in_use(dataset, tree)),)
+    inherit = InheritKey(dataset, root, _replicas.in_use(dataset, tree, observed))
+    return (*_replicas.to_be_read(dataset, tree, observed), inherit)

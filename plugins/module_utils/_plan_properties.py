@@ -186,7 +186,25 @@ def with_new_values(tree: Tree, name: str, changes: Changes) -> Tree:
         }
         if values:
             changed[heir.name] = replace(heir, properties={**heir.properties, **values})
-    return tree.with_datasets(*changed.values())
+    return tree.with_datasets(*(_mounted_anew(each, tree.datasets[each.name]) for each in changed.values()))
+
+
+def _mounted_anew(dataset: Dataset, before: Dataset) -> Dataset:
+    """Return a dataset as mounted as its new properties leave it (libzfs_changelist.c, ``changelist_postfix``).
+
+    Where the mountpoint is another one, what mounts by itself is mounted too, and nothing that has none stays so.
+    """
+    if dataset.is_volume:
+        return dataset
+    is_mounted = before.is_mounted
+    if dataset.value("mountpoint") != before.value("mountpoint"):
+        has_place = dataset.value("mountpoint").startswith("/")
+        is_locked = dataset.is_encrypted and not dataset.is_key_loaded
+        is_mounted = has_place and not is_locked and (is_mounted or dataset.value("canmount") == "on")
+    is_mounted = is_mounted and dataset.value("canmount") != "off"
+    return (
+        dataset if is_mounted == before.is_mounted else dataset.with_values({"mounted": "yes" if is_mounted else "no"})
+    )
 
 
 def _takes_from_parent(name: str, own: Property) -> bool:

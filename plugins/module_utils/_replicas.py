@@ -21,6 +21,7 @@ from ._host import Host
 from ._model import WRAPPED_WITH, Dataset, Tree
 from ._observe import find_unreadable
 from ._plan import Observed
+from ._steps import ProveReadable
 
 
 def differences(member: Dataset, tree: Tree) -> list[str]:
@@ -39,18 +40,34 @@ def healing(entry: DatasetWanted, root: Dataset, tree: Tree) -> str:
     return f"another key wraps {', '.join(broken)}" if broken else ""
 
 
-def in_use(dataset: Dataset, tree: Tree) -> tuple[Dataset, ...]:
+def in_use(dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Dataset, ...]:
     """Return what has its master key loaded only as long as it is in use, among all that a key change wraps anew.
 
-    Should another key wrap it, the change is safe until it is unmounted or closed. Of a root, the key was tried.
+    Should another key wrap it, the change is safe until it is unmounted or closed. Of a root, the key was tried; what
+    a task mounts only now was read from.
     """
     if not dataset.is_key_loaded:
         return ()
     return tuple(
         member
         for member in tree.rewrapped_with(dataset)
-        if not member.is_encryption_root and (member.is_mounted or (member.is_volume and member.can_be_read))
+        if not member.is_encryption_root
+        and ((member.is_mounted and _was_mounted(member, observed)) or (member.is_volume and member.can_be_read))
     )
+
+
+def to_be_read(dataset: Dataset, tree: Tree, observed: Observed) -> tuple[ProveReadable, ...]:
+    """Return the proofs for what was not read from because it was mounted, and what the same task unmounts before."""
+    return tuple(
+        ProveReadable(member)
+        for member in tree.rewrapped_with(dataset)
+        if member.is_key_loaded and not member.is_mounted and _was_mounted(member, observed)
+    )
+
+
+def _was_mounted(member: Dataset, observed: Observed) -> bool:
+    before = observed.tree.get(member.name)
+    return before is not None and before.is_mounted
 
 
 def observe_risks(affected: t.Iterable[tuple[DatasetWanted, Dataset]], observed: Observed, host: Host) -> Observed:
@@ -177,11 +194,13 @@ def _problem(entry: DatasetWanted, member: Dataset, tree: Tree, observed: Observ
     is_at_hand = is_open and unreadable is None and member.is_key_loaded
     if (differs or unreadable is not None) and not (entry.heal and is_at_hand):
         why = f"its {', '.join(differs)} differ" if differs else unreadable
-        way_out = (
-            "It is in use, so its master key is at hand: heal: true lets the change wrap it too"
-            if is_at_hand
-            else f"Make {member.name} a root with its sender's key, by state: present and repoint: true"
-        )
+        way_out = f"Make {member.name} a root with its sender's key, by state: present and repoint: true"
+        if is_at_hand:
+            way_out = "It is in use, so its master key is at hand: heal: true lets the change wrap it too"
+        elif entry.heal and not is_open and _was_mounted(member, observed):
+            way_out = (
+                "The same task unmounts it, and it can be healed only while it is in use: do that in a task before"
+            )
         return (
             f"{member.name} inherits from {root}, but {why}. It seems to be wrapped with another key, as after a raw "
             f"replication. Re-wrapping it would crash the pool. {way_out}."

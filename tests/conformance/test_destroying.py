@@ -52,6 +52,18 @@ def test_what_has_a_clone_is_kept(host: Host, world: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["a filesystem", "a volume"])
+def test_what_has_a_snapshot_is_kept_and_shows_it(host: Host, world: World, name: str, kind: str) -> None:
+    (create_volume if kind == "a volume" else create)(host, name)
+    assert host.lineage([name])[name].last_snapshot is None
+    world.clone(name, f"{name}-clone")
+    host.destroy(f"{name}-clone")
+    with fails():
+        host.destroy(name)
+
+    assert host.lineage([name])[name].last_snapshot == f"{name}@{name.rpartition('/')[2]}-clone"
+
+
+@pytest.mark.parametrize("kind", ["a filesystem", "a volume"])
 def test_what_is_in_use_is_kept(host: Host, world: World, name: str, kind: str) -> None:
     if kind == "a volume":
         create_volume(host, name)

@@ -38,12 +38,23 @@ class Scene:
     """What a person knows who writes a request.
 
     Args:
-        names: the datasets that are there.
+        names: the datasets that are there, parents first.
         keys: the secret that opens each root.
+        plain: what is not encrypted.
     """
 
     names: t.Sequence[str] = ()
     keys: t.Mapping[str, Request] = field(default_factory=dict)
+    plain: t.Collection[str] = ()
+
+    def as_it_is(self, name: str) -> Request:
+        """Return an entry that leaves the key of a dataset alone."""
+        if name in self.plain:
+            return {"name": name, "encryption": "off"}
+        return {"name": name, **self.keys.get(name, {"state": "inherited"})}
+
+    def below(self, name: str) -> list[str]:
+        return [each for each in self.names if each.startswith(f"{name}/")]
 
     def name(self) -> st.SearchStrategy[str]:
         """One that is there, or seldom another."""
@@ -87,18 +98,13 @@ _FOR_ALL: tuple[Request, ...] = (
 _FOR_FILESYSTEMS: tuple[Request, ...] = (
     {"properties": {"canmount": "noauto"}},
     {"properties": {"canmount": "on"}},
+    {"properties": {"mountpoint": "none"}},
+    {"properties": {"mountpoint": "inherit"}},
 )
-# Not above others: what inherits a mountpoint is unmounted with it, and its key then stays as it is in that batch.
-_FOR_LEAVES: tuple[Request, ...] = ({"properties": {"mountpoint": "none"}},)
-_LEAVES = ("a/b/c", "d/e")
 
 
 def _attributes(name: str) -> Requests:
-    special = (
-        *_FOR_ALL,
-        *(_FOR_FILESYSTEMS if name in FILESYSTEMS else ()),
-        *(_FOR_LEAVES if name in _LEAVES else ()),
-    )
+    special = (*_FOR_ALL, *(_FOR_FILESYSTEMS if name in FILESYSTEMS else ()))
     return often(st.just(NOTHING), _one(*special))
 
 
@@ -124,6 +130,49 @@ _hierarchies = st.sampled_from(["openzfs", "openzfs", "truenas"])
 
 def batches(scene: Scene) -> Requests:
     """Tasks of zfs_dataset_key."""
+    return st.one_of(_any_entries(scene), _any_entries(scene), _moves(scene), _removals(scene))
+
+
+def _moves(scene: Scene) -> Requests:
+    """Another mountpoint for a filesystem, and another key for what lies below it."""
+    upper = [name for name in scene.names if scene.below(name)]
+    if not upper:
+        return _any_entries(scene)
+
+    def entries(name: str) -> Requests:
+        places = ("none", "inherit", f"/moved-{name.replace('/', '-')}")
+        moved = st.sampled_from(places).map(
+            lambda place: {**scene.as_it_is(name), "properties": {"mountpoint": place}},
+        )
+        keyed = st.lists(st.sampled_from(scene.below(name)), min_size=1, max_size=2, unique=True).flatmap(
+            lambda below: st.tuples(*(_rekeyed(scene, each) for each in below))
+        )
+        return st.builds(lambda first, rest: {"datasets": [first, *rest], "hierarchy": "openzfs"}, moved, keyed)
+
+    return st.sampled_from(upper).flatmap(entries)
+
+
+def _rekeyed(scene: Scene, name: str) -> Requests:
+    if name in scene.plain:
+        return st.just(scene.as_it_is(name))
+    change: Request = {"update_key": "always", "current": scene.keys[name]} if name in scene.keys else {}
+    own = _new_keys.map(lambda secret: {"name": name, **change, **secret})
+    return often(own, st.just({"name": name, "state": "inherited"}))
+
+
+def _removals(scene: Scene) -> Requests:
+    """The end of a dataset with all that lies below it."""
+    if not scene.names:
+        return _any_entries(scene)
+
+    def gone(name: str) -> Request:
+        names = (name, *scene.below(name))
+        return {"datasets": [{"name": each, "state": "absent"} for each in names], "force_destroy": True}
+
+    return st.sampled_from(scene.names[1:] or scene.names).map(gone)
+
+
+def _any_entries(scene: Scene) -> Requests:
     entries = st.lists(
         scene.name().flatmap(lambda name: _entry(scene, name)),
         min_size=1,
