@@ -79,6 +79,25 @@ def offers() -> Arguments:
     }
 
 
+def candidates() -> Arguments:
+    """Keys that are only tried, each under an id of the caller's."""
+    forms = ("key", "passphrase")
+    return {
+        "candidates": {
+            "type": "list",
+            "elements": "dict",
+            "no_log": False,
+            "options": {
+                "name": {"type": "str", "required": True},
+                "id": {"type": "str", "required": True},
+                **{form: one_secret()[form] for form in forms},
+            },
+            "mutually_exclusive": [forms],
+            "required_one_of": [forms],
+        },
+    }
+
+
 def dataset() -> Arguments:
     """One dataset as it should be; no defaults, so that an entry can be told from the task's top level."""
     return {

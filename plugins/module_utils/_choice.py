@@ -69,6 +69,10 @@ def missing_pool(pool: str) -> str:
     return f"There is no pool {pool} on this host. Import or create it first."
 
 
+def missing_parent(name: str, parent: str) -> str:
+    return f"{name} has no parent: there is no dataset {parent}. Create it first."
+
+
 def choice_from(params: t.Mapping[str, t.Any]) -> Choice:
     """Read ``name``, ``names`` and ``recursive``.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from . import _manifest
+from ._candidates import candidates_from, judged
 from ._carry_out import foresee
 from ._choice import Choice, choice_from
 from ._errors import Refused
@@ -37,6 +38,7 @@ def report(params: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
     choice = chosen if chosen.names else Choice(tuple(sorted(pools)), recursive=True)
     offers = offers_from(params.get("secrets") or (), _manifest.given(params))
     wanted = UnlockWanted(choice, offers, move_aside=bool(params.get("move_aside")))
+    candidates = candidates_from(params.get("candidates") or ())
     observed, roots = _observe(wanted, host, pools)
     binding = host.binding()
     ignored = offers.foreign_names(pools)
@@ -50,6 +52,7 @@ def report(params: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
         "pools": {name: _pool(pools[name], observed.tree) for name in choice.pools if name in pools},
         "roots": [_root(root, observed) for root in roots],
         "summary": _forecast(roots, wanted, observed),
+        "candidates": judged(roots, candidates, host),
         "ignored": list(ignored),
         "warnings": [*choice.missing(pools), *offers.warnings(pools)],
     }
@@ -91,6 +94,7 @@ def _root(root: Dataset, observed: Observed) -> dict[str, t.Any]:
         "keyformat": root.keyformat,
         "keylocation": root.value("keylocation"),
         "pbkdf2iters": root.number("pbkdf2iters"),
+        "pbkdf2salt": root.value("pbkdf2salt"),
         "keyguid": root.value("keyguid"),
         "locked": not root.is_key_loaded,
         "inheriting": [member.name for member in members if member.name != root.name],

@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from . import _hierarchy, _keyfiles
-from ._choice import missing_pool
+from ._choice import missing_parent, missing_pool
 from ._dataset_wanted import BatchWanted, DatasetWanted
 from ._errors import Refused
 from ._host import Host
@@ -208,7 +208,7 @@ def _missing(wanted: BatchWanted, observed: Observed) -> tuple[str, ...]:
         if pool not in observed.pools:
             sentences.append(missing_pool(pool))
         elif parent is not None and parent not in made and observed.tree.get(parent) is None:
-            sentences.append(f"{entry.name} has no parent: there is no dataset {parent}. Create it first.")
+            sentences.append(missing_parent(entry.name, parent))
     return tuple(dict.fromkeys(sentences))
 
 

@@ -31,6 +31,34 @@ options:
         is moved.
     type: bool
     default: false
+  candidates:
+    description:
+      - Keys to be tried, each under an id of its own, to learn which of several keys opens a root. The answer is in
+        RV(candidates).
+      - >-
+        They are tried in their order until one opens, on locked and unlocked roots. They do not matter to RV(summary),
+        and a name that is no chosen root is passed over.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - The encryption root to try the key on.
+        type: str
+        required: true
+      id:
+        description:
+          - What RV(candidates) calls the key.
+        type: str
+        required: true
+      key:
+        description:
+          - 64 hexadecimal digits, for roots of C(keyformat) V(hex) and V(raw).
+        type: str
+      passphrase:
+        description:
+          - The passphrase.
+        type: str
 seealso:
   - module: zfsfleet.encryption.zfs_unlock
   - module: zfsfleet.encryption.zfs_dataset_key
@@ -116,6 +144,9 @@ roots:
     pbkdf2iters:
       description: PBKDF2 rounds, 0 unless the key is a passphrase.
       type: int
+    pbkdf2salt:
+      description: What its passphrase is stretched with, in decimal; V(0) unless the key is a passphrase.
+      type: str
     keyguid:
       description: Id of the master key, which no rotation changes.
       type: str
@@ -185,6 +216,36 @@ summary:
     unlock_successful:
       description: Whether it is unlocked, or would be.
       type: bool
+candidates:
+  description: What came of O(candidates), for each chosen root that they name.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The encryption root.
+      type: str
+    opened_by:
+      description: The ids of the key that opens it, several where the same key was given under several ids.
+      type: list
+      elements: str
+    wrong:
+      description: The ids of those that do not open it.
+      type: list
+      elements: str
+    unknown:
+      description: Those that could not be tried, by id, with V(errno), where the kernel gave one, and V(msg).
+      type: dict
+    untried:
+      description: The ids of those that were left once one had opened it.
+      type: list
+      elements: str
+  sample:
+    - name: tank/home
+      opened_by: [c2a0f3d7b1e94a58.0f3a9c2b7d11]
+      wrong: [c2a0f3d7b1e94a58.9b1d55e0c4a2]
+      unknown: {}
+      untried: []
 ignored:
   description: Names in the manifest that belong to pools which are not imported.
   returned: always
@@ -197,7 +258,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._edge import S
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._info import report
 
 SPEC = Spec(
-    arguments={**_arguments.choice(), **_arguments.offers(), **_arguments.move_aside()},
+    arguments={**_arguments.choice(), **_arguments.offers(), **_arguments.candidates(), **_arguments.move_aside()},
     mutually_exclusive=[("name", "names")],
 )
 

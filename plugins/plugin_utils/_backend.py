@@ -9,6 +9,7 @@ Private to the collection.
 from __future__ import annotations
 
 import typing as t
+from dataclasses import dataclass, field
 
 from ..module_utils._errors import EncryptionError
 from ._record import Binding, Entry, Kept, State
@@ -19,6 +20,10 @@ class BackendFailed(EncryptionError):
 
     The text names the backend, what it was about to do, and the way out; it never holds a key, a token or a password.
     """
+
+
+class BackendDown(BackendFailed):
+    """A backend did not answer, and will not before the run ends: asking it again would cost the same time again."""
 
 
 class Backend(t.Protocol):
@@ -63,3 +68,55 @@ class Backend(t.Protocol):
 
     def close(self) -> None:
         """End what was opened; the backend is not used afterwards."""
+
+
+if t.TYPE_CHECKING:
+    from ansible.parsing.dataloader import DataLoader
+
+Options = t.Mapping[str, t.Any]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The run that a backend is opened in, as far as a backend may want to know it.
+
+    Args:
+        loader: finds files relative to the play, and has the play's vault secrets.
+        host: the host's name in the inventory.
+        transport: what carries tasks to the host, like ``ssh``; with ``local`` the controller is the host.
+    """
+
+    loader: DataLoader
+    host: str
+    transport: str
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a task may say about a backend; the documentation of all of them is in the fragment ``_escrow``.
+
+    Args:
+        type: ``path`` is one on the controller, and comes absolute.
+        required: it has to be said.
+        default: what holds where it is not said.
+        choices: all that it may be, empty for anything.
+    """
+
+    type: t.Literal["str", "path", "int", "bool"] = "str"
+    required: bool = False
+    default: t.Any = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of backend, as a task names it with ``type``.
+
+    Args:
+        build: makes one of checked options, with a value or None for each of them; it contacts nothing that is not
+            there for it alone. Raises Refused where the options make no sense together.
+        options: by name, besides ``type``.
+    """
+
+    build: t.Callable[[Options, Surroundings], Backend]
+    options: t.Mapping[str, Option] = field(default_factory=dict)

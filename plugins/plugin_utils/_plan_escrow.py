@@ -1,0 +1,228 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Planning what becomes of keys: from what a task wants, what is in escrow, and what the host said of each key.
+
+Nothing is read and nothing is changed here. The truth is what opens a root; a state in escrow only says what is likely.
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+from dataclasses import dataclass, field
+
+from ..module_utils._choice import missing_parent, missing_pool
+from ..module_utils._keys import Key, KeyFormat
+from ..module_utils._model import parent_of, pool_of
+from ._escrow import Held
+from ._fitting import rank, waiting
+from ._record import KeyId
+from ._seen import Root, Seen, Tried
+from ._wish import Wish
+
+GIVEN = "given"
+"""The id under which the key of a task is tried."""
+
+Action = t.Literal["use", "resume", "mint", "adopt", "change", "refuse"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of one root's key.
+
+    Args:
+        wish: what was wanted.
+        action:
+            ``use``: the root is there and ``held`` opens it.
+            ``resume``: the root is to be made with ``held``, which an earlier run put into escrow for it.
+            ``mint``: the root is to be made with a key that has to be put into escrow first.
+            ``adopt``: the root is there, and the key given opens it and is not in escrow yet.
+            ``change``: the root is there, ``held`` opens it, and it gets another key.
+            ``refuse``: nothing is done, of which ``sentence`` says why and what to do.
+        held: the version that the root has, or is to have.
+        begun: of a change that an earlier run began, the version that it put into escrow.
+        root: the root as it was seen, None where there is none.
+        sentence: a refusal, or what the person should know.
+    """
+
+    wish: Wish
+    action: Action
+    held: Held | None = None
+    begun: Held | None = None
+    root: Root | None = None
+    sentence: str | None = None
+
+    @property
+    def dataset(self) -> str:
+        return self.wish.dataset
+
+
+@dataclass(frozen=True)
+class Known:
+    """All that a decision rests on.
+
+    Args:
+        seen: the host, and which of the keys that were tried opens what.
+        held: the versions in escrow, by the id under which their key was tried.
+        keys: those keys, by the same ids.
+        problems: what could not be read.
+    """
+
+    seen: Seen
+    held: t.Mapping[str, Held] = field(default_factory=dict)
+    keys: t.Mapping[str, Key] = field(default_factory=dict, repr=False)
+    problems: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def _agreed(self) -> t.Mapping[KeyId, Key]:
+        """The keys of those versions whose copies are all the same."""
+        found: dict[KeyId, list[str]] = {}
+        for known_as, held in self.held.items():
+            found.setdefault(held.key_id, []).append(known_as)
+        return {key_id: self.keys[ids[0]] for key_id, ids in found.items() if len(ids) == 1 and ids[0] in self.keys}
+
+    @functools.cached_property
+    def waiting(self) -> t.Mapping[str, t.Sequence[Held]]:
+        """By dataset, the versions that wait for it to be made, oldest first."""
+        return waiting(self.held.values())
+
+    def key_of(self, held: Held) -> Key | None:
+        """Return a version's key, None where it could not be read or where its copies differ."""
+        return self._agreed.get(held.key_id)
+
+
+def decide(wishes: t.Sequence[Wish], known: Known, *, made: t.Container[str] = ()) -> tuple[Decision, ...]:
+    """Decide about the key of every root that a task wants.
+
+    Args:
+        wishes: the roots.
+        known: the host and what is in escrow.
+        made: names of all datasets that the same task makes, or has anything below it made on.
+    """
+    return tuple(_decision(wish, known, made) for wish in wishes)
+
+
+def _decision(wish: Wish, known: Known, made: t.Container[str]) -> Decision:
+    root = known.seen.roots.get(wish.dataset)
+    if root is not None:
+        return _of_root(wish, root, known)
+    homeless = _homeless(wish, known.seen, made)
+    if homeless is not None:
+        return Decision(wish, "refuse", sentence=homeless)
+    for held in known.waiting.get(wish.dataset, ()):
+        if _serves(held, wish, known):
+            return Decision(wish, "resume", held)
+    if wish.given is None and not wish.may_mint:
+        return Decision(
+            wish,
+            "refuse",
+            sentence=f"{wish.dataset} needs a key, and generate_key: false keeps one from being made. Give key or "
+            "passphrase, or leave generate_key out.",
+        )
+    return Decision(wish, "mint")
+
+
+def _homeless(wish: Wish, seen: Seen, made: t.Container[str]) -> str | None:
+    """Say what is missing that a new dataset needs: no key is made for a misspelled name."""
+    pool, parent = pool_of(wish.dataset), parent_of(wish.dataset)
+    if wish.brings_its_pool or seen.has(wish.dataset):
+        return None
+    if pool not in seen.pools:
+        return missing_pool(pool)
+    if parent is not None and parent not in made and not seen.has(parent):
+        return missing_parent(wish.dataset, parent)
+    return None
+
+
+def _serves(held: Held, wish: Wish, known: Known) -> bool:
+    """Tell whether a version that waits for its dataset is what would be made now."""
+    key = known.key_of(held)
+    if key is None or wish.given not in (None, key):
+        return False
+    version = held.entry.version
+    return (version.keyformat, version.iterations) == (wish.new_keyformat, wish.new_iterations)
+
+
+def _of_root(wish: Wish, root: Root, known: Known) -> Decision:
+    opened = known.seen.opened_by(root.name)
+    versions = sorted((known.held[each] for each in opened if each in known.held), key=rank)
+    if not versions and GIVEN in opened:
+        return Decision(wish, "adopt", root=root)
+    if not versions:
+        return Decision(wish, "refuse", root=root, sentence=_unknown_key(wish, root, known))
+    held = versions[0]
+    is_wrong = wish.given is not None and GIVEN not in opened
+    if is_wrong and not wish.change:
+        sentence = (
+            f"{root.name} is an encryption root and the key given does not open it; the one in escrow does "
+            f"({held.key_id}). Leave the key out, or set update_key: always to change it."
+        )
+        return Decision(wish, "refuse", held, root=root, sentence=sentence)
+    if wish.change and (is_wrong or _drifts(wish, root)):
+        return Decision(wish, "change", held, _begun(wish, held, root, known), root)
+    return Decision(wish, "use", held, root=root, sentence=_warning(root, held))
+
+
+def new_format(wish: Wish, root: Root) -> tuple[KeyFormat, int]:
+    """Return format and PBKDF2 rounds of a root's next key: as asked, else as they are."""
+    keeps_format = wish.given is None or wish.given.fits(root.keyformat)
+    keyformat = wish.keyformat or (root.keyformat if keeps_format else wish.new_keyformat)
+    if keyformat != "passphrase":
+        return keyformat, 0
+    return keyformat, wish.iterations or root.iterations or wish.new_iterations
+
+
+def _drifts(wish: Wish, root: Root) -> bool:
+    return new_format(wish, root) != (root.keyformat, root.iterations)
+
+
+def _begun(wish: Wish, held: Held, root: Root, known: Known) -> Held | None:
+    """Return the version with which a change to what is wanted was begun, and did not get to its end."""
+    for each in known.held.values():
+        version = each.entry.version
+        is_next = version.key_id.record == held.key_id.record and each.state == "pre-active"
+        wanted = new_format(wish, root) == (version.keyformat, version.iterations)
+        key = known.key_of(each)
+        if is_next and wanted and key is not None and wish.given in (None, key):
+            return each
+    return None
+
+
+def _unknown_key(wish: Wish, root: Root, known: Known) -> str:
+    """Say that a root is there whose key escrow does not have, why that is not certain, and what to do."""
+    tried = known.seen.tried.get(root.name, Tried())
+    in_escrow = [each for each in tried.wrong if each in known.held]
+    unknown = [f"{each}: {why}" for each, why in tried.unknown.items()]
+    what = f"none of the {len(in_escrow)} keys in escrow opens it" if in_escrow else "escrow has no key for it"
+    given = " The key given does not open it either." if GIVEN in tried.wrong else ""
+    doubt = f" Some could not be tried ({'; '.join(unknown)})." if unknown else ""
+    unread = f" What could not be read may have it: {' '.join(known.problems)}" if known.problems else ""
+    return (
+        f"{root.name} is an encryption root and {what}.{given}{doubt}{unread} A second key is never made for a root "
+        "that has one. If its key is known, take it into escrow with zfs_key_escrow."
+    )
+
+
+def _warning(root: Root, held: Held) -> str | None:
+    if held.state == "compromised":
+        return f"{root.name} is opened by {held.key_id}, which is compromised. Rotate its key."
+    if held.state == "deactivated":
+        return (
+            f"{root.name} is opened by {held.key_id}, which was replaced by another key: somebody set it again, or the "
+            "pool was rewound. Find out who did, and rotate its key."
+        )
+    return None
+
+
+def superseded(held: Held, all_held: t.Iterable[Held]) -> tuple[Held, ...]:
+    """Return the versions of the same record that a version took the place of, and that still count as active."""
+    return tuple(
+        each
+        for each in all_held
+        if each.key_id.record == held.key_id.record
+        and each.key_id != held.key_id
+        and each.state == "active"
+        and each.entry.version.created < held.entry.version.created
+    )
