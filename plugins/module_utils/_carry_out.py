@@ -61,6 +61,7 @@ class _Walk:
             self._try_each([(group, group.steps) for group in wave])
         for mounts in _layers([(group, step) for group in self._plan.groups for step in group.mounts]):
             self._mount(mounts)
+        self._leave_what_hangs_below()
         self._prove()
         for group in reversed(self._plan.groups):
             if self._is_to_be_taken_back(group):
@@ -120,6 +121,16 @@ class _Walk:
             if group.name not in self._outcome.failures:
                 self._outcome.fail(group.name, _uncovered(mount, covering))
         return covering is None
+
+    def _leave_what_hangs_below(self) -> None:
+        """End groups that mount nothing where a mount failed above them, as those end that do mount something.
+
+        What was done for good stays, and is told: only what can be taken back is taken back.
+        """
+        for group in self._plan.groups if self._not_mounted else ():
+            changed = [step for other, step in self._done if other is group and step.before != step.after]
+            if not group.mounts and changed and changed[-1].undone_by is not None:
+                self._goes_on(group)
 
     def _prove(self) -> None:
         """Prove what can be read only now; nothing ends or is taken back because of it."""

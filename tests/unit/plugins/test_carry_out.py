@@ -231,6 +231,25 @@ def test_nothing_is_mounted_into_the_directory_of_a_parent_that_failed() -> None
     assert DONE == ["key", "mount c"]
 
 
+def test_what_mounts_nothing_below_a_failed_mount_is_skipped_and_taken_back() -> None:
+    failing = NoteMount("a", "/a", error=CallFailed("no", reason="mount_failed"))
+    parent = Group("a", (Note("load a", undo="unload a"),), (failing,))
+    child = Group("a/b", (Note("load a/b", undo="unload a/b", after={"keystatus": "available"}),), after=("a",))
+    grandchild = Group("a/b/c", (Note("load c", undo="unload c", after={"keystatus": "available"}),), after=("a/b",))
+    outcome = run(parent, child, grandchild)
+    assert outcome.failures["a"].skipped == ("a/b", "a/b/c")
+    assert DONE[-3:] == ["unload c", "unload a/b", "unload a"]
+    assert outcome.done == []
+
+
+def test_what_was_done_for_good_below_a_failed_mount_is_told_and_not_skipped() -> None:
+    failing = NoteMount("a", "/a", error=CallFailed("no", reason="mount_failed"))
+    change = Note("change a/b", after={"wrapping_key": "new"})
+    outcome = run(Group("a", (), (failing,)), Group("a/b", (change,), after=("a",)))
+    assert outcome.failures["a"].skipped == ()
+    assert outcome.done == [change]
+
+
 def test_another_root_is_not_mounted_into_the_directory_of_a_filesystem_that_failed() -> None:
     failing = Group("a", mounts=(NoteMount("a", "/a", error=BUSY),))
     outcome = run(failing, Group("b", (Note("key", undo="unload"),), (NoteMount("b", "/a/b"),)))

@@ -115,6 +115,21 @@ def test_a_new_dataset_that_cannot_be_mounted_is_taken_back(host: FakeOpenZFS, r
     assert host.dataset("tank/keyed") is None
 
 
+def test_a_new_dataset_that_cannot_be_mounted_is_taken_back_with_what_is_new_below_it(
+    host: FakeOpenZFS, run: Run
+) -> None:
+    host.fail_on("mount", "tank/keyed", CallFailed("no", reason="mount_failed"))
+    below: list[dict[str, t.Any]] = [
+        {"name": "tank/keyed/disk", "state": "inherited", "volsize": "1M"},
+        {"name": "tank/keyed/own", "key_file": "/etc/k", "generate_key": True, "properties": {"canmount": "noauto"}},
+    ]
+    result = run("zfs_dataset_key", datasets=[{"name": "tank/keyed", "key": KEY_TEXT}, *below])
+    assert result["failures"]["tank/keyed"]["msg"] == "no"
+    assert result["failures"]["tank/keyed"]["skipped"] == ["tank/keyed/disk", "tank/keyed/own"]
+    assert host.dataset("tank/keyed") is None
+    assert actions(result) == ["generate_key_file tank/keyed/own"]
+
+
 def test_a_generated_key_outlives_a_creation_that_failed(host: FakeOpenZFS, run: Run) -> None:
     host.fail_on("create", "tank/filed", CallFailed("no"))
     run("zfs_dataset_key", name="tank/filed", key_file="/etc/k", generate_key=True)
@@ -374,6 +389,22 @@ def test_a_key_goes_out_again_when_nothing_could_be_mounted(locked: FakeOpenZFS,
     root = locked.dataset("tank/keyed")
     assert root is not None
     assert not root.is_key_loaded
+
+
+def test_what_mounts_nothing_is_skipped_too_below_a_root_whose_mount_failed(host: FakeOpenZFS, run: Run) -> None:
+    tree: list[dict[str, t.Any]] = [
+        {"name": "tank/a", "key": KEY_TEXT},
+        {"name": "tank/a/disk", "key": KEY_TEXT, "volsize": "1M"},
+        {"name": "tank/a/disks", "key": KEY_TEXT, "properties": {"canmount": "off"}},
+    ]
+    run("zfs_dataset_key", datasets=tree)
+    shared = [{"name": "tank/a", "key": KEY_TEXT, "share_with_children": True}]
+    unlock(run, state="locked", secrets=shared)
+    host.fail_on("mount", "tank/a", CallFailed("tank/a was not mounted", reason="mount_failed"))
+    result = unlock(run, secrets=shared)
+    assert result["failures"]["tank/a"]["skipped"] == ["tank/a/disk", "tank/a/disks"]
+    assert (result["unlocked"], result["actions"], result["changed"]) == ([], [], False)
+    assert host.loaded([each["name"] for each in tree]) == frozenset()
 
 
 def test_a_volume_whose_node_does_not_come_is_a_failure_with_its_name(host: FakeOpenZFS, run: Run) -> None:
