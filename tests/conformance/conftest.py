@@ -11,14 +11,10 @@ import typing as t
 import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
+from ansible_collections.zfsfleet.encryption.tests.conformance.fake_world import FakeWorld
 from ansible_collections.zfsfleet.encryption.tests.conformance.making_pools import MOST_FILES
-from ansible_collections.zfsfleet.encryption.tests.conformance.world import (
-    POOL,
-    SMALL_POOL,
-    FakeWorld,
-    RealWorld,
-    World,
-)
+from ansible_collections.zfsfleet.encryption.tests.conformance.real_world import RealWorld
+from ansible_collections.zfsfleet.encryption.tests.conformance.world import POOL, SMALL_POOL, World
 
 OTHER_BINDING = {"fake": "fake", "pyzfs": "cli", "cli": "pyzfs"}
 _numbers = itertools.count(1)
