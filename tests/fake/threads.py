@@ -14,7 +14,7 @@ C = t.TypeVar("C")
 
 
 def one_call_at_a_time(fake: type[C]) -> type[C]:
-    """Let every public method of a class wait until the one before it has returned."""
+    """Let every public method of a class, inherited ones too, wait until the one before it has returned."""
     turn = threading.RLock()
 
     def waiting(method: types.FunctionType) -> t.Callable[..., t.Any]:
@@ -25,7 +25,8 @@ def one_call_at_a_time(fake: type[C]) -> type[C]:
 
         return called
 
-    for name, method in list(vars(fake).items()):
+    for name in dir(fake):
+        method = getattr(fake, name)
         if isinstance(method, types.FunctionType) and not name.startswith("_"):
             setattr(fake, name, waiting(method))
     return fake
