@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
 from ansible_collections.zfsfleet.encryption.tests.conformance.fake_world import FakeWorld
+from ansible_collections.zfsfleet.encryption.tests.conformance.making import PASSPHRASE, create_root, read
 from ansible_collections.zfsfleet.encryption.tests.conformance.making_pools import MOST_FILES
 from ansible_collections.zfsfleet.encryption.tests.conformance.real_world import RealWorld
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import POOL, SMALL_POOL, World
@@ -108,3 +109,20 @@ def pool(host: Host, place: str) -> t.Iterator[str]:
 def disks(world: World) -> tuple[str, ...]:
     """Three blank disks."""
     return world.blank_disks()
+
+
+@pytest.fixture
+def replica(host: Host, world: World, name: str) -> str:
+    """A replica of a root with a passphrase, below a root with a key."""
+    create_root(host, f"{name}-source", PASSPHRASE, "passphrase", **{"zfsfleet.encryption:key_id": "r1.1"})
+    create_root(host, name)
+    world.replicate(f"{name}-source", f"{name}/replica")
+    return f"{name}/replica"
+
+
+@pytest.fixture
+def inheriting_replica(host: Host, replica: str) -> str:
+    """The same, opened once and given the key of its root; nothing has arrived since."""
+    host.load_key(read(host, replica), PASSPHRASE)
+    host.inherit_key(replica)
+    return replica

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     KEY,
@@ -22,15 +20,6 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     source_of,
 )
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
-
-
-@pytest.fixture
-def replica(host: Host, world: World, name: str) -> str:
-    """A replica of a root with a passphrase, below a root with a key."""
-    create_root(host, f"{name}-source", PASSPHRASE, "passphrase", **{"zfsfleet.encryption:key_id": "r1.1"})
-    create_root(host, name)
-    world.replicate(f"{name}-source", f"{name}/replica")
-    return f"{name}/replica"
 
 
 def test_a_replica_arrives_locked_as_a_root_of_its_own(host: Host, name: str, replica: str) -> None:
@@ -61,13 +50,6 @@ def test_an_increment_brings_the_senders_new_key(host: Host, world: World, name:
 
     assert opens(host, replica, OTHER_PASSPHRASE)
     assert not opens(host, replica, PASSPHRASE)
-
-
-@pytest.fixture
-def inheriting_replica(host: Host, replica: str) -> str:
-    host.load_key(read(host, replica), PASSPHRASE)
-    host.inherit_key(replica)
-    return replica
 
 
 def test_reading_from_a_replica_leaves_it_ready_for_its_next_increment(

@@ -31,16 +31,11 @@ def able(binding: str) -> bool:
 
 
 @pytest.fixture
-def broken(host: Host, world: World, name: str) -> str:
+def broken(host: Host, world: World, name: str, inheriting_replica: str) -> str:
     """A replica that inherits a key which has not opened it since its last increment, and a child made here."""
-    create_root(host, f"{name}-source", PASSPHRASE, "passphrase")
-    create_root(host, name)
-    world.replicate(f"{name}-source", f"{name}/replica")
-    host.load_key(read(host, f"{name}/replica"), PASSPHRASE)
-    host.inherit_key(f"{name}/replica")
-    create(host, f"{name}/replica/child")
-    world.replicate(f"{name}-source", f"{name}/replica", properties=False)
-    return f"{name}/replica"
+    create(host, f"{inheriting_replica}/child")
+    world.replicate(f"{name}-source", inheriting_replica, properties=False)
+    return inheriting_replica
 
 
 def test_a_broken_replica_becomes_a_root_that_its_senders_key_opens(host: Host, able: bool, broken: str) -> None:
