@@ -8,9 +8,11 @@ from __future__ import annotations
 import secrets
 import typing as t
 
+from ansible.parsing.dataloader import DataLoader
+
 from ansible_collections.zfsfleet.encryption.plugins.module_utils import _keys
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key, KeyFormat
-from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import Backend
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import Backend, Surroundings
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._record import (
     Binding,
     Entry,
@@ -27,6 +29,11 @@ class Place(t.Protocol):
 
     def open(self) -> Backend:
         """Open it as one more controller does."""
+
+
+def surroundings(host: str = "any.example.org") -> Surroundings:
+    """Return the run of a play that reaches a host by SSH."""
+    return Surroundings(DataLoader(), host, "ssh")
 
 
 def a_guid() -> str:

@@ -20,7 +20,7 @@ import pytest
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key, KeyFormat
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import Backend, BackendFailed
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._record import Binding, Entry, Kept, State, new_record
-from ansible_collections.zfsfleet.encryption.tests.escrow import vault_file
+from ansible_collections.zfsfleet.encryption.tests.escrow import openbao, vault_file
 from ansible_collections.zfsfleet.encryption.tests.escrow.place import (
     Place,
     a_binding,
@@ -33,6 +33,7 @@ from ansible_collections.zfsfleet.encryption.tests.escrow.place import (
 
 PLACES: dict[str, t.Callable[[pathlib.Path], contextlib.AbstractContextManager[Place]]] = {
     "vault_file": vault_file.place,
+    "openbao": openbao.place,
 }
 
 PASSPHRASES = {
