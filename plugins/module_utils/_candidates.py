@@ -12,11 +12,13 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ._errors import Refused
-from ._host import Host, Verdict
 from ._keys import HEX_KEY, Key
-from ._model import Dataset
+from ._model import Dataset, Verdict
 from ._observe import try_keys
 from ._offers import secret_from
+
+if t.TYPE_CHECKING:
+    from ._host import Host
 
 
 @dataclass(frozen=True)

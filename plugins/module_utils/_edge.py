@@ -14,16 +14,14 @@ from dataclasses import dataclass
 from ansible.module_utils.basic import AnsibleModule
 
 from . import _lock
-from ._carry_out import carry_out, foresee
 from ._errors import EncryptionError, Refused, unforeseen
-from ._host import Host
 from ._model import Pool
-from ._mount_steps import Mount, MoveAside, Unmount
 from ._openzfs import OpenZFS
 from ._plan import Failure, Observed, Outcome, Plan
-from ._proof import prove_locked
 from ._step import Step
-from ._steps import LoadKey, UnloadKey
+
+if t.TYPE_CHECKING:
+    from ._host import Host
 
 Params = t.Mapping[str, t.Any]
 
@@ -104,6 +102,10 @@ def _reported(run: t.Callable[..., tuple[Plan, Outcome]], *args: t.Any) -> tuple
 
 def _foreseen(stage: Stage[W, t.Any], want: W, host: Host) -> tuple[Plan, Outcome]:
     planned = stage.plan(want, stage.observe(want, host, host.pools()))
+    if not planned.groups:
+        return planned, _nothing_done(planned)
+    from ._carry_out import foresee
+
     return planned, foresee(planned)
 
 
@@ -122,7 +124,17 @@ def _done(stage: Stage[W, t.Any], want: W, host: Host) -> tuple[Plan, Outcome]:
         planned = stage.plan(want, stage.observe(want, host, pools))
         if planned.missing:
             raise Refused(" ".join(planned.missing))
+        if not planned.groups and not planned.to_stay_locked:
+            return planned, _nothing_done(planned)
+        # What changes a host is imported when something is to be changed: most runs find all as it should be.
+        from ._carry_out import carry_out
+        from ._proof import prove_locked
+
         return prove_locked(planned, carry_out(planned, host), host)
+
+
+def _nothing_done(planned: Plan) -> Outcome:
+    return Outcome(failures=dict(planned.failures))
 
 
 def run_reading(spec: Spec, *, report: t.Callable[[Params, Host], dict[str, t.Any]]) -> None:
@@ -159,15 +171,15 @@ def _result(results: t.Sequence[tuple[Plan, Outcome]]) -> dict[str, t.Any]:
     failures = {name: _failure(failure) for outcome in outcomes for name, failure in outcome.failures.items()}
     result: dict[str, t.Any] = {
         "changed": bool(changes or assumed),
-        "unlocked": _standing(done, LoadKey, UnloadKey),
-        "locked": _standing(done, UnloadKey, LoadKey),
+        "unlocked": _standing(done, "load_key", "unload_key"),
+        "locked": _standing(done, "unload_key", "load_key"),
         "already": [name for plan in plans for name in plan.already],
-        "mounted": _standing(done, Mount, Unmount),
+        "mounted": _standing(done, "mount", "unmount"),
         "failures": failures,
         "actions": [_action(step) for step in changes],
         "diff": _diff(changes),
     }
-    moved = {step.path: step.aside for step in done if isinstance(step, MoveAside)}
+    moved = {step.before["in_the_way"]: step.after["in_the_way"] for step in done if step.action == "move_aside"}
     if moved:
         result["moved_aside"] = moved
     for plan in plans:
@@ -177,15 +189,15 @@ def _result(results: t.Sequence[tuple[Plan, Outcome]]) -> dict[str, t.Any]:
     return {**result, "warnings": warnings} if warnings else result
 
 
-def _standing(done: t.Sequence[Step], step_type: type, opposite: type) -> list[str]:
+def _standing(done: t.Sequence[Step], action: str, opposite: str) -> list[str]:
     """Return the datasets that one kind of step took out of the opposite state, and that stayed so."""
-    first: dict[str, type] = {}
-    last: dict[str, type] = {}
+    first: dict[str, str] = {}
+    last: dict[str, str] = {}
     for step in done:
-        if isinstance(step, (step_type, opposite)):
-            first.setdefault(step.dataset, type(step))
-            last[step.dataset] = type(step)
-    return [name for name, kind in last.items() if kind is step_type and first[name] is step_type]
+        if step.action in (action, opposite):
+            first.setdefault(step.dataset, step.action)
+            last[step.dataset] = step.action
+    return [name for name, kind in last.items() if kind == action == first[name]]
 
 
 def _failure(failure: Failure) -> dict[str, t.Any]:

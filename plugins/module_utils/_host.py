@@ -12,27 +12,11 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ._keys import Key
-from ._model import Dataset, Place, Pool, Tree
+from ._model import Dataset, Place, Pool, Tree, Verdict
 
 if t.TYPE_CHECKING:
     from ._devices import Device
     from ._topology import Topology
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the kernel said about one key and one encryption root, asked without loading the key.
-
-    Only EACCES means ``wrong``; every other error leaves open whether the key would do.
-    """
-
-    outcome: t.Literal["opens", "wrong", "unknown"]
-    errno: int | None = None
-    detail: str = ""
-
-
-OPENS = Verdict("opens")
-WRONG = Verdict("wrong")
 
 
 @dataclass(frozen=True)

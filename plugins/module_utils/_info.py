@@ -12,10 +12,8 @@ import typing as t
 
 from . import _manifest
 from ._candidates import candidates_from, judged
-from ._carry_out import foresee
 from ._choice import Choice, choice_from
 from ._errors import Refused
-from ._host import Host
 from ._model import Dataset, Pool, Tree, pool_of
 from ._observe import find_asides, find_occupants, key_files_of, observe_tree, read_key_files, try_keys
 from ._offers import offers_from
@@ -23,6 +21,9 @@ from ._plan import Failure, Observed
 from ._plan_unlock import plan_unlock
 from ._replicas import broken_below, observe_replicas, receiving_below
 from ._unlock_wanted import UnlockWanted
+
+if t.TYPE_CHECKING:
+    from ._host import Host
 
 USER_PROPERTIES = ("key_id", "rotated_at", "pool_guid")
 
@@ -139,10 +140,15 @@ def _forecast(roots: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observ
 def _foreseen_failures(roots: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observed) -> t.Mapping[str, Failure]:
     """Return why roots would not be unlocked; a refusal of the whole task leaves locked what is locked."""
     try:
-        failures = foresee(plan_unlock(wanted, observed)).failures
+        plan = plan_unlock(wanted, observed)
     except Refused as refusal:
         failure = Failure("locked_ancestor", str(refusal))
         return {root.name: failure for root in roots if not root.is_key_loaded}
+    failures = plan.failures
+    if plan.groups:
+        from ._carry_out import foresee
+
+        failures = foresee(plan).failures
     skipped = {
         below: Failure("locked_ancestor", f"{name} above it fails: {failure.msg}")
         for name, failure in failures.items()

@@ -16,9 +16,11 @@ import typing as t
 from . import _keyfiles, _keys
 from ._command import Answer, assignments, failure, run
 from ._errors import CallFailed, Reason, Refused
-from ._host import OPENS, WRONG, KeyChange, Verdict
 from ._keys import Key, new_salt
-from ._model import Dataset
+from ._model import OPENS, WRONG, Dataset, Verdict
+
+if t.TYPE_CHECKING:
+    from ._host import KeyChange
 
 _ONLY_PYZFS = "the zfs command cannot do that. Install python3-pyzfs for the Python that runs modules on this host."
 KEYFORMAT_NUMBERS = {"raw": 1, "hex": 2, "passphrase": 3}  # zfs_keyformat_t

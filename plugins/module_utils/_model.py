@@ -191,6 +191,22 @@ class Place:
         return self.obstacle is None and self.state in (("bare", "mounted") if after_unmount else ("bare",))
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What the kernel said about one key and one encryption root, asked without loading the key.
+
+    Only EACCES means ``wrong``; every other error leaves open whether the key would do.
+    """
+
+    outcome: t.Literal["opens", "wrong", "unknown"]
+    errno: int | None = None
+    detail: str = ""
+
+
+OPENS = Verdict("opens")
+WRONG = Verdict("wrong")
+
+
 def is_dataset_name(name: str) -> bool:
     """Tell whether a text can name a filesystem or volume (zfs_namecheck.c, ``dataset_namecheck``)."""
     components = name.split("/")

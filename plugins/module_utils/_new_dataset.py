@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from . import _properties
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
-from ._host import Creation
 from ._model import WRAP, Dataset, Pool, Property, Tree, parent_of, pool_of
 from ._plan import Observed
 from ._plan_key import NewKey, new_key, refuse_key_file_inside
 from ._plan_properties import inherited_value, refuse_unfit_properties, shown
-from ._step import Step
+
+if t.TYPE_CHECKING:
+    from ._host import Creation
+    from ._step import Step
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ def new_dataset(entry: DatasetWanted, tree: Tree, observed: Observed) -> NewData
         properties.update(_encryption_properties(entry))
     elif entry.encryption is not None:
         properties["encryption"] = entry.encryption
+    from ._host import Creation
+
     location = entry.keylocation or "prompt"
     creation = Creation(entry.name, properties, _new_volume_size(entry), bool(entry.sparse), key.key, location)
     return NewDataset(dataset, creation, key.steps, key.generated_file)

@@ -11,11 +11,13 @@ from __future__ import annotations
 import typing as t
 
 from ._errors import CallFailed, Refused
-from ._host import Host, Verdict
 from ._keyfiles import KeyFiles
 from ._keys import Key
-from ._model import Dataset, Pool, Tree
+from ._model import Dataset, Pool, Tree, Verdict
 from ._side_by_side import side_by_side
+
+if t.TYPE_CHECKING:
+    from ._host import Host
 
 
 def observe_tree(

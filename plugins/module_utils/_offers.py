@@ -16,8 +16,10 @@ from . import _keys
 from ._errors import Refused
 from ._keyfiles import KeyFiles
 from ._keys import Key
-from ._manifest import Value
 from ._model import Dataset, Tree, is_below, pool_of
+
+if t.TYPE_CHECKING:
+    from ._manifest import Value
 
 
 @dataclass(frozen=True)

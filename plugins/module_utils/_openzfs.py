@@ -18,34 +18,35 @@ import sys
 import typing as t
 from dataclasses import replace
 
-from . import _aside, _immutable, _kept_open, _keyfiles, _lineage, _mounting, _places
+from . import _keyfiles
 from ._command import READ_TIMEOUT, assignments, failure, patiently, run
 from ._errors import CallFailed, Refused, StateUnknown
-from ._host import (
-    WRONG,
-    Binding,
-    Creation,
-    Importable,
-    KeyChange,
-    Lineage,
-    PoolCreation,
-    PoolImport,
-    PoolState,
-    Verdict,
-)
 from ._key_calls import CommandKeys, CoreKeys, key_line
 from ._key_units import KeyUnits
 from ._keys import Key
-from ._model import MOUNT_PROPERTIES, OBSERVED_PROPERTIES, Dataset, Place, Pool, Property, Tree, parent_of, pool_of
+from ._model import (
+    MOUNT_PROPERTIES,
+    OBSERVED_PROPERTIES,
+    WRONG,
+    Dataset,
+    Place,
+    Pool,
+    Property,
+    Tree,
+    Verdict,
+    parent_of,
+    pool_of,
+)
 
 if t.TYPE_CHECKING:
     from ._devices import Device
+    from ._host import Binding, Creation, Importable, KeyChange, Lineage, PoolCreation, PoolImport, PoolState
 
 MOST_NAMES = 500  # on one command line
 
 
 class OpenZFS:
-    """The real host. What deals with whole pools and their disks is imported when it is called, for few modules do.
+    """The real host. What only some runs need is imported when it is called.
 
     Args:
         binding: ``pyzfs`` or ``cli`` to insist on one path; None takes pyzfs where it can be imported.
@@ -61,6 +62,8 @@ class OpenZFS:
             version = run("zfs", "version", timeout=READ_TIMEOUT).out.split()
         except Refused:
             version = []
+        from ._host import Binding
+
         return Binding(self._keys.name, sys.executable, platform.python_version(), version[0] if version else "")
 
     def pools(self) -> t.Mapping[str, Pool]:
@@ -146,6 +149,8 @@ class OpenZFS:
         self._keys.inherit(name)
 
     def keep_open(self, datasets: t.Sequence[Dataset]) -> t.ContextManager[None]:
+        from . import _kept_open
+
         return _kept_open.keep_open(datasets)
 
     def repoint(self, name: str) -> None:
@@ -200,6 +205,8 @@ class OpenZFS:
                 raise failure(f"{name} does not inherit {prop}", answer)
 
     def mount(self, name: str, known: Dataset | None = None) -> None:
+        from . import _lineage, _mounting
+
         dataset = known or self._to_be_mounted(name)
         if dataset.is_mounted or _mounting.is_mounted(dataset):
             return  # its own content is in the way of nothing
@@ -227,6 +234,8 @@ class OpenZFS:
         patiently(lambda: self._unmount(name, known))
 
     def _unmount(self, name: str, known: Dataset | None) -> None:
+        from . import _mounting
+
         if known is not None and _mounting.unmount(known):
             return
         answer = run("zfs", "unmount", name)
@@ -240,6 +249,8 @@ class OpenZFS:
         patiently(lambda: _force.unmount(name))
 
     def prove_readable(self, dataset: Dataset) -> None:
+        from . import _lineage, _mounting, _places
+
         if dataset.is_volume:
             _places.read_volume(dataset.name)
             return
@@ -254,9 +265,13 @@ class OpenZFS:
         _lineage.read_filesystem(dataset.name)
 
     def receiving(self, names: t.Collection[str]) -> frozenset[str]:
+        from . import _lineage
+
         return _lineage.receiving(names)
 
     def lineage(self, names: t.Collection[str]) -> t.Mapping[str, Lineage]:
+        from . import _lineage
+
         return _lineage.lineage(names)
 
     def _is_readonly(self, pool: str) -> bool:
@@ -265,24 +280,38 @@ class OpenZFS:
         return pool in self._pools and self._pools[pool].readonly
 
     def occupant(self, path: str) -> str | None:
+        from . import _places
+
         return _places.occupant(path)
 
     def place_aside(self, path: str) -> str:
+        from . import _aside
+
         return _aside.place_for(path)
 
     def move_aside(self, path: str, aside: str) -> None:
+        from . import _aside
+
         _aside.move(path, aside)
 
     def move_back(self, aside: str, path: str) -> None:
+        from . import _aside
+
         _aside.move_back(aside, path)
 
     def place(self, path: str) -> Place:
+        from . import _immutable
+
         return _immutable.look(path)
 
     def protect_place(self, path: str) -> None:
+        from . import _immutable
+
         _immutable.protect(path)
 
     def release_place(self, path: str) -> bool:
+        from . import _immutable
+
         return _immutable.release(path)
 
     def foundations(self) -> t.Mapping[str, tuple[str, ...]]:

@@ -9,13 +9,14 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from ._errors import CallFailed, EncryptionError, Reason, unforeseen
-from ._host import Verdict
 from ._keyfiles import KeyFiles
 from ._keys import Key
-from ._model import Dataset, Place, Pool, Tree
-from ._mount_steps import Mount, Unmount
-from ._step import Step
-from ._steps import ProveReadable
+from ._model import Dataset, Place, Pool, Tree, Verdict
+
+if t.TYPE_CHECKING:
+    from ._mount_steps import Mount, Unmount
+    from ._step import Step
+    from ._steps import ProveReadable
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,9 @@ from . import _hierarchy, _keyfiles
 from ._choice import missing_parent, missing_pool
 from ._dataset_wanted import BatchWanted, DatasetWanted
 from ._errors import Refused
-from ._host import Host
 from ._keyfiles import KeyFiles
 from ._keys import Key
 from ._model import WRAP, Dataset, Pool, Tree, is_below, parent_of, pool_of
-from ._mount_steps import Mount
 from ._new_dataset import new_dataset, predicted, refuse_occupied
 from ._observe import find_occupants, observe_tree, read_key_files, try_keys
 from ._offers import KeyFile
@@ -38,10 +36,15 @@ from ._plan_properties import (
     with_new_values,
 )
 from ._plan_repoint import is_repointed, plan_repointed, root_above, shared_keys, shared_secrets
-from ._replica_steps import Reattach, Repoint
 from ._replicas import healing, observe_risks, replica_warnings
-from ._step import Step
-from ._steps import ChangeKey, CreateDataset, DestroyDataset, GenerateKeyFile, InheritKey, SyncKeyFile
+
+if t.TYPE_CHECKING:
+    from ._host import Host
+    from ._mount_steps import Mount
+    from ._step import Step
+
+# Steps are imported where one is planned: a run that finds all as it should be does not read them.
+_GIVES_PLACE = frozenset({"create", "change_key", "inherit_key", "repoint", "reattach"})
 
 
 @dataclass(frozen=True)
@@ -156,11 +159,11 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
         generated.update({path: entry.name for path in map(_file_of, steps) if path is not None})
         kinship.add(entry.name, touched)
         groups.append(Group(entry.name, steps, planned.mounts, tuple(dict.fromkeys(kin))))
-        if any(isinstance(step, (CreateDataset, ChangeKey, InheritKey, Repoint, Reattach)) for step in steps):
+        if not _GIVES_PLACE.isdisjoint(step.action for step in steps):
             placed.append(entry)
     for entry in placed:
         _hierarchy.refuse_against_policy(entry, tree)
-    changed = [step.dataset for group in groups for step in group.steps if isinstance(step, ChangeKey)]
+    changed = [step.dataset for group in groups for step in group.steps if step.action == "change_key"]
     warnings = replica_warnings(changed, observed.tree)
     return Plan(tuple(groups), already=tuple(already), missing=_missing(wanted, observed), warnings=warnings)
 
@@ -186,6 +189,8 @@ class _Kinship:
 
 def _touched(name: str, steps: t.Iterable[Step]) -> list[str]:
     """Return what steps about a dataset touch: it, and clones elsewhere that are kept in use while its key changes."""
+    from ._steps import ChangeKey, InheritKey
+
     kept = [each.name for step in steps if isinstance(step, (ChangeKey, InheritKey)) for each in step.kept_open]
     return [name, *(each for each in kept if not is_below(each, name) and each != name)]
 
@@ -214,7 +219,7 @@ def _missing(wanted: BatchWanted, observed: Observed) -> tuple[str, ...]:
 
 def _file_of(step: Step) -> str | None:
     """Return the key file that a step makes: entries that name one file share the key in it."""
-    return step.path if isinstance(step, GenerateKeyFile) else None
+    return step.after["key_file"] if step.action == "generate_key_file" else None
 
 
 def _plan_entry(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Planned:
@@ -235,7 +240,7 @@ def _plan_state(entry: DatasetWanted, dataset: Dataset | None, tree: Tree, obser
     changes = _changes(entry, dataset, tree, observed)
     key_steps = _key_steps(entry, dataset, tree, observed)
     refuse_occupied(dataset.with_values(changes.shown), observed, changes.shown)
-    if any(isinstance(step, (ChangeKey, Repoint)) for step in key_steps):
+    if any(step.action in ("change_key", "repoint") for step in key_steps):
         changes = changes.without("keylocation")
     steps = (*_synced(entry, changes.to_set, observed), *key_steps, *changes.steps(dataset, tree))
     if not steps:
@@ -255,7 +260,11 @@ def _key_steps(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Obs
 def _synced(entry: DatasetWanted, changed: t.Mapping[str, str], observed: Observed) -> tuple[Step, ...]:
     """A file that becomes the place of a key has to be durable first."""
     path = changed.get("keylocation", "").removeprefix("file://")
-    return (SyncKeyFile(entry.name, path),) if observed.key_files.get(path) is not None else ()
+    if observed.key_files.get(path) is None:
+        return ()
+    from ._steps import SyncKeyFile
+
+    return (SyncKeyFile(entry.name, path),)
 
 
 def _plan_absent(entry: DatasetWanted, dataset: Dataset | None, tree: Tree, observed: Observed) -> _Planned:
@@ -278,6 +287,8 @@ def _plan_absent(entry: DatasetWanted, dataset: Dataset | None, tree: Tree, obse
             f"{entry.name} is not destroyed: it has snapshots, the last of which is {observed.snapshots[entry.name]}. "
             f"Snapshots are never destroyed along; 'zfs destroy {entry.name}@%' destroys all of them."
         )
+    from ._steps import DestroyDataset
+
     return _Planned((DestroyDataset(entry.name, dataset.value("mountpoint")),), tree.without(entry.name))
 
 
@@ -290,6 +301,9 @@ def _plan_creation(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Pla
     if parent is not None:
         _refuse_bad_place(entry, parent)
         _hierarchy.refuse_impossible_creation(entry, parent)
+    from ._mount_steps import Mount
+    from ._steps import CreateDataset
+
     new = new_dataset(entry, tree, observed)
     steps = (*new.steps, CreateDataset(new.creation, new.generated_file))
     mount = Mount(entry.name, new.dataset.value("mountpoint"))
@@ -328,8 +342,13 @@ def _is_rotated(entry: DatasetWanted, root: Dataset) -> bool:
     return entry.key_file is not None and _keyfiles.in_use(entry.key_file, root.key_file) != entry.key_file
 
 
-def _after(tree: Tree, dataset: Dataset, key_steps: t.Iterable[Step]) -> Tree:
+def _after(tree: Tree, dataset: Dataset, key_steps: t.Sequence[Step]) -> Tree:
     """Return the tree as these steps leave it: what inherits a key follows its root."""
+    if not key_steps:
+        return tree
+    from ._replica_steps import Reattach, Repoint
+    from ._steps import ChangeKey, InheritKey
+
     for step in key_steps:
         if isinstance(step, (Repoint, Reattach)):
             tree = step.left_behind(tree)

@@ -17,7 +17,6 @@ from . import _manifest, _manifest_file
 from ._choice import Choice, choice_from
 from ._document import Document, Entry, Form
 from ._errors import Refused
-from ._host import Host
 from ._keys import Key
 from ._manifest_file import Destination, Found
 from ._model import Dataset, Pool, Tree, is_dataset_name, pool_of
@@ -27,6 +26,9 @@ from ._plan import Failure, Group, Observed, Plan
 from ._replication import Excluded, Replication
 from ._sealing import seal
 from ._verdicts import opening_key, unopened
+
+if t.TYPE_CHECKING:
+    from ._host import Host
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from . import _hierarchy, _keyfiles, _keys, _replicas
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
-from ._host import WRONG
 from ._keyfiles import KeyFiles
 from ._keys import Key
-from ._model import Dataset, Tree
+from ._model import WRONG, Dataset, Tree
 from ._offers import KeyFile, Secret
 from ._plan import Observed
-from ._step import Step
-from ._steps import ChangeKey, GenerateKeyFile, InheritKey, LoadKey, ProveReadable, SyncKeyFile, UnloadKey
+
+if t.TYPE_CHECKING:
+    from ._step import Step
 
 
 def serving_secret(entry: DatasetWanted, root: Dataset | None) -> Secret | None:
@@ -75,6 +75,8 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
         _keys.refuse_unsettable(key, whose=entry.name)
         _refuse_location_with_another_key(entry, key, observed)
         return NewKey(key)
+    from ._steps import GenerateKeyFile, SyncKeyFile
+
     content = observed.key_files.get(secret.path)
     if content is None and entry.generate:
         return NewKey(None, (GenerateKeyFile(entry.name, secret.path, entry.new_keyformat),), secret.path)
@@ -200,6 +202,8 @@ def _plan_change(
     location = entry.keylocation or "prompt"
     if isinstance(wish.secret, KeyFile) and location == f"file://{entry.key_file}":
         location = f"file://{wish.secret.path}"
+    from ._steps import ChangeKey, LoadKey, ProveReadable, UnloadKey
+
     replaced = None if current == new.key else current
     held = _replicas.in_use(root, tree, observed)
     change = ChangeKey(root, entry.new_keyformat, new.key, location, entry.new_iterations, replaced, kept_open=held)
@@ -223,6 +227,8 @@ def _plan_conversion(entry: DatasetWanted, dataset: Dataset, tree: Tree, observe
         )
     _replicas.refuse_unsound(entry, dataset, tree, observed)
     refuse_key_file_inside(entry, tree.at_or_below(dataset.name))
+    from ._steps import ChangeKey
+
     new = new_key(entry, observed, entry.secret)
     location = entry.keylocation or "prompt"
     change = ChangeKey(
@@ -249,6 +255,8 @@ def plan_inherited(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed:
     _hierarchy.refuse_inheriting(entry, dataset, parent)
     _replicas.refuse_unsound(entry, dataset, tree, observed)
     _replicas.refuse_replica(entry, dataset, tree, observed)
+    from ._steps import InheritKey
+
     root = t.cast(str, t.cast(Dataset, parent).encryption_root)
     inherit = InheritKey(dataset, root, _replicas.in_use(dataset, tree, observed))
     return (*_replicas.to_be_read(dataset, tree, observed), inherit)

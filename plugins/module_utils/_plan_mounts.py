@@ -12,9 +12,11 @@ import typing as t
 from dataclasses import replace
 
 from ._model import Dataset
-from ._mount_steps import Mount, MoveAside
 from ._plan import Failure, Observed
 from ._unlock_wanted import UnlockWanted
+
+if t.TYPE_CHECKING:
+    from ._mount_steps import Mount
 
 Due = tuple[Dataset, ...]
 
@@ -47,6 +49,8 @@ def foresee_obstacles(due: t.Mapping[str, Due], observed: Observed) -> dict[str,
 
 def foresee_mounts(due: t.Mapping[str, Due], wanted: UnlockWanted, observed: Observed) -> dict[str, tuple[Mount, ...]]:
     """Return the mounts of each root, with what they are seen to move aside."""
+    from ._mount_steps import Mount, MoveAside
+
     places = _places(due)
 
     def mount(dataset: Dataset) -> Mount:

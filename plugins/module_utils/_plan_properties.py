@@ -15,8 +15,9 @@ from . import _properties
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
 from ._model import Dataset, Pool, Property, Tree, parent_of
-from ._step import Step
-from ._steps import InheritProperties, SetProperties
+
+if t.TYPE_CHECKING:
+    from ._step import Step
 
 Values = t.Mapping[str, str]
 
@@ -44,6 +45,10 @@ class Changes:
         return replace(self, to_set={key: value for key, value in self.to_set.items() if key != name})
 
     def steps(self, dataset: Dataset, tree: Tree) -> tuple[Step, ...]:
+        if not self.shown:
+            return ()
+        from ._steps import InheritProperties, SetProperties
+
         left = tuple(_places_of(dataset, tree)) if "mountpoint" in self.shown else ()
         steps: list[Step] = []
         if self.to_set:

@@ -20,9 +20,9 @@ from ._model import Dataset, Tree
 from ._offers import KeyFile, Secret
 from ._plan import Observed
 from ._plan_key import offered_key, refuse_key_file_inside
-from ._replica_steps import Reattach, Repoint
-from ._step import Step
-from ._steps import SyncKeyFile
+
+if t.TYPE_CHECKING:
+    from ._step import Step
 
 
 def is_repointed(entry: DatasetWanted, dataset: Dataset) -> bool:
@@ -79,6 +79,9 @@ def _plan_own(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Obse
     key = offered_key(entry.secret, dataset, observed.key_files)
     if key is None or not key.fits(dataset.keyformat):
         raise Refused(f"{entry.name} is not re-pointed: what was given is no key for keyformat {dataset.keyformat}.")
+    from ._replica_steps import Repoint
+    from ._steps import SyncKeyFile
+
     members = tuple(each for each in tree.rewrapped_with(dataset) if each.can_be_read)
     sync = (SyncKeyFile(entry.name, entry.key_file),) if entry.key_file is not None else ()
     return (*sync, Repoint(dataset, key, entry.keylocation or "prompt", members))
@@ -97,6 +100,8 @@ def _plan_reattached(entry: DatasetWanted, dataset: Dataset, tree: Tree, observe
             f"{entry.name} is not re-pointed: its {', '.join(differs)} and those of {root.name} differ, so it has "
             "another key. Leave repoint out to have it wrapped with that of its parent."
         )
+    from ._replica_steps import Reattach
+
     for key in shared_keys(entry, dataset, root, observed.key_files):
         if all(observed.verdict(each.name, key).outcome == "opens" for each in (dataset, root)):
             return (Reattach(dataset, root.name, key),)

@@ -12,19 +12,20 @@ import typing as t
 from dataclasses import replace
 
 from ._errors import Refused
-from ._host import Host
 from ._model import Dataset, Pool, Tree
-from ._mount_steps import Mount
 from ._observe import find_asides, find_occupants, key_files_of, observe_tree, read_key_files, try_keys
 from ._plan import Failure, Group, Observed, Plan
-from ._plan_lock import places_to_protect, plan_locked, unprotected
 from ._plan_mounts import Due, foresee_mounts, foresee_obstacles
 from ._replicas import broken_warnings
 from ._side_by_side import side_by_side
-from ._step import Step
-from ._steps import LoadKey, ProveReadable
 from ._unlock_wanted import UnlockWanted
 from ._verdicts import opening_key, unopened
+
+if t.TYPE_CHECKING:
+    from ._host import Host
+    from ._mount_steps import Mount
+    from ._step import Step
+    from ._steps import ProveReadable
 
 
 def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]) -> Observed:
@@ -49,6 +50,8 @@ def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]
 
 def _observe_locking(wanted: UnlockWanted, host: Host, roots: t.Sequence[Dataset], observed: Observed) -> Observed:
     """Look at what the system stands on, and at the mountpoints that are to be protected."""
+    from ._plan_lock import places_to_protect
+
     paths = places_to_protect(roots, observed.tree) if wanted.protect_mountpoint else []
     places = dict(zip(paths, side_by_side(host.place, paths)))
     return replace(observed, places=places, foundations=host.foundations() if roots else {})
@@ -74,16 +77,21 @@ def plan_unlock(wanted: UnlockWanted, observed: Observed) -> Plan:
         Refused: the request as a whole makes no sense or would do harm.
     """
     roots = wanted.choice.roots(observed.tree, observed.pools)
-    plan_state = _plan_unlocked if wanted.state == "unlocked" else plan_locked
-    groups, failures = plan_state(roots, wanted, observed)
     is_unlocked = wanted.state == "unlocked"
-    warnings = wanted.offers.warnings(observed.pools)
+    if is_unlocked:
+        groups, failures = _plan_unlocked(roots, wanted, observed)
+        warnings = broken_warnings(roots, observed.tree)
+    else:
+        from ._plan_lock import plan_locked, unprotected
+
+        groups, failures = plan_locked(roots, wanted, observed)
+        warnings = unprotected(roots, observed)
     return Plan(
         tuple(group for group in groups if group.name not in failures and (group.steps or group.mounts)),
         failures,
         tuple(root.name for root in roots if root.is_key_loaded == is_unlocked),
         wanted.choice.missing(observed.pools),
-        (*warnings, *(broken_warnings(roots, observed.tree) if is_unlocked else unprotected(roots, observed))),
+        (*wanted.offers.warnings(observed.pools), *warnings),
         to_stay_locked=() if is_unlocked else tuple(root.name for root in roots if not root.is_key_loaded),
     )
 
@@ -94,6 +102,8 @@ def _plan_unlocked(
     _refuse_locked_above(roots, wanted, observed)
     due = {root.name: _due_mounts(root, wanted, observed.tree) for root in roots}
     work = [root for root in roots if due[root.name] or not root.is_key_loaded]
+    if not work:
+        return [], {}
     failures = _failures(work, due, wanted, observed)
     left = [root for root in work if _failed_root(root, failures, observed) is None]
     mounts = foresee_mounts({root.name: due[root.name] for root in left}, wanted, observed)
@@ -138,6 +148,8 @@ def _failed_root(root: Dataset, failures: t.Container[str], observed: Observed) 
 def _group(
     root: Dataset, mounts: tuple[Mount, ...], names: t.Container[str], wanted: UnlockWanted, observed: Observed
 ) -> Group:
+    from ._steps import LoadKey, ProveReadable
+
     above = tuple(each.name for each in observed.tree.ancestors(root.name) if each.name in names)
     key = opening_key(root, wanted.offers, observed)
     if root.is_key_loaded or key is None:
@@ -172,5 +184,7 @@ def _due_mounts(root: Dataset, wanted: UnlockWanted, tree: Tree) -> Due:
 
 def _volumes(root: Dataset, tree: Tree) -> tuple[ProveReadable, ...]:
     """Return the proofs of volumes that inherit the root's key: udev makes their nodes a moment after it is loaded."""
+    from ._steps import ProveReadable
+
     members = (each for each in tree.members(root.name) if each.is_volume and each.can_be_read)
     return tuple(ProveReadable(each) for each in members if each.name != root.name)

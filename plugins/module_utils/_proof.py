@@ -12,10 +12,12 @@ import typing as t
 from dataclasses import replace
 
 from ._errors import CallFailed
-from ._host import Host
 from ._plan import Outcome, Plan
 from ._step import Step
 from ._steps import LoadKey, UnloadKey
+
+if t.TYPE_CHECKING:
+    from ._host import Host
 
 
 def prove_locked(plan: Plan, outcome: Outcome, host: Host) -> tuple[Plan, Outcome]:

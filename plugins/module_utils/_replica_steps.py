@@ -13,10 +13,12 @@ import typing as t
 from dataclasses import dataclass
 
 from ._errors import CallFailed, EncryptionError, KeyInDoubt, unforeseen
-from ._host import Host
 from ._keys import Key
 from ._model import Dataset, Tree
 from ._step import Values
+
+if t.TYPE_CHECKING:
+    from ._host import Host
 
 
 def _referring(tree: Tree, dataset: Dataset, values: Values) -> Tree:

@@ -17,11 +17,13 @@ from dataclasses import replace
 
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
-from ._host import Host
 from ._model import WRAPPED_WITH, Dataset, Tree
 from ._observe import find_unreadable
 from ._plan import Observed
-from ._steps import ProveReadable
+
+if t.TYPE_CHECKING:
+    from ._host import Host
+    from ._steps import ProveReadable
 
 
 def differences(member: Dataset, tree: Tree) -> list[str]:
@@ -58,6 +60,8 @@ def in_use(dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Dataset, .
 
 def to_be_read(dataset: Dataset, tree: Tree, observed: Observed) -> tuple[ProveReadable, ...]:
     """Return the proofs for what was not read from because it was mounted, and what the same task unmounts before."""
+    from ._steps import ProveReadable
+
     return tuple(
         ProveReadable(member)
         for member in tree.rewrapped_with(dataset)

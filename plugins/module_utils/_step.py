@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ._host import Host
+if t.TYPE_CHECKING:
+    from ._host import Host
+
 
 Values = t.Mapping[str, str]
 NOTHING: Values = {}

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Verdict
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Verdict
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._seen import Root, Tried, seen_from
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 

@@ -11,7 +11,8 @@ import typing as t
 import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, StateUnknown
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import WRONG, KeyChange
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import KeyChange
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import WRONG
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
 from .conftest import Run

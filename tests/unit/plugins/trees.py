@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Verdict
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keyfiles import KeyFiles
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key, hex_key, passphrase
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset, Pool, Property, Tree
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset, Pool, Property, Tree, Verdict
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import Observed
 
 POOLS = {"tank": Pool("tank", "1234567890")}
