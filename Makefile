@@ -76,7 +76,7 @@ demo: setup packages ## Encrypt, lock and unlock a pool in a throw-away VM
 	@tests/demo/run
 
 .PHONY: test
-test: ## The gate: set-up, linters, package, sanity, unit, conformance, wire, scenarios
+test: ## The gate: set-up, linters, package, sanity, unit, conformance, wire, leaks, scenarios
 	@tools/test
 
 .PHONY: mutants

@@ -130,6 +130,7 @@ def parts() -> list[Part]:
             lambda _output: tally.of_junit(wire),
             needs=("image",),
         ),
+        Part("leaks", ("make", "leaks", "SHORT=1"), 10, tally.of_leaks, needs=("image",)),
         Part(
             "scenarios",
             ("make", "scenario", f"NAME={' '.join(SCENARIOS)}"),

@@ -69,6 +69,19 @@ def of_conformance(output: str) -> Tally:
     return Tally(passed, (*named, *unnamed), skipped)
 
 
+def of_leaks(output: str) -> Tally:
+    """One case a planted leak that had to be found; each leak of the product is a failure."""
+    closing = re.findall(r"^leaks: canaries=\d+ places=\d+ planted=(\d+) found=(\d+) hits=(\d+)$", output, re.MULTILINE)
+    if not closing:
+        return Tally()
+    planted, found, hits = map(int, closing[-1])
+    # A case that did not end as it should has a line, too, and no number.
+    named = {kind: re.findall(rf"^({kind}: .+)$", output, re.MULTILINE) for kind in ("unlike", "missed", "hit")}
+    counted = {"missed": planted - found, "hit": hits}
+    unnamed = [f"{kind} {number}" for kind in counted for number in range(len(named[kind]) + 1, counted[kind] + 1)]
+    return Tally(passed=found, failed=(*named["unlike"], *named["missed"], *named["hit"], *unnamed))
+
+
 def of_scenarios(output: str, names: t.Sequence[str]) -> Tally:
     """One case a step that had a playbook; a scenario without any step has failed."""
     # Molecule repeats these lines, without the level, in its closing report, which a stopped run does not reach.

@@ -9,7 +9,8 @@ import shlex
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.zfsfleet.encryption.tests.leaks.story import POOL, Task
+from ansible_collections.zfsfleet.encryption.tests.leaks.case import Task
+from ansible_collections.zfsfleet.encryption.tests.leaks.cast import POOL
 from ansible_collections.zfsfleet.encryption.tests.secrecy.canary import Alphabet, Canary, Flock
 
 DISKS = "/dev/disk/by-id/virtio-"
@@ -21,6 +22,7 @@ ON_THE_HOST = {
     "journal": "printf %s {secret} | systemd-cat",
     "core": "SECRET={secret} sh -c 'ulimit -c unlimited; kill -SEGV $$'",
     "zfs": "zfs set leaks:planted={secret} {pool}",
+    "console": "printf '%s\\n' {secret} >/dev/console",
     "disk, root": "printf %s {secret} >/var/planted; sync /var/planted; rm /var/planted",
     **{
         f"disk, {disk}": f"printf %s {{secret}} | dd of={DISKS}{disk} bs=1M seek={{megabyte}} conv=fsync,sync"

@@ -29,6 +29,8 @@ Spelled = tuple[Alphabet, str]
 LETTERS = "\u00e9\u00df\u00f1\u00f8\u03bb\u0416\u05d0\u4e2d\ud55c\U0001d11e\U0001f511\u0301\u200b\u200d\u2060\ufeff"
 SIGNS = "\"'\\\t"
 CUT_OFF = "one that was cut off"
+EMPTY = bytes(64)
+"""More zeros than any spelling has in a row."""
 
 
 def _spelled(identity: bytes, alphabet: Alphabet) -> str | bytes:
@@ -63,8 +65,14 @@ class Canary:
     identities: tuple[bytes, ...] = field(repr=False)
     alphabets: tuple[Alphabet, ...]
 
-    def spellings(self) -> list[Spelled]:
-        return [(alphabet, name) for alphabet in self.alphabets for name in _needles(self.identities[0], alphabet)]
+    def needles(self) -> frozenset[bytes]:
+        """Return what to look for, whichever spelling it is; most of them are equal."""
+        return frozenset(
+            needle
+            for alphabet in self.alphabets
+            for identity in self.identities
+            for needle in _needles(identity, alphabet).values()
+        )
 
     def gives_itself_away(self, data: bytes, spelled: t.Iterable[Spelled]) -> bool:
         return any(
@@ -87,7 +95,7 @@ class Flock:
         # What follows the mark must not change how its last byte is spelled, so that one is ASCII.
         self._mark = self._random.randbytes(MARK_BYTES - 1) + self._random.choice(string.ascii_letters).encode()
         self._members: dict[str, Canary] = {}
-        self._strangers: list[Canary] = []
+        self._strangers: dict[str, frozenset[bytes]] = {}
 
     def __len__(self) -> int:
         return len(self._members)
@@ -110,7 +118,8 @@ class Flock:
 
     def adopted(self, name: str, key: bytes) -> None:
         """Take in 32 bytes that the product made by itself; these have no mark and are looked for one by one."""
-        self._strangers.append(self._added(Canary(name, key.hex(), (key[:16], key[16:]), ("digits", "bytes"))))
+        stranger = self._added(Canary(name, key.hex(), (key[:16], key[16:]), ("digits", "bytes")))
+        self._strangers[name] = stranger.needles()
 
     def seen_in(self, data: bytes, *, text: bool = True) -> dict[str, set[str]]:
         """Return the canaries that data gives away, with the spellings that they were found in.
@@ -121,6 +130,8 @@ class Flock:
         """
         found: dict[str, set[str]] = {}
         orphans: dict[bytes, bool] = {}
+        # Empty places of disks and cores are no concern of ours, and a search for UTF-16 crawls through them.
+        data = data.replace(EMPTY, b"")
         for view in views(data) if text else (data,):
             for needle, spelled in self._marks.items():
                 if needle in view:
@@ -128,9 +139,9 @@ class Flock:
                     for owner in owners:
                         found.setdefault(owner, set()).add(": ".join(spelled[0]))
                     orphans[needle] = orphans.get(needle, True) and not owners
-            for canary in self._strangers:
-                if canary.gives_itself_away(view, canary.spellings()):
-                    found.setdefault(canary.name, set()).add("some spelling")
+            for name, needles in self._strangers.items():
+                if any(needle in view for needle in needles):
+                    found.setdefault(name, set()).add("some spelling")
         for needle in (needle for needle, orphan in orphans.items() if orphan):
             found.setdefault(CUT_OFF, set()).add(": ".join(self._marks[needle][0]))
         return found
