@@ -71,6 +71,10 @@ scenario: setup packages ## Run Molecule scenarios on real VMs: NAME="lifecycle 
 bench: setup packages ## Compare the modules with what a person would type, side by side: N=100 ONLY="unlock_keys lock"
 	@tests/benchmark/run --n $(N) $(ARGS) $(ONLY)
 
+.PHONY: scale
+scale: setup packages ## Provision, lock and unlock a pool of 1,000 datasets: ARGS="--n 400"
+	@PYTHONPATH=.tree .venv/bin/python -m ansible_collections.zfsfleet.encryption.tests.benchmark.scale $(ARGS)
+
 .PHONY: demo
 demo: setup packages ## Encrypt, lock and unlock a pool in a throw-away VM
 	@tests/demo/run

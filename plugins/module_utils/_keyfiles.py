@@ -16,6 +16,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ._errors import CallFailed, Refused
+from ._model import directories_above
 
 _LIMIT = 4096  # more than any key; a larger file is a mistake
 
@@ -44,11 +45,11 @@ class KeyFiles:
 
     def without_those_below(self, places: t.Iterable[str]) -> KeyFiles:
         """Return the key files of which those below the given directories count as unreadable."""
-        closed = tuple(places)
+        closed = frozenset(places)
         problems = {
             path: f"The key file {path} lies inside what is to be locked and could not be read then."
             for path in self.contents
-            if any(path.startswith(place.rstrip("/") + "/") for place in closed)
+            if any(above in closed for above in (*directories_above(path), "/"))
         }
         return KeyFiles(self.contents, {**self.problems, **problems})
 

@@ -232,6 +232,14 @@ def is_below(name: str, ancestor: str) -> bool:
     return name.startswith(ancestor + "/")
 
 
+def directories_above(path: str) -> t.Iterator[str]:
+    """Yield the directories above a path, nearest first, without the root directory."""
+    directory = path.rpartition("/")[0]
+    while directory:
+        yield directory
+        directory = directory.rpartition("/")[0]
+
+
 def _follows(member: Dataset, above: str) -> bool:
     """Tell whether a dataset lies at or below another one, or is a clone of something there."""
     origin = member.value("origin").partition("@")[0]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ._errors import Refused
-from ._model import Dataset, Tree, is_below
+from ._model import Dataset, Tree, directories_above, is_below
 from ._mount_steps import ProtectMountpoint, Unmount
 from ._plan import Failure, Group, Observed
 from ._step import Step
@@ -62,7 +62,7 @@ def unprotected(chosen: t.Sequence[Dataset], observed: Observed) -> tuple[str, .
         for path in (dataset.value("mountpoint"),)
         if path in observed.places
         and observed.places[path].obstacle is not None
-        and not any(is_below(path, other) for other in closing)
+        and not any(above in closing for above in directories_above(path))
     )
 
 
@@ -79,18 +79,18 @@ def _mounted_below(root: Dataset, tree: Tree) -> list[Dataset]:
     return [dataset for dataset in domain if dataset.is_encrypted or dataset.value("mountpoint").startswith("/")]
 
 
-def _closing(chosen: t.Sequence[Dataset], tree: Tree) -> list[str]:
+def _closing(chosen: t.Sequence[Dataset], tree: Tree) -> frozenset[str]:
     """Return the mountpoints that go away when these roots are locked."""
     domains = (tree.domain(root.name) for root in chosen if root.is_key_loaded)
-    return [dataset.value("mountpoint") for domain in domains for dataset in domain if dataset.is_mounted]
+    return frozenset(dataset.value("mountpoint") for domain in domains for dataset in domain if dataset.is_mounted)
 
 
-def _protecting(root: Dataset, closing: t.Iterable[str], observed: Observed) -> t.Iterator[Step]:
+def _protecting(root: Dataset, closing: t.Container[str], observed: Observed) -> t.Iterator[Step]:
     """Yield the protection of the bare mountpoints of a root's domain; what lies inside another one goes with that."""
     for dataset in observed.tree.domain(root.name):
         path = dataset.value("mountpoint")
         place = observed.places.get(path)
-        is_seen = not any(is_below(path, other) for other in closing)
+        is_seen = not any(above in closing for above in directories_above(path))
         if place is not None and is_seen and place.can_be_protected(after_unmount=dataset.is_mounted):
             yield ProtectMountpoint(dataset.name, path)
 

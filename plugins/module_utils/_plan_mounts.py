@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
-from ._model import Dataset
+from ._model import Dataset, directories_above
 from ._plan import Failure, Observed
 from ._unlock_wanted import UnlockWanted
 
@@ -69,7 +69,7 @@ def _places(due: t.Mapping[str, Due]) -> set[str]:
 def _obstacle(dataset: Dataset, places: t.Container[str], observed: Observed) -> str | None:
     """Say what stands in the way; inside what is mounted before, nothing that shows now does."""
     obstacle = observed.obstacle(dataset)
-    if obstacle is None or any(above in places for above in _above(dataset.value("mountpoint"))):
+    if obstacle is None or any(above in places for above in directories_above(dataset.value("mountpoint"))):
         return None
     return obstacle
 
@@ -79,11 +79,3 @@ def _shared(dataset: Dataset, other: str) -> str:
         f"{dataset.name} would be mounted on {dataset.value('mountpoint')} like {other}, and one would hide the other. "
         "Change the mountpoint of one of them, or set canmount=noauto."
     )
-
-
-def _above(path: str) -> t.Iterator[str]:
-    """Yield the directories above a path, nearest first, without the root directory."""
-    directory = path.rpartition("/")[0]
-    while directory:
-        yield directory
-        directory = directory.rpartition("/")[0]

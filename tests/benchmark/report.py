@@ -59,11 +59,12 @@ def profiles(chosen: t.Sequence[Row], samples: t.Sequence[Sample]) -> str:
         name = STANDS_FOR.get(row.name, row.name)
         found = [sample.profile for sample in samples if sample.row == name and sample.profile is not None]
         if found and not row.is_met(_figures(row, samples)[2]):
-            shown.append(_profile(row.name, sorted(found, key=lambda each: each.work)[len(found) // 2]))
+            shown.append(profile_lines(row.name, sorted(found, key=lambda each: each.work)[len(found) // 2]))
     return "\n".join(shown)
 
 
-def _profile(name: str, profile: Profile) -> str:
+def profile_lines(name: str, profile: Profile) -> str:
+    """Say where the time of a run went."""
     lines = [f"\n{name}: {profile.work:.2f} s after {profile.start_up:.2f} s of start-up"]
     lines += [
         f"  {calls.kind:20}{calls.count:6} calls in {calls.threads:2} threads, "
