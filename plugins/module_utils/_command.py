@@ -9,6 +9,7 @@ Private to the collection.
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import time
 import typing as t
@@ -25,9 +26,22 @@ _ENVIRONMENT = {"LC_ALL": "C", "PATH": PATH}
 
 
 class Answer(t.NamedTuple):
+    """What a command said; a negative code is the number of the signal that killed it."""
+
     code: int
     out: str
     error: str
+
+    @property
+    def was_killed(self) -> bool:
+        return self.code < 0
+
+    @property
+    def why(self) -> str:
+        """What it complained of, or how it ended."""
+        if self.was_killed:
+            return f"the command was killed ({signal.strsignal(-self.code) or -self.code})"
+        return self.error or f"exit code {self.code}"
 
 
 def run(*argv: str, stdin: bytes | None = None, timeout: int = CHANGE_TIMEOUT) -> Answer:
@@ -64,13 +78,27 @@ def _one_line(stderr: bytes) -> str:
     return " ".join(stderr.decode("utf-8", "replace").partition("usage:")[0].split())
 
 
-def failure(what: str, answer: Answer) -> CallFailed:
+def failure(what: str, answer: Answer, *, needs: tuple[str, ...] = ()) -> CallFailed:
+    """Return the error of a command.
+
+    Args:
+        what: what did not happen. Of a command that was killed nobody knows that: the kernel ends what it began.
+        answer: what it said.
+        needs: a dataset, and the permissions on it that can be delegated.
+    """
+    if answer.was_killed:
+        return StateUnknown(f"{what}, as far as is known: {answer.why}. What it did shows when the task is run again.")
     reason: Reason = "unknown"
     if "Incorrect key provided" in answer.error:
         reason = "wrong_key"
     elif "busy" in answer.error:
         reason = "busy"
-    return CallFailed(f"{what}: {answer.error or f'exit code {answer.code}'}", reason=reason)
+    why = answer.why
+    if needs and "permission denied" in answer.error.lower():
+        from ._delegation import to_be_allowed
+
+        why = f"{why.rstrip('.')}.{to_be_allowed(*needs)}"
+    return CallFailed(f"{what}: {why}", reason=reason)
 
 
 def patiently(call: t.Callable[[], None]) -> None:

@@ -58,6 +58,10 @@ def in_use(error: CallFailed, users: t.Sequence[str]) -> CallFailed:
     return CallFailed(f"{str(error).rstrip('.')}. {sentence}", reason=error.reason, errno=error.errno)
 
 
+class NotPermitted(CallFailed):
+    """The user who runs this may not look, so nothing is known."""
+
+
 class StateUnknown(CallFailed):
     """A call gave no answer in time: it may still take effect, so nothing is taken back because of it."""
 

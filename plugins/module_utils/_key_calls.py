@@ -40,11 +40,13 @@ class CoreKeys:
         except self._core.exceptions.ZFSError as error:
             if error.errno == errno.EACCES:
                 return WRONG
-            return Verdict("unknown", error.errno, os.strerror(error.errno))
+            hint = _hint(root.name, "load-key") if error.errno == errno.EPERM else ""
+            return Verdict("unknown", error.errno, f"{os.strerror(error.errno)}{hint}".rstrip("."))
         return OPENS
 
     def load(self, root: Dataset, key: Key) -> None:
-        with self._explained(f"The key of {root.name} was not loaded", {errno.EACCES: "wrong_key"}):
+        what = f"The key of {root.name} was not loaded"
+        with self._explained(what, (root.name, "load-key"), {errno.EACCES: "wrong_key"}):
             try:
                 self._load(root, key, noop=False)
             except self._core.exceptions.EncryptionKeyAlreadyLoaded:
@@ -55,7 +57,8 @@ class CoreKeys:
         self._core.lzc_load_key(root.name.encode(), noop, _checked(wrapping_key))
 
     def unload(self, name: str) -> None:
-        with self._explained(f"The key of {name} was not unloaded", {errno.EBUSY: "busy"}):
+        what = f"The key of {name} was not unloaded"
+        with self._explained(what, (name, "load-key"), {errno.EBUSY: "busy"}):
             self._core.lzc_unload_key(name.encode())
 
     def change(self, change: KeyChange) -> None:
@@ -67,33 +70,43 @@ class CoreKeys:
         }
         if salt:
             properties.update({b"pbkdf2salt": salt, b"pbkdf2iters": change.iterations})
-        with self._explained(f"The key of {change.name} was not changed"):
+        with self._explained(f"The key of {change.name} was not changed", (change.name, "change-key")):
             self._core.lzc_change_key(change.name.encode(), "new_key", properties, _checked(wrapping_key))
 
     def inherit(self, name: str) -> None:
-        with self._explained(f"{name} does not inherit its parent's key"):
+        with self._explained(f"{name} does not inherit its parent's key", (name, "change-key")):
             self._core.lzc_change_key(name.encode(), "inherit")
 
     def repoint(self, name: str) -> None:
-        with self._explained(f"{name} did not become a root of its own"):
+        with self._explained(f"{name} did not become a root of its own", (name, "change-key")):
             self._core.lzc_change_key(name.encode(), "force_new_key")
 
     def reattach(self, name: str) -> None:
-        with self._explained(f"{name} does not refer to its parent's root"):
+        with self._explained(f"{name} does not refer to its parent's root", (name, "change-key")):
             self._core.lzc_change_key(name.encode(), "force_inherit")
 
     @contextlib.contextmanager
-    def _explained(self, what: str, reasons: t.Mapping[int, Reason] | None = None) -> t.Iterator[None]:
+    def _explained(
+        self, what: str, needs: tuple[str, str], reasons: t.Mapping[int, Reason] | None = None
+    ) -> t.Iterator[None]:
         """Turn an error number into a failure; what a number means differs from call to call."""
         try:
             yield
         except self._core.exceptions.ZFSError as error:
             number = int(error.errno)
+            hint = _hint(*needs) if number == errno.EPERM else "."
             raise CallFailed(
-                f"{what}: {os.strerror(number)} (errno {number}).",
+                f"{what}: {os.strerror(number)} (errno {number}){hint}",
                 reason=(reasons or {}).get(number, "unknown"),
                 errno=number,
             ) from None
+
+
+def _hint(name: str, permission: str) -> str:
+    """Go on with a sentence about what a user was denied."""
+    from ._delegation import to_be_allowed
+
+    return f".{to_be_allowed(name, permission)}"
 
 
 def _checked(wrapping_key: bytes) -> bytes:
@@ -114,14 +127,15 @@ class CommandKeys:
             return OPENS
         if "Incorrect key provided" in answer.error:
             return WRONG
-        return Verdict("unknown", None, answer.error)
+        hint = _hint(root.name, "load-key") if "Permission denied" in answer.error else ""
+        return Verdict("unknown", None, f"{answer.why.rstrip('.')}{hint}".rstrip("."))
 
     def load(self, root: Dataset, key: Key) -> None:
         answer = self._load(root, key)
         if "already loaded" in answer.error:
             answer = self._load(root, key, "-n")  # as the kernel does: fine if the key is right
         if answer.code != 0:
-            raise failure(f"The key of {root.name} was not loaded", answer)
+            raise failure(f"The key of {root.name} was not loaded", answer, needs=(root.name, "load-key"))
 
     def _load(self, root: Dataset, key: Key, *options: str) -> Answer:
         text = key.text(root.keyformat)
@@ -132,7 +146,7 @@ class CommandKeys:
     def unload(self, name: str) -> None:
         answer = run("zfs", "unload-key", name)
         if answer.code != 0:
-            raise failure(f"The key of {name} was not unloaded", answer)
+            raise failure(f"The key of {name} was not unloaded", answer, needs=(name, "load-key"))
 
     def change(self, change: KeyChange) -> None:
         properties = {"keyformat": change.keyformat, "keylocation": change.keylocation}
@@ -146,12 +160,14 @@ class CommandKeys:
             _insist_on_content(change)
         answer = run("zfs", "change-key", *assignments("-o", properties), change.name, stdin=data)
         if answer.code != 0:
-            raise failure(f"The key of {change.name} was not changed", answer)
+            what = f"The key of {change.name} was not changed"
+            raise failure(what, answer, needs=(change.name, "change-key"))
 
     def inherit(self, name: str) -> None:
         answer = run("zfs", "change-key", "-i", name)
         if answer.code != 0:
-            raise failure(f"{name} does not inherit its parent's key", answer)
+            what = f"{name} does not inherit its parent's key"
+            raise failure(what, answer, needs=(name, "change-key"))
 
     def repoint(self, name: str) -> None:
         raise CallFailed(f"{name} was not re-pointed: {_ONLY_PYZFS}")

@@ -11,7 +11,8 @@ from __future__ import annotations
 import typing as t
 
 from ._command import READ_TIMEOUT, run
-from ._errors import CallFailed
+from ._delegation import ONLY_ROOT_READS, is_root
+from ._errors import CallFailed, NotPermitted
 from ._host import Lineage
 
 _RECEIVED_BESIDE = "/%recv"
@@ -81,12 +82,19 @@ def read_filesystem(name: str) -> None:
     source = name if found is None or found.last_snapshot is None else found.last_snapshot
     answer = run("zfs", "userspace", "-Hpo", "name", source, timeout=READ_TIMEOUT)
     if answer.code != 0 and "unsupported version or feature" not in answer.error:
-        raise CallFailed(f"{name} cannot be read: {answer.error or answer.code}{explanation(answer.error)}")
+        what = f"{name} cannot be read: {answer.why}"
+        if is_denied(answer.error) and not is_root():
+            raise NotPermitted(f"{what}.{ONLY_ROOT_READS}")
+        raise CallFailed(f"{what}{explanation(answer.error)}")
+
+
+def is_denied(error: str) -> bool:
+    return "permission denied" in error.lower()
 
 
 def explanation(error: str) -> str:
     """Explain why an unlocked dataset was not let in: root is denied nothing but what the loaded key does not open."""
-    if "permission denied" not in error.lower():
+    if not is_denied(error) or not is_root():
         return ""
     return (
         ". Its encryption root's key is loaded, but another key wraps it, as after a raw replication; the guide about "

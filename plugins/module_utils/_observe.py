@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ._errors import CallFailed, Refused
+from ._errors import CallFailed, NotPermitted, Refused
 from ._keyfiles import KeyFiles
 from ._keys import Key
 from ._model import Dataset, Pool, Tree, Verdict
@@ -94,19 +94,33 @@ def find_asides(host: Host, occupied: t.Mapping[str, str]) -> tuple[dict[str, st
     return standing, asides
 
 
-def find_unreadable(host: Host, datasets: t.Iterable[Dataset]) -> dict[str, str]:
-    """Read from unlocked datasets; return those that cannot be read, by name, and why."""
+class Readings(t.NamedTuple):
+    """What reading from datasets told, each by name with a sentence.
 
-    def problem(dataset: Dataset) -> str | None:
+    Args:
+        unreadable: what their root's key does not open.
+        undecided: what whoever runs this may not read.
+    """
+
+    unreadable: t.Mapping[str, str]
+    undecided: t.Mapping[str, str]
+
+
+def read_from(host: Host, datasets: t.Iterable[Dataset]) -> Readings:
+    """Read from unlocked datasets."""
+
+    def problem(dataset: Dataset) -> CallFailed | None:
         try:
             host.prove_readable(dataset)
         except CallFailed as error:
-            return str(error).rstrip(".")
+            return error
         return None
 
     each = {dataset.name: dataset for dataset in datasets}
-    found = zip(each, side_by_side(problem, list(each.values())))
-    return {name: why for name, why in found if why is not None}
+    problems = dict(zip(each, side_by_side(problem, list(each.values()))))
+    undecided = {name: str(why) for name, why in problems.items() if isinstance(why, NotPermitted)}
+    unreadable = {name: str(why).rstrip(".") for name, why in problems.items() if why and name not in undecided}
+    return Readings(unreadable, undecided)
 
 
 def key_files_of(roots: t.Iterable[Dataset]) -> set[str]:

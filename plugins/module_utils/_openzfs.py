@@ -1,7 +1,8 @@
 # Copyright: zfsfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The real host. With its parts, ``_key_calls``, ``_lineage``, ``_mounting`` and ``_zpool``, all that talks to OpenZFS.
+"""The real host. With its parts ``_creating``, ``_key_calls``, ``_lineage``, ``_mounting`` and ``_zpool`` it is all
+that talks to OpenZFS.
 
 Properties are read and datasets created by ``zfs``; keys go through libzfs_core (pyzfs) where Python can
 import it, else to ``zfs`` on stdin. Private to the collection.
@@ -19,9 +20,9 @@ import typing as t
 from dataclasses import replace
 
 from . import _keyfiles
-from ._command import READ_TIMEOUT, assignments, failure, patiently, run
-from ._errors import CallFailed, Refused, StateUnknown
-from ._key_calls import CommandKeys, CoreKeys, key_line
+from ._command import READ_TIMEOUT, failure, patiently, run
+from ._errors import CallFailed, Refused
+from ._key_calls import CommandKeys, CoreKeys
 from ._key_units import KeyUnits
 from ._keys import Key
 from ._model import (
@@ -166,43 +167,27 @@ class OpenZFS:
         self._keys.reattach(name)
 
     def create(self, creation: Creation) -> None:
-        properties = dict(creation.properties)
-        if creation.key is not None:
-            properties["keylocation"] = "prompt"
-        kind = []
-        if creation.volume_size is not None:
-            kind = [*(["-s"] if creation.sparse else []), "-V", creation.volume_size]
-        unmounted = ["-u"] if creation.volume_size is None else []
-        data = None
-        if creation.key is not None:
-            data = key_line(creation.key.text(properties["keyformat"]), properties["keyformat"])
-        answer = run("zfs", "create", *unmounted, *kind, *assignments("-o", properties), creation.name, stdin=data)
-        if answer.code != 0:
-            raise failure(f"{creation.name} was not created", answer)
-        if creation.key is not None and creation.keylocation != "prompt":
-            try:
-                self.set_properties(creation.name, {"keylocation": creation.keylocation})
-            except StateUnknown:
-                raise
-            except CallFailed:
-                self.destroy(creation.name)
-                raise
+        from . import _creating
+
+        _creating.create(creation)
 
     def destroy(self, name: str) -> None:
-        answer = run("zfs", "destroy", name)
-        if answer.code != 0:
-            raise failure(f"{name} was not destroyed", answer)
+        from . import _creating
+
+        _creating.destroy(name)
 
     def set_properties(self, name: str, properties: t.Mapping[str, str]) -> None:
         answer = run("zfs", "set", *(f"{key}={value}" for key, value in properties.items()), name)
         if answer.code != 0:
-            raise failure(f"{name} did not take {', '.join(properties)}", answer)
+            what = f"{name} did not take {', '.join(properties)}"
+            raise failure(what, answer, needs=(name, *properties))
 
     def inherit_properties(self, name: str, properties: t.Iterable[str]) -> None:
         for prop in properties:
             answer = run("zfs", "inherit", prop, name)
             if answer.code != 0:
-                raise failure(f"{name} does not inherit {prop}", answer)
+                what = f"{name} does not inherit {prop}"
+                raise failure(what, answer, needs=(name, prop))
 
     def mount(self, name: str, known: Dataset | None = None) -> None:
         from . import _lineage, _mounting
@@ -219,6 +204,8 @@ class OpenZFS:
         if not self._is_readonly(pool_of(name)) and _mounting.mount(dataset):
             return
         answer = run("zfs", "mount", name)
+        if answer.was_killed:
+            raise failure(f"{name} was not mounted", answer)
         if answer.code != 0 and "already mounted" not in answer.error:
             why = f"{answer.error}{_lineage.explanation(answer.error)}{_only_root()}"
             raise CallFailed(f"{name} was not mounted: {why}", reason="mount_failed")
@@ -241,7 +228,7 @@ class OpenZFS:
         answer = run("zfs", "unmount", name)
         if answer.code != 0 and "not currently mounted" not in answer.error:
             error = failure(f"{name} was not unmounted", answer)
-            raise CallFailed(f"{error}{_only_root()}", reason=error.reason)
+            raise type(error)(f"{error}{_only_root()}", reason=error.reason)
 
     def force_unmount(self, name: str) -> None:
         from . import _force
@@ -422,13 +409,9 @@ def _path_for_keys(binding: str | None) -> CoreKeys | CommandKeys:
 
 
 def _only_root() -> str:
-    """Say why mounting fails for a user to whom it was delegated (zfs-allow(8))."""
-    if os.geteuid() == 0:
-        return ""
-    return (
-        " Linux lets only root mount and unmount, whatever 'zfs allow' says. Work as root, or without mounting: "
-        "canmount=noauto for a new filesystem, mount: false for an unlock."
-    )
+    from ._delegation import ONLY_ROOT_MOUNTS, only_root
+
+    return only_root(ONLY_ROOT_MOUNTS)
 
 
 def _in_order(properties: t.Iterable[str] = ()) -> list[str]:

@@ -13,7 +13,8 @@ import re
 import time
 import typing as t
 
-from ._errors import CallFailed
+from ._delegation import ONLY_ROOT_MOUNTS, ONLY_ROOT_READS, is_root, only_root
+from ._errors import CallFailed, NotPermitted
 
 VOLUME_NODE_TIMEOUT = 20  # seconds
 _ESCAPE = re.compile(r"\\([0-7]{3})")
@@ -35,7 +36,8 @@ def occupant(path: str) -> str | None:
     except NotADirectoryError:
         return "is a file, not a directory. Move it away." if os.path.lexists(path) else "lies below a file. Move that."
     except OSError as error:
-        return f"cannot be looked into: {error.strerror}."
+        hint = only_root(ONLY_ROOT_MOUNTS) if isinstance(error, PermissionError) else ""
+        return f"cannot be looked into: {error.strerror}.{hint}"
     return None if first is None else f"is not empty (it holds {first.name!r}). Move its content away."
 
 
@@ -63,7 +65,10 @@ def read_volume(name: str) -> None:
         except FileNotFoundError as error:
             problem = error
         except OSError as error:
-            raise CallFailed(f"{name} cannot be read: {error.strerror}.", reason="unknown", errno=error.errno) from None
+            what = f"{name} cannot be read: {error.strerror}."
+            if isinstance(error, PermissionError) and not is_root():
+                raise NotPermitted(f"{what}{ONLY_ROOT_READS}") from None
+            raise CallFailed(what, errno=error.errno) from None
         if time.monotonic() > deadline:
             raise CallFailed(f"{node} did not appear within {VOLUME_NODE_TIMEOUT} s.", errno=problem.errno)
         time.sleep(0.05)

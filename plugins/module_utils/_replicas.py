@@ -18,7 +18,7 @@ from dataclasses import replace
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
 from ._model import WRAPPED_WITH, Dataset, Tree
-from ._observe import find_unreadable
+from ._observe import read_from
 from ._plan import Observed
 
 if t.TYPE_CHECKING:
@@ -81,6 +81,9 @@ def observe_risks(affected: t.Iterable[tuple[DatasetWanted, Dataset]], observed:
         affected: entries that change a key, each with the dataset that it names.
         observed: what was read before.
         host: where to look.
+
+    Raises:
+        Refused: whoever runs this may not look.
     """
     touched: set[str] = set()
     rewrapped: dict[str, Dataset] = {}
@@ -104,11 +107,14 @@ def observe_risks(affected: t.Iterable[tuple[DatasetWanted, Dataset]], observed:
         for member in rewrapped.values()
         if member.is_key_loaded and not member.is_mounted and member.can_be_read and member.name not in receiving
     ]
+    readings = read_from(host, unproven)
+    for name, why in readings.undecided.items():
+        raise Refused(f"No key is changed: {why} What the loaded key of {name} does not open would crash the pool.")
     lineage = host.lineage(inheriting) if inheriting else {}
     return replace(
         observed,
         receiving=receiving,
-        unreadable=find_unreadable(host, unproven),
+        unreadable=readings.unreadable,
         received_snapshots={name: each.received_snapshot for name, each in lineage.items() if each.received_snapshot},
         can_repoint=can_repoint is not False,
     )
@@ -132,7 +138,7 @@ def observe_replicas(roots: t.Iterable[Dataset], observed: Observed, host: Host)
     }
     lineage = host.lineage(closed) if closed else {}
     to_read = (closed[name] for name, each in lineage.items() if each.last_snapshot is not None)
-    return replace(observed, receiving=receiving, unreadable=find_unreadable(host, to_read))
+    return replace(observed, receiving=receiving, unreadable=read_from(host, to_read).unreadable)
 
 
 def broken_below(root: Dataset, observed: Observed) -> list[str]:

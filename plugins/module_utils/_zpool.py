@@ -146,8 +146,10 @@ def create(creation: PoolCreation) -> None:
         answer = run(*_create_words(creation), stdin=data)
     if answer.code != 0:
         # Only what comes after the creation leaves a pool; else one of that name is somebody else's.
-        _leave_nothing(creation, is_made="cannot mount" in answer.error or "cannot share" in answer.error)
-        raise failure(f"Pool {creation.name} was not created", answer)
+        is_late = "cannot mount" in answer.error or "cannot share" in answer.error
+        _leave_nothing(creation, is_made=is_late or answer.was_killed)
+        what = f"Pool {creation.name} was not created"
+        raise CallFailed(f"{what}: {answer.why}.") if answer.was_killed else failure(what, answer)
     try:
         _set_keylocation(creation)
     except StateUnknown:
@@ -177,9 +179,10 @@ def _leave_nothing(creation: PoolCreation, *, is_made: bool) -> None:
     if is_made:
         try:
             present = states().get(creation.name)
-            if present is None or drift(creation.topology, present.topology, os.path.realpath):
+            if present is not None and drift(creation.topology, present.topology, os.path.realpath):
                 return
-            destroy(creation.name)
+            if present is not None:
+                destroy(creation.name)
         except EncryptionError as error:
             raise StateUnknown(
                 f"Pool {creation.name} was made but not as it was wanted, and could not be taken back: {error}"

@@ -9,28 +9,17 @@ import typing as t
 
 import pytest
 
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._carry_out import carry_out
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._dataset_wanted import batch_wanted
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_dataset import observe_dataset, plan_dataset
 from ansible_collections.zfsfleet.encryption.tests.conformance.test_property_values import (
     FILESYSTEM_VALUES,
     VOLUME_VALUES,
 )
+from ansible_collections.zfsfleet.encryption.tests.conformance.whole_runs import provision
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import SMALL_POOL
 
 pytestmark = pytest.mark.any_binding
 
 PLACES = ("none", "legacy", "/nowhere/plain", "/nowhere/with space", "/nowhere/with\ttab", "/nowhere/with\nnewline")
-
-
-def provision(host: Host, *datasets: dict[str, t.Any], **top: t.Any) -> list[tuple[str, str]]:
-    """Run a task once; return what it changed."""
-    wanted = batch_wanted({**top, "datasets": list(datasets)})
-    plan = plan_dataset(wanted, observe_dataset(wanted, host, host.pools()))
-    outcome = carry_out(plan, host)
-    assert (plan.missing, outcome.failures) == ((), {})
-    return [(step.dataset, step.action) for step in outcome.done if step.before != step.after]
 
 
 def rounds(values: t.Mapping[str, tuple[t.Any, ...]]) -> list[dict[str, t.Any]]:

@@ -202,6 +202,7 @@ class Datasets:
         local = props.stored(kind, given)
         if creation.volume_size is not None:
             local |= space.of_new_volume(creation.volume_size, local, sparse=creation.sparse)
+        space.refuse_without_room(creation.name, local, self._above(creation.name))
         protection = self._protection(creation, own, parent)
         if creation.key is not None:
             if not props.is_keylocation(creation.keylocation) or creation.keylocation == "none":
@@ -209,6 +210,13 @@ class Datasets:
             self.loaded[creation.name] = protection.wrap.key if protection else b""
             local["keylocation"] = creation.keylocation
         self.records[creation.name] = Record(creation.name, kind, protection, local)
+
+    def _above(self, name: str) -> t.Iterator[t.Mapping[str, str]]:
+        """Yield the values of all datasets above a name."""
+        above = parent_of(name)
+        while above is not None and above in self.records:
+            yield self.records[above].local
+            above = parent_of(above)
 
     def _protection(self, creation: Creation, own: dict[str, str], parent: Record | None) -> Protection | None:
         what = f"{creation.name} was not created: "

@@ -12,6 +12,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import
 from . import properties as props
 
 Values = t.Mapping[str, str]
+POOL = 1 << 50  # bytes, the size of every pool
 
 
 def of_new_volume(wanted: str, local: Values, *, sparse: bool) -> dict[str, str]:
@@ -33,5 +34,17 @@ def of_changed_volume(before: Values, given: Values) -> dict[str, str]:
     return {**follows, **wanted}
 
 
+def _bytes(values: Values, prop: str) -> int:
+    value = values.get(prop, "")
+    return int(value) if value.isdigit() else 0
+
+
 def _block(values: Values) -> int:
     return int(values.get("volblocksize", props.ONLY_AT_CREATION_OF_VOLUMES["volblocksize"]))
+
+
+def refuse_without_room(name: str, local: Values, above: t.Iterable[Values]) -> None:
+    """Refuse a reservation that is larger than the pool, or than a quota above."""
+    room = min([POOL, *(_bytes(each, "quota") or POOL for each in above)])
+    if max(_bytes(local, prop) for prop in ("reservation", "refreservation")) > room:
+        raise CallFailed(f"{name} was not created: out of space")
