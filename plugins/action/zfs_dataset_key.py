@@ -5,11 +5,18 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from ..modules.zfs_dataset_key import SPEC
-from ..plugin_utils._secret_action import SecretAction
+from ..plugin_utils._escrow import Escrow
+from ..plugin_utils._escrow_action import EscrowAction
+from ..plugin_utils._key_task import dataset_task
 
 
-class ActionModule(SecretAction):
-    """Nothing of its own: secrets on the wire only."""
+class ActionModule(EscrowAction):
+    """Secrets on the wire only; with ``escrow`` a key is there before it is used."""
 
     spec = SPEC.arguments
+
+    def _with_escrow(self, arguments: dict[str, t.Any], escrow: Escrow) -> dict[str, t.Any]:
+        return self._provided(dataset_task(self._module, arguments, self._typed(arguments)), escrow)

@@ -5,11 +5,21 @@
 
 from __future__ import annotations
 
+import typing as t
+
+from ..module_utils._choice import choice_from
 from ..modules.zfs_encryption_info import SPEC
-from ..plugin_utils._secret_action import SecretAction
+from ..plugin_utils._escrow import Escrow
+from ..plugin_utils._escrow_action import EscrowAction
+from ..plugin_utils._offering import chosen_by
 
 
-class ActionModule(SecretAction):
-    """Nothing of its own: secrets on the wire only."""
+class ActionModule(EscrowAction):
+    """Secrets on the wire only; what is in ``escrow`` is offered."""
 
     spec = SPEC.arguments
+
+    def _with_escrow(self, arguments: dict[str, t.Any], escrow: Escrow) -> dict[str, t.Any]:
+        choice = choice_from(self._typed(arguments))
+        is_chosen = chosen_by(choice) if choice.names else (lambda _root: True)
+        return self._offering(arguments, escrow).run(choice.pools, is_chosen)

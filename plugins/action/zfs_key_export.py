@@ -13,16 +13,19 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.parsing.vault import is_encrypted
 
 from ..module_utils import _manifest_file, _sealing
+from ..module_utils._choice import choice_from
 from ..module_utils._document import document_from
 from ..module_utils._errors import EncryptionError, Refused
 from ..module_utils._manifest_file import PLAIN, Found, Protection
 from ..module_utils._plan_export import destination_from
 from ..modules.zfs_key_export import SPEC
-from ..plugin_utils._secret_action import SecretAction
+from ..plugin_utils._escrow import Escrow
+from ..plugin_utils._escrow_action import EscrowAction
+from ..plugin_utils._offering import chosen_by, with_those_above
 from ..plugin_utils._vaulted import Vaulted
 
 
-class ActionModule(SecretAction):
+class ActionModule(EscrowAction):
     """Secrets on the wire only; with ``dest_controller`` the manifest comes back sealed and is written here."""
 
     spec = SPEC.arguments
@@ -52,6 +55,12 @@ class ActionModule(SecretAction):
     def _arguments(self) -> dict[str, t.Any]:
         arguments = super()._arguments()
         return arguments if self._secret is None else {**arguments, "_seal": self._secret.hex()}
+
+    def _with_escrow(self, arguments: dict[str, t.Any], escrow: Escrow) -> dict[str, t.Any]:
+        params = self._typed(arguments)
+        choice = choice_from(params)
+        is_chosen = chosen_by(choice) if params.get("target_dataset") is None else with_those_above(choice)
+        return self._offering(arguments, escrow).run(choice.pools, is_chosen)
 
     def _protection(self) -> Protection:
         vault_id = self._task.args.get("vault_id")

@@ -5,11 +5,25 @@
 
 from __future__ import annotations
 
+import typing as t
+
+from ..module_utils._choice import choice_from
 from ..modules.zfs_unlock import SPEC
-from ..plugin_utils._secret_action import SecretAction
+from ..plugin_utils._escrow import Escrow
+from ..plugin_utils._escrow_action import EscrowAction
+from ..plugin_utils._offering import chosen_by
 
 
-class ActionModule(SecretAction):
-    """Nothing of its own: secrets on the wire only."""
+class ActionModule(EscrowAction):
+    """Secrets on the wire only; what is in ``escrow`` is offered."""
 
     spec = SPEC.arguments
+
+    def _with_escrow(self, arguments: dict[str, t.Any], escrow: Escrow) -> dict[str, t.Any]:
+        params = self._typed(arguments)
+        choice = choice_from(params)
+        is_chosen, unlocks = chosen_by(choice), params["state"] == "unlocked"
+        needs_keys = unlocks or params["verify_key"]
+        return self._offering(arguments, escrow).run(
+            choice.pools, lambda root: needs_keys and root.locked == unlocks and is_chosen(root)
+        )

@@ -98,6 +98,14 @@ def candidates() -> Arguments:
     }
 
 
+def escrow() -> Arguments:
+    """Where keys are kept outside the host: the action plugin's options, with suboptions that only it knows."""
+    return {
+        "escrow": {"type": "list", "elements": "dict"},
+        "escrow_require": {"type": "int"},
+    }
+
+
 def dataset() -> Arguments:
     """One dataset as it should be; no defaults, so that an entry can be told from the task's top level."""
     return {

@@ -116,7 +116,7 @@ def batch_wanted(params: t.Mapping[str, t.Any]) -> BatchWanted:
         Refused: an entry contradicts itself or another one, or a key is malformed.
     """
     entries = params.get("datasets")
-    merged = [dict(params)] if entries is None else [_merged(params, entry) for entry in entries]
+    merged = [dict(params)] if entries is None else [with_defaults(params, entry) for entry in entries]
     wanted = [dataset_wanted(options) for options in merged]
     _refuse_contradictions(wanted)
     removals = sorted((e for e in wanted if e.state == "absent"), key=lambda e: (-depth_of(e.name), e.name))
@@ -124,7 +124,7 @@ def batch_wanted(params: t.Mapping[str, t.Any]) -> BatchWanted:
     return BatchWanted((*removals, *others))
 
 
-def _merged(top: t.Mapping[str, t.Any], entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def with_defaults(top: t.Mapping[str, t.Any], entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Fill an entry with those of the top level's options that can go with what it says itself."""
     given = {name: value for name, value in entry.items() if value is not None}
     to_volume = _is_volume({**top, **given} if given.get("type") is None else given)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ansible.module_utils.basic import AnsibleModule
 
-from . import _lock
+from . import _arguments, _lock
 from ._errors import EncryptionError, Refused, unforeseen
 from ._model import Pool
 from ._openzfs import OpenZFS
@@ -78,6 +78,7 @@ def run_changing(spec: Spec, wanted: t.Callable[[Params], W], *stages: Stage[W, 
     module = spec.module()
 
     def work() -> dict[str, t.Any]:
+        _refuse_controllers_options(module.params)
         want = wanted(module.params)
         host = OpenZFS()
         results: list[tuple[Plan, Outcome]] = []
@@ -140,7 +141,22 @@ def _nothing_done(planned: Plan) -> Outcome:
 def run_reading(spec: Spec, *, report: t.Callable[[Params, Host], dict[str, t.Any]]) -> None:
     """Run a module that only looks."""
     module = spec.module()
-    _finish(module, lambda: {"changed": False, **report(module.params, OpenZFS())})
+
+    def work() -> dict[str, t.Any]:
+        _refuse_controllers_options(module.params)
+        return {"changed": False, **report(module.params, OpenZFS())}
+
+    _finish(module, work)
+
+
+def _refuse_controllers_options(params: Params) -> None:
+    """Refuse what an action plugin should have resolved: without it the task would silently do something else."""
+    given = [option for option in _arguments.escrow() if params.get(option) is not None]
+    if given:
+        raise Refused(
+            f"{' and '.join(given)} came to the host, where nothing knows of escrow: the action plugin resolves it on "
+            "the controller. Call the module by its full name."
+        )
 
 
 def _finish(module: AnsibleModule, work: t.Callable[[], dict[str, t.Any]]) -> None:

@@ -45,6 +45,7 @@ def pool() -> Arguments:
         "readonly": {"type": "bool"},
         "mount": {"type": "bool"},
         **_arguments.offers(),
+        **_arguments.escrow(),
         "verify_key": {"type": "bool", "no_log": False},
         "force_destroy": {"type": "bool"},
     }

@@ -26,6 +26,8 @@ author:
 extends_documentation_fragment:
   - zfsfleet.encryption._dataset
   - zfsfleet.encryption._root
+  - zfsfleet.encryption._escrow
+  - zfsfleet.encryption._escrow.keeping
   - zfsfleet.encryption._attributes
   - zfsfleet.encryption._attributes.changing
 seealso:
@@ -63,6 +65,18 @@ EXAMPLES = r"""
         state: absent
         force_destroy: true
 
+- name: Keys that are made on the controller, and kept in two places before they are used
+  zfsfleet.encryption.zfs_dataset_key:
+    escrow:
+      - type: vault_file
+        path: /srv/escrow
+      - type: vault_file
+        path: /media/safe/escrow
+    datasets:
+      - name: tank/home
+      - name: tank/typed
+        keyformat: passphrase
+
 - name: Another wrapping key; the present one proves that it is kept
   zfsfleet.encryption.zfs_dataset_key:
     name: tank/media
@@ -85,7 +99,8 @@ actions:
     action:
       description:
         - One of V(create), V(destroy), V(change_key), V(inherit_key), V(repoint), V(reattach), V(generate_key_file),
-          V(set_properties), V(inherit_properties), V(load_key), V(unload_key), V(mount).
+          V(set_properties), V(inherit_properties), V(load_key), V(unload_key), V(mount); with O(escrow) also
+          V(escrow_key) for a key that is put there, and V(note_key) for one of which it is noted what it opens.
       type: str
     after:
       description: What it brought.
@@ -94,6 +109,11 @@ actions:
     - action: create
       after: {encryption: aes-256-gcm, keyformat: hex, keylocation: prompt, state: present}
       dataset: tank/media
+key_ids:
+  description: The ids of the keys in escrow that the roots have, by root; of those that check mode only foresees, none.
+  returned: with O(escrow)
+  type: dict
+  sample: {tank/media: c2a0f3d7b1e94a58.0f3a9c2b7d11}
 already:
   description: Datasets that are encryption roots as they should be.
   returned: always
@@ -134,6 +154,7 @@ SPEC = Spec(
     arguments={
         "name": {"type": "str"},
         **_arguments.dataset(),
+        **_arguments.escrow(),
         "datasets": {
             "type": "list",
             "elements": "dict",

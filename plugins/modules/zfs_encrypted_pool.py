@@ -26,6 +26,8 @@ author:
 extends_documentation_fragment:
   - zfsfleet.encryption._root
   - zfsfleet.encryption._offers
+  - zfsfleet.encryption._escrow
+  - zfsfleet.encryption._escrow.keeping
   - zfsfleet.encryption._attributes
   - zfsfleet.encryption._attributes.changing
 options:
@@ -215,6 +217,11 @@ guid:
   returned: unless the first step failed
   type: str
   sample: "9472913342345243517"
+key_ids:
+  description: The ids of the keys in escrow that the roots have, by root; of those that check mode only foresees, none.
+  returned: with O(escrow)
+  type: dict
+  sample: {tank: c2a0f3d7b1e94a58.0f3a9c2b7d11}
 drift:
   description: In what an existing pool differs from the task, where nothing is done about it.
   returned: with O(state=present) and O(state=imported)

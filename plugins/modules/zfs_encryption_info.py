@@ -21,6 +21,8 @@ author:
 extends_documentation_fragment:
   - zfsfleet.encryption._choice
   - zfsfleet.encryption._offers
+  - zfsfleet.encryption._escrow
+  - zfsfleet.encryption._escrow.offering
   - zfsfleet.encryption._attributes
   - zfsfleet.encryption._attributes.info
 options:
@@ -258,7 +260,13 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._edge import S
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._info import report
 
 SPEC = Spec(
-    arguments={**_arguments.choice(), **_arguments.offers(), **_arguments.candidates(), **_arguments.move_aside()},
+    arguments={
+        **_arguments.choice(),
+        **_arguments.offers(),
+        **_arguments.candidates(),
+        **_arguments.move_aside(),
+        **_arguments.escrow(),
+    },
     mutually_exclusive=[("name", "names")],
 )
 

@@ -33,6 +33,8 @@ author:
 extends_documentation_fragment:
   - zfsfleet.encryption._choice
   - zfsfleet.encryption._offers
+  - zfsfleet.encryption._escrow
+  - zfsfleet.encryption._escrow.offering
   - zfsfleet.encryption._attributes
   - zfsfleet.encryption._attributes.changing
 options:
@@ -256,6 +258,7 @@ SPEC = Spec(
     arguments={
         **_arguments.choice(),
         **_arguments.offers(),
+        **_arguments.escrow(),
         "exclude": {"type": "list", "elements": "str", "default": []},
         "target_dataset": {"type": "str"},
         "replicate": {"type": "bool", "default": False},

@@ -26,6 +26,8 @@ author:
 extends_documentation_fragment:
   - zfsfleet.encryption._choice
   - zfsfleet.encryption._offers
+  - zfsfleet.encryption._escrow
+  - zfsfleet.encryption._escrow.offering
   - zfsfleet.encryption._attributes
   - zfsfleet.encryption._attributes.changing
 options:
@@ -224,6 +226,7 @@ SPEC = Spec(
         **_arguments.choice(),
         **_arguments.offers(),
         **_arguments.move_aside(),
+        **_arguments.escrow(),
         "state": {"type": "str", "choices": ["unlocked", "locked"], "default": "unlocked"},
         "mount": {"type": "bool", "default": True},
         "verify_key": {"type": "bool", "default": True, "no_log": False},

@@ -128,6 +128,7 @@ class Escrow:
         self._require = require
         self._problems: dict[str, None] = {}
         self._down: set[str] = set()
+        self._readable: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -137,6 +138,15 @@ class Escrow:
     def problems(self) -> tuple[str, ...]:
         """A sentence for each thing that failed in this run, so far."""
         return tuple(self._problems)
+
+    @property
+    def readable(self) -> tuple[str, ...]:
+        """Names of those that answered when entries were asked for last."""
+        return self._readable
+
+    def tell(self, problem: str) -> None:
+        """Add a sentence to the problems."""
+        self._problems[problem] = None
 
     def close(self) -> None:
         for backend in self._backends:
@@ -158,7 +168,9 @@ class Escrow:
         Raises:
             BackendFailed: no backend could be read.
         """
-        return self._united(self._asked(lambda backend: backend.entries(host)))
+        answers = self._asked(lambda backend: backend.entries(host))
+        self._readable = tuple(answers)
+        return self._united(answers)
 
     def elsewhere(self, keyguids: t.Collection[str], pool_guids: t.Collection[str]) -> tuple[Held, ...]:
         """Return versions of any host for these master keys and pools, oldest first.
@@ -228,6 +240,16 @@ class Escrow:
             )
         return Held(wanted, at)
 
+    def advance(self, held: Held, state: State) -> None:
+        """Note that a version reached a state, in every backend that holds it.
+
+        Raises:
+            BackendFailed: fewer than required did, or none.
+        """
+        done = self._asked(lambda backend: backend.advance(held.at[backend.name], state), among=held.at)
+        if len(done) < min(self._require, len(held.at)):
+            raise self._too_few(done, f"note that {held.key_id} is {state}", "The next run notes it.")
+
     def destroy(self, held: Held) -> None:
         """Destroy a version in every backend that holds it.
 
@@ -256,7 +278,7 @@ class Escrow:
             try:
                 answers[backend.name] = ask(backend)
             except BackendFailed as error:
-                self._problems[str(error)] = None
+                self.tell(str(error))
                 if isinstance(error, BackendDown):
                     self._down.add(backend.name)
         return answers

@@ -14,60 +14,76 @@ from ._seen import Root
 _LIKELIHOOD = ("active", "pre-active", "deactivated", "compromised")
 
 
-def fitting(root: Root, held: t.Iterable[Held]) -> tuple[Held, ...]:
-    """Return the versions worth trying on a root.
+class Index:
+    """Versions, found by what they have to do with.
 
-    A master key's id survives renaming, rotation and raw replication, and a dataset that was made anew has another; so
-    the id decides wherever it is known. The name decides only for what was made before its dataset.
+    Args:
+        held: any versions.
     """
-    found = [(closeness, each) for each in held for closeness in (_closeness(root, each),) if closeness is not None]
-    found.sort(key=lambda pair: pair[1].entry.version.created, reverse=True)
-    found.sort(key=lambda pair: (pair[0], rank(pair[1])))
-    return tuple(each for _closeness, each in found)
+
+    def __init__(self, held: t.Iterable[Held]) -> None:
+        self._by_keyguid: dict[str, list[Held]] = {}
+        self._unbound: dict[str, list[Held]] = {}
+        self._by_name: dict[str, list[Held]] = {}
+        self._by_record: dict[str, list[Held]] = {}
+        for each in sorted(held, key=_age):
+            entry = each.entry
+            keyguids = {entry.version.keyguid, *(binding.keyguid for binding in entry.bindings)} - {""}
+            for keyguid in keyguids:
+                self._by_keyguid.setdefault(keyguid, []).append(each)
+            if not keyguids:
+                self._unbound.setdefault(entry.version.dataset, []).append(each)
+            for name in {entry.version.dataset, *(binding.dataset for binding in entry.bindings)}:
+                self._by_name.setdefault(name, []).append(each)
+            self._by_record.setdefault(each.key_id.record, []).append(each)
+
+    def fitting(self, root: Root) -> tuple[Held, ...]:
+        """Return the versions worth trying on a root.
+
+        A master key's id survives renaming, rotation and raw replication, and a dataset that was made anew has another;
+        so the id decides wherever it is known. The name decides only for what was made before its dataset.
+        """
+        known = sorted(self._by_keyguid.get(root.keyguid, ()), key=_age, reverse=True)
+        known.sort(key=lambda each: (not is_bound_to(each, root), rank(each)))
+        return (*known, *_likeliest(self._unbound.get(root.name, ())))
+
+    def named(self, dataset: str) -> tuple[Held, ...]:
+        """Return versions that ever had to do with a dataset of this name, while nothing else is known of it.
+
+        Trying these spares a look at the host in nearly all cases.
+        """
+        return _likeliest(self._by_name.get(dataset, ()))
+
+    def waiting(self, dataset: str) -> tuple[Held, ...]:
+        """Return the versions that a run made for a dataset that it did not get to make, oldest first.
+
+        The oldest is taken, so that two controllers that find the same go on with the same.
+        """
+        return tuple(each for each in self._unbound.get(dataset, ()) if each.state == "pre-active")
+
+    def superseded(self, held: Held) -> tuple[Held, ...]:
+        """Return older versions of the same record that still count as active in any place."""
+        record = self._by_record.get(held.key_id.record, ())
+        older = (each for each in record if _age(each) < _age(held))
+        return tuple(each for each in older if any(entry.state == "active" for entry in each.at.values()))
 
 
-def _closeness(root: Root, held: Held) -> int | None:
-    entry = held.entry
-    bound = [binding for binding in entry.bindings if binding.keyguid == root.keyguid]
-    if any(binding.copy == (root.pool_guid, root.name) for binding in bound):
-        return 0
-    if bound or entry.version.keyguid == root.keyguid:
-        return 1
-    return 2 if is_unbound(held) and entry.version.dataset == root.name else None
-
-
-def is_unbound(held: Held) -> bool:
-    """Tell whether a version was made before its dataset, and not seen to open anything yet."""
-    return not held.entry.bindings and not held.entry.version.keyguid
-
-
-def named_for(dataset: str, held: t.Iterable[Held]) -> tuple[Held, ...]:
-    """Return versions that ever had to do with a dataset of this name, while nothing else is known of it.
-
-    One round of trying fewer where they do, which is nearly always; what they do not open is looked at by its ids.
-    """
-    found = [each for each in held if dataset in _names(each)]
-    found.sort(key=lambda each: each.entry.version.created, reverse=True)
-    found.sort(key=rank)
-    return tuple(found)
-
-
-def _names(held: Held) -> set[str]:
-    return {held.entry.version.dataset, *(binding.dataset for binding in held.entry.bindings)}
-
-
-def waiting(held: t.Iterable[Held]) -> dict[str, list[Held]]:
-    """Return, by dataset, the versions that a run made for one that it did not get to make, oldest first.
-
-    The oldest is taken, so that two controllers that find the same go on with the same.
-    """
-    found: dict[str, list[Held]] = {}
-    for each in sorted(held, key=lambda each: (each.entry.version.created, str(each.key_id))):
-        if each.state == "pre-active" and is_unbound(each):
-            found.setdefault(each.entry.version.dataset, []).append(each)
-    return found
+def is_bound_to(held: Held, root: Root) -> bool:
+    """Tell whether a version was seen to open this very copy of the data."""
+    return any(
+        binding.copy == (root.pool_guid, root.name) and binding.keyguid == root.keyguid
+        for binding in held.entry.bindings
+    )
 
 
 def rank(held: Held) -> int:
-    """Return how likely a version is to be what opens its root; the likeliest comes first."""
+    """Return how likely a version is to be what opens its root, by its state; the likeliest comes first."""
     return _LIKELIHOOD.index(held.state) if held.state in _LIKELIHOOD else len(_LIKELIHOOD)
+
+
+def _likeliest(held: t.Iterable[Held]) -> tuple[Held, ...]:
+    return tuple(sorted(sorted(held, key=_age, reverse=True), key=rank))
+
+
+def _age(held: Held) -> tuple[str, str]:
+    return (held.entry.version.created, str(held.key_id))

@@ -17,7 +17,7 @@ from ..module_utils._choice import missing_parent, missing_pool
 from ..module_utils._keys import Key, KeyFormat
 from ..module_utils._model import parent_of, pool_of
 from ._escrow import Held
-from ._fitting import rank, waiting
+from ._fitting import Index, rank
 from ._record import KeyId
 from ._seen import Root, Seen, Tried
 from ._wish import Wish
@@ -84,34 +84,36 @@ class Known:
         return {key_id: self.keys[ids[0]] for key_id, ids in found.items() if len(ids) == 1 and ids[0] in self.keys}
 
     @functools.cached_property
-    def waiting(self) -> t.Mapping[str, t.Sequence[Held]]:
-        """By dataset, the versions that wait for it to be made, oldest first."""
-        return waiting(self.held.values())
+    def index(self) -> Index:
+        return Index(self.held.values())
 
     def key_of(self, held: Held) -> Key | None:
         """Return a version's key, None where it could not be read or where its copies differ."""
         return self._agreed.get(held.key_id)
 
 
-def decide(wishes: t.Sequence[Wish], known: Known, *, made: t.Container[str] = ()) -> tuple[Decision, ...]:
+def decide(
+    wishes: t.Sequence[Wish], known: Known, *, made: t.Container[str] = (), foresee: bool = False
+) -> tuple[Decision, ...]:
     """Decide about the key of every root that a task wants.
 
     Args:
         wishes: the roots.
         known: the host and what is in escrow.
-        made: names of all datasets that the same task makes, or has anything below it made on.
+        made: names of all datasets that the same task makes.
+        foresee: for check mode, where a pool or parent that is missing is a change and no refusal.
     """
-    return tuple(_decision(wish, known, made) for wish in wishes)
+    homeless = {} if foresee else {wish.dataset: _homeless(wish, known.seen, made) for wish in wishes}
+    return tuple(_decision(wish, known, homeless.get(wish.dataset)) for wish in wishes)
 
 
-def _decision(wish: Wish, known: Known, made: t.Container[str]) -> Decision:
+def _decision(wish: Wish, known: Known, homeless: str | None) -> Decision:
     root = known.seen.roots.get(wish.dataset)
     if root is not None:
         return _of_root(wish, root, known)
-    homeless = _homeless(wish, known.seen, made)
     if homeless is not None:
         return Decision(wish, "refuse", sentence=homeless)
-    for held in known.waiting.get(wish.dataset, ()):
+    for held in known.index.waiting(wish.dataset):
         if _serves(held, wish, known):
             return Decision(wish, "resume", held)
     if wish.given is None and not wish.may_mint:
@@ -214,15 +216,3 @@ def _warning(root: Root, held: Held) -> str | None:
             "pool was rewound. Find out who did, and rotate its key."
         )
     return None
-
-
-def superseded(held: Held, all_held: t.Iterable[Held]) -> tuple[Held, ...]:
-    """Return the versions of the same record that a version took the place of, and that still count as active."""
-    return tuple(
-        each
-        for each in all_held
-        if each.key_id.record == held.key_id.record
-        and each.key_id != held.key_id
-        and each.state == "active"
-        and each.entry.version.created < held.entry.version.created
-    )

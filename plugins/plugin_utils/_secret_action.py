@@ -41,12 +41,38 @@ class SecretAction(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
+        self._variables = {**(task_vars or {}), **_QUIET}
         arguments = self._arguments()
         with self._pipelining():
-            result.update(self._execute_module(module_args=arguments, task_vars={**(task_vars or {}), **_QUIET}))
+            result.update(self._work(arguments))
+        return result
+
+    def _work(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Do the task's work; pipelining is on."""
+        return self._ask(self._module, arguments)
+
+    @property
+    def _module(self) -> str:
+        return str(self._task.action)
+
+    def _ask(self, module: str, arguments: t.Mapping[str, t.Any], *, check: bool = False) -> dict[str, t.Any]:
+        """Run a module on the host, as the task runs, or in check mode in any case."""
+        with self._checking(check):
+            result: dict[str, t.Any] = self._execute_module(
+                module_name=module, module_args=dict(arguments), task_vars=self._variables
+            )
         # What was called is known; a misspelled option's value would stand in it unmasked.
         result.pop("invocation", None)
         return result
+
+    @contextlib.contextmanager
+    def _checking(self, check: bool) -> t.Iterator[None]:
+        before = self._task.check_mode
+        self._task.check_mode = before or check
+        try:
+            yield
+        finally:
+            self._task.check_mode = before
 
     def _arguments(self) -> dict[str, t.Any]:
         """Return what the module is given."""

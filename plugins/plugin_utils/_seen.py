@@ -38,6 +38,10 @@ class Root:
     salt: str = "0"
     locked: bool = False
 
+    def is_bound_by(self, binding: Binding) -> bool:
+        """Tell whether a binding is to this copy of the data as it is now."""
+        return binding == self.binding(binding.at)
+
     def binding(self, at: str) -> Binding:
         """Return the binding of this copy of the data to a version that was seen to open it then."""
         return Binding(self.pool_guid, self.name, self.keyguid, self.salt, at)
@@ -71,6 +75,10 @@ class Seen:
     def has(self, dataset: str) -> bool:
         """Tell whether a dataset is there."""
         return dataset in self.roots or dataset in self.others
+
+    def was_tried(self, dataset: str, known_as: str) -> bool:
+        tried = self.tried.get(dataset, Tried())
+        return known_as in (*tried.opened_by, *tried.wrong, *tried.unknown)
 
     def opened_by(self, dataset: str) -> tuple[str, ...]:
         """Return the ids of the key that was seen to open a root."""

@@ -22,7 +22,10 @@ from ansible_collections.zfsfleet.encryption.plugins.modules import (
     zfs_key_export,
     zfs_unlock,
 )
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _backends
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
+
+from .acting import Controller
 
 # How long an example takes tells only how busy the machine is.
 settings.register_profile("any time", deadline=None)
@@ -74,3 +77,11 @@ def run(
         return {**result, "warnings": list(warnings)}
 
     return run_module
+
+
+@pytest.fixture
+def controller(host: FakeOpenZFS, run: Run, monkeypatch: pytest.MonkeyPatch) -> Controller:
+    made = Controller(run, host)
+    monkeypatch.setattr(_backends, "KINDS", made.kinds)
+    monkeypatch.setattr(_edge, "OpenZFS", lambda: made.host)
+    return made

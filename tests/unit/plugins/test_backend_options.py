@@ -8,8 +8,10 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+import yaml
 from ansible.parsing.dataloader import DataLoader
 
+from ansible_collections.zfsfleet.encryption.plugins.doc_fragments._escrow import ModuleDocFragment
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _backends
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import (
@@ -26,6 +28,7 @@ from .trees import KEY_TEXT
 
 AROUND = Surroundings(DataLoader(), "nas1", "ssh")
 BUILT: list[Options] = []
+REAL = dict(_backends.KINDS)
 
 
 def build(options: Options, _around: Surroundings) -> Backend:
@@ -64,6 +67,18 @@ def test_a_relative_path_is_relative_to_the_play() -> None:
 def test_the_order_is_that_of_reading() -> None:
     found = backends_from([drawer(path="/b"), drawer(path="/a")], AROUND)
     assert [each.name for each in found] == ["drawer /b", "drawer /a"]
+
+
+def test_every_option_of_every_kind_is_documented_as_it_is() -> None:
+    documented = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]["escrow"]["suboptions"]
+    assert set(documented.pop("type")["choices"]) >= set(REAL)
+    options = {name: option for kind in REAL.values() for name, option in kind.options.items()}
+    assert set(documented) >= set(options)
+    for name, option in options.items():
+        assert documented[name]["type"] == option.type, name
+        assert documented[name].get("choices", []) == list(option.choices), name
+        told = " ".join(documented[name]["description"])
+        assert option.default in (None, False) or f"V({option.default})" in told or name == "vault_id", name
 
 
 def test_none_said_aloud_is_none() -> None:

@@ -12,14 +12,13 @@ import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._escrow import Held
-from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._fitting import fitting, named_for, waiting
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._fitting import Index
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._plan_escrow import (
     GIVEN,
     Decision,
     Known,
     decide,
     new_format,
-    superseded,
 )
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._record import (
     Entry,
@@ -156,8 +155,8 @@ def test_what_opens_counts_and_not_what_is_noted() -> None:
     rotated = held(2, "pre-active", keyguid="77")
     decision = decided(Wish("tank/a"), known(ROOT, ACTIVE, rotated, wrong=[id_of(ACTIVE)], opens=[id_of(rotated)]))
     assert (decision.action, decision.held) == ("use", rotated)
-    assert superseded(rotated, [ACTIVE, rotated]) == (ACTIVE,)
-    assert superseded(ACTIVE, [ACTIVE, rotated]) == ()
+    assert Index([ACTIVE, rotated]).superseded(rotated) == (ACTIVE,)
+    assert Index([ACTIVE, rotated]).superseded(ACTIVE) == ()
 
 
 def test_of_two_versions_with_one_key_the_active_one_counts() -> None:
@@ -265,26 +264,25 @@ def test_the_id_of_the_master_key_decides_and_the_name_only_where_there_is_none(
     made_anew = held(4, "active", dataclasses.replace(ROOT, keyguid="78"), record=4)
     waiting = held(5, "pre-active", record=5)
     elsewhere = held(6, "pre-active", record=6, dataset="tank/b")
-    found = fitting(ROOT, [elsewhere, made_anew, waiting, copy, before, here])
+    found = Index([elsewhere, made_anew, waiting, copy, before, here]).fitting(ROOT)
     assert found == (here, before, copy, waiting)
 
 
 def test_a_renamed_root_is_found_by_its_id() -> None:
     renamed = dataclasses.replace(ROOT, name="tank/z")
-    assert fitting(renamed, [ACTIVE, WAITING]) == (ACTIVE,)
+    assert Index([ACTIVE, WAITING]).fitting(renamed) == (ACTIVE,)
 
 
 def test_what_had_to_do_with_a_name_is_tried_first_the_newest_active_one_before_all() -> None:
     bound = held(3, "active", ROOT, dataset="tank/old")
-    assert named_for("tank/a", [WAITING, held(2), bound, held(4, "deactivated"), held(5, dataset="x")]) == (
-        bound,
-        held(2),
-        WAITING,
-        held(4, "deactivated"),
-    )
-    assert waiting([held(4, "pre-active"), held(2), WAITING, held(3, "pre-active", ROOT)]) == {
-        "tank/a": [WAITING, held(4, "pre-active")]
-    }
+    index = Index([WAITING, held(2), bound, held(4, "deactivated"), held(5, dataset="x")])
+    assert index.named("tank/a") == (bound, held(2), WAITING, held(4, "deactivated"))
+
+
+def test_what_waits_for_a_dataset_was_seen_to_open_nothing_the_oldest_first() -> None:
+    index = Index([held(4, "pre-active"), held(2), WAITING, held(3, "pre-active", ROOT)])
+    assert index.waiting("tank/a") == (WAITING, held(4, "pre-active"))
+    assert index.waiting("tank/b") == ()
 
 
 # -- new keys

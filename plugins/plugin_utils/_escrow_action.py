@@ -1,0 +1,91 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller side of modules that may get their keys from escrow.
+
+The option ``escrow`` is the action plugin's: it opens the places that it names, and the module on the host is given
+keys like any others. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+
+from ..module_utils._errors import EncryptionError, unforeseen
+from ._backend import Surroundings
+from ._backends import backends_from, required_copies
+from ._escrow import Escrow
+from ._key_task import KeyTask, typed
+from ._offering import Offering
+from ._providing import Providing
+from ._secret_action import SecretAction
+from ._trial import HostFailed, Result, Trial
+
+OPTIONS = ("escrow", "escrow_require")
+
+
+class EscrowAction(SecretAction):
+    """Opens the places for keys that a task names, for as long as it runs."""
+
+    def _work(self, arguments: dict[str, t.Any]) -> Result:
+        given, require = (arguments.pop(option, None) for option in OPTIONS)
+        if not given:
+            if require is not None and given is None:
+                raise AnsibleActionFail("escrow_require says how many places must hold a key, and escrow names none.")
+            return super()._work(arguments)
+        escrow: Escrow | None = None
+        try:
+            backends = backends_from(given, self._surroundings())
+            escrow = Escrow(backends, required_copies(require, backends))
+            return self._with_escrow(arguments, escrow)
+        except HostFailed as failure:
+            return failure.result
+        except EncryptionError as error:
+            raise AnsibleActionFail(str(error)) from None
+        except AnsibleError:
+            raise
+        except Exception as error:  # noqa: BLE001  # its text may hold anything
+            raise AnsibleActionFail(unforeseen(error)) from None
+        finally:
+            if escrow is not None:
+                escrow.close()
+
+    def _with_escrow(self, arguments: dict[str, t.Any], escrow: Escrow) -> Result:
+        """Do the task's work with the backends open.
+
+        Raises:
+            EncryptionError: it is refused, or failed before anything was changed on the host.
+        """
+        raise NotImplementedError
+
+    def _provided(self, task: KeyTask, escrow: Escrow) -> Result:
+        """Carry out a task whose keys are in escrow, or foresee it."""
+        providing = Providing(task, self._trial(escrow), escrow, self._ask, self._host)
+        return providing.foresee() if self._task.check_mode else providing.carry_out()
+
+    def _offering(self, arguments: dict[str, t.Any], escrow: Escrow) -> Offering:
+        return Offering(self._module, arguments, self._trial(escrow), escrow, self._ask)
+
+    def _trial(self, escrow: Escrow) -> Trial:
+        return Trial(escrow, self._ask, self._host)
+
+    def _typed(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return the arguments as the module sees them.
+
+        Raises:
+            HostFailed: the module refuses them; in check mode, since nothing shall happen even if it did not.
+        """
+        params = typed(arguments, self.spec)
+        if params is None:
+            result = self._ask(self._module, arguments, check=True)
+            raise HostFailed({"failed": True, "msg": "The options of this task contradict each other.", **result})
+        return params
+
+    @property
+    def _host(self) -> str:
+        return str(self._variables["inventory_hostname"])
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(self._loader, self._host, str(self._connection.transport))

@@ -1,0 +1,263 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Roots whose keys are in escrow before they are used, in the order that may die anywhere.
+
+What is in escrow is read, the host tries it, and it is decided. The host rehearses. A new key is put into escrow and
+read back; the host does its work with what was read back, and proves it; then it is noted what the key opens, and last
+that it is active. What an earlier run left behind at any of these points is found by the first steps of the next one
+and gone on with: no second key is made.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from dataclasses import dataclass, field
+
+from ..module_utils._errors import EncryptionError, Refused
+from ..module_utils._keys import Key
+from ..module_utils._model import pool_of
+from ._backend import BackendFailed
+from ._escrow import Escrow, Held
+from ._key_task import Assigned, KeyTask
+from ._plan_escrow import Decision, Known, decide, new_format
+from ._record import Entry, Kept, Version, new_key_id, new_record, now
+from ._seen import Root, Seen
+from ._trial import Ask, Result, Trial, asked
+
+_MARK = "zfsfleet.encryption:"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done about one root.
+
+    Args:
+        decision: what was decided.
+        kept: the version that the root has, or is to have, with its key.
+        held: the same as the backends have it, in none of them where it is new.
+        current: the key that the root has, where the task may change it.
+        is_noted: whether something about it has to be written into escrow.
+    """
+
+    decision: Decision
+    kept: Kept = field(repr=False)
+    held: Held
+    current: Key | None = field(default=None, repr=False)
+    is_noted: bool = True
+
+    @property
+    def dataset(self) -> str:
+        return self.decision.dataset
+
+    @property
+    def is_used_already(self) -> bool:
+        return self.decision.action == "use"
+
+    @property
+    def known_as(self) -> str:
+        return str(self.kept.version.key_id)
+
+    @property
+    def label(self) -> str:
+        """The key's id; one that check mode only made up is called new."""
+        return self.known_as if self.held.at else "new"
+
+
+class Providing:
+    """A task whose keys are in escrow.
+
+    Args:
+        task: what is wanted.
+        trial: what is in escrow for the host.
+        escrow: where keys are kept.
+        ask: the host.
+        host: its name in the inventory.
+    """
+
+    def __init__(self, task: KeyTask, trial: Trial, escrow: Escrow, ask: Ask, host: str) -> None:
+        self._task = task
+        self._trial = trial
+        self._escrow = escrow
+        self._ask = ask
+        self._host = host
+
+    def foresee(self) -> Result:
+        """Foretell what a real run would do; nothing is written anywhere.
+
+        Raises:
+            Refused: it would be refused; the sentence says why.
+            BackendFailed: too few backends could be written to.
+            HostFailed: the host could not be looked at, or its module would refuse.
+        """
+        known, work = self._decided(foresee=True)
+        self._escrow.find_out()
+        return self._told(self._rehearsed(known, work), work)
+
+    def carry_out(self) -> Result:
+        """Do it, and return the result of the host's module with what was done about keys.
+
+        Raises:
+            Refused: nothing was changed anywhere; the sentence says why.
+            BackendFailed: nothing was changed on the host.
+            HostFailed: the host could not be looked at, or its module refused, before anything was changed.
+        """
+        known, work = self._decided(foresee=False)
+        if any(each.is_noted for each in work):
+            self._escrow.find_out()
+        if not all(each.is_used_already for each in work):
+            self._rehearsed(known, work)
+        work = [each if each.is_used_already else self._put(each) for each in work]
+        result = self._ask(self._task.module, self._arguments(known, work, [each.known_as for each in work]))
+        return self._told(self._noted(result, known, [each for each in work if each.is_noted]), work)
+
+    def _decided(self, *, foresee: bool) -> tuple[Known, list[Work]]:
+        wishes = self._task.wishes
+        given = {wish.dataset: wish.given for wish in wishes if wish.given is not None}
+        known = self._trial.known([wish.dataset for wish in wishes], self._task.pools, given)
+        decisions = decide(wishes, known, made=self._task.made, foresee=foresee)
+        refusals = [str(each.sentence) for each in decisions if each.action == "refuse"]
+        if refusals:
+            raise Refused(" ".join(refusals))
+        return known, [self._work(decision, known) for decision in decisions]
+
+    def _work(self, decision: Decision, known: Known) -> Work:
+        wish, root, held = decision.wish, decision.root, decision.held
+        if decision.action == "use" and root is not None and held is not None:
+            key = _opening(held, root, known)
+            is_noted = self._has_news(held, root)
+            return Work(decision, Kept(held.entry.version, key), held, key if wish.change else None, is_noted)
+        current = _opening(held, root, known) if decision.action == "change" and root and held else None
+        there = decision.begun if decision.action == "change" else held
+        if there is not None:
+            return Work(decision, Kept(there.entry.version, t.cast(Key, known.key_of(there))), there, current)
+        key = wish.given or (current if current is not None and _fits(current, decision) else wish.new_key())
+        version = self._new_version(decision, known.seen)
+        return Work(decision, Kept(version, key), Held(Entry(version, "pre-active", version.created), {}), current)
+
+    def _new_version(self, decision: Decision, seen: Seen) -> Version:
+        wish, root = decision.wish, decision.root
+        keyformat, iterations = (wish.new_keyformat, wish.new_iterations) if root is None else new_format(wish, root)
+        if decision.action == "adopt" and root is not None:
+            keyformat, iterations = root.keyformat, root.iterations
+        record = decision.held.key_id.record if decision.action == "change" and decision.held else new_record()
+        return Version(
+            new_key_id(record),
+            self._host,
+            decision.dataset,
+            keyformat,
+            iterations,
+            now(),
+            seen.pools.get(pool_of(decision.dataset), ""),
+            "" if root is None else root.keyguid,
+        )
+
+    def _has_news(self, held: Held, root: Root) -> bool:
+        """Tell whether a version that opens its root is not noted everywhere as what it is."""
+        if str(held.key_id) in self._trial.disagreements:
+            return False  # the person is told; nothing more is written about it
+        is_behind = held.state == "pre-active" or not _is_bound(held, root) or bool(self._trial.superseded(held))
+        return is_behind or not held.is_level(self._escrow.readable)
+
+    def _arguments(self, known: Known, work: t.Sequence[Work], labels: t.Sequence[str]) -> dict[str, t.Any]:
+        """Return what the module is given; a root that gets a key says in properties which."""
+        assigned: dict[str, Assigned] = {}
+        for each, label in zip(work, labels):
+            pool_guid = known.seen.pools.get(pool_of(each.dataset))
+            is_set_now = each.decision.action in ("mint", "resume", "change")
+            marks = {"key_id": label, "rotated_at": each.kept.version.created, "pool_guid": pool_guid or ""}
+            marked = {f"{_MARK}{name}": value for name, value in marks.items()} if is_set_now and pool_guid else {}
+            assigned[each.dataset] = Assigned(each.kept.key, each.current, marked)
+        return self._task.arguments(assigned)
+
+    def _rehearsed(self, known: Known, work: t.Sequence[Work]) -> Result:
+        """Have the host's module say what it would do: what it refuses is refused before a key is kept anywhere."""
+        arguments = self._arguments(known, work, [each.label for each in work])
+        return asked(self._ask, self._task.module, arguments, check=True)
+
+    def _put(self, work: Work) -> Work:
+        """Put a key into escrow; the work goes on with what was read back."""
+        stored = self._escrow.put(work.kept)
+        at = {name: Entry(work.kept.version, "pre-active", work.kept.version.created) for name in stored.receipts}
+        held = Held(work.held.entry, {**at, **work.held.at})
+        return dataclasses.replace(work, kept=stored.kept, held=held)
+
+    def _noted(self, result: Result, known: Known, work: t.Sequence[Work]) -> Result:
+        """Have the host prove what was done, and note it; where that fails, the next run does it."""
+        if not work:
+            return result
+        problems: list[str] = []
+        try:
+            keys = {each.dataset: [(each.known_as, each.kept.key)] for each in work if not each.is_used_already}
+            seen = self._trial.look(self._task.pools, keys) if keys else known.seen
+        except EncryptionError as error:
+            seen, problems = Seen(), [f"What was done could not be verified: {error} Run again."]
+        for each in work:
+            root = (known.seen if each.is_used_already else seen).roots.get(each.dataset)
+            if root is None:
+                continue  # it was not made; its key waits for the next run
+            if not each.is_used_already and each.known_as not in seen.opened_by(each.dataset):
+                problems.append(_unproven(each))
+                continue
+            try:
+                self._note(each, root)
+            except BackendFailed as error:
+                problems.append(str(error))
+        return _failed(result, problems) if problems else result
+
+    def _note(self, work: Work, root: Root) -> None:
+        bindings = () if _is_bound(work.held, root) else (root.binding(now()),)
+        held = self._escrow.level(work.held, work.kept, "active", *bindings)
+        for old in self._trial.superseded(held):
+            self._escrow.advance(old, "deactivated")
+
+    def _told(self, result: Result, work: t.Sequence[Work]) -> Result:
+        """Add to a result what was done about keys: ids and states, never a key."""
+        actions = [self._action(each) for each in work if each.is_noted]
+        ids = {each.dataset: each.label for each in work if each.label != "new"}
+        sentences = [each.decision.sentence for each in work if each.decision.sentence is not None]
+        doubts = [
+            self._trial.disagreements[each.known_as] for each in work if each.known_as in self._trial.disagreements
+        ]
+        warnings = [*result.get("warnings", ()), *sentences, *doubts, *self._escrow.problems]
+        told = {
+            **result,
+            "changed": bool(result.get("changed")) or bool(actions),
+            "actions": [*actions, *result.get("actions", ())],
+            "key_ids": ids,
+        }
+        return {**told, "warnings": warnings} if warnings else told
+
+    def _action(self, work: Work) -> dict[str, t.Any]:
+        is_kept = work.decision.action in ("use", "resume") or work.decision.begun is not None
+        action = "note_key" if is_kept else "escrow_key"
+        return {"dataset": work.dataset, "action": action, "after": {"places": list(self._escrow.names)}}
+
+
+def _is_bound(held: Held, root: Root) -> bool:
+    return any(root.is_bound_by(binding) for binding in held.entry.bindings)
+
+
+def _opening(held: Held, root: Root, known: Known) -> Key:
+    """Return the key of a version that was seen to open a root; of copies that differ, the one that did."""
+    ids = (each for each in known.seen.opened_by(root.name) if each in known.held)
+    return next(known.keys[each] for each in ids if known.held[each].key_id == held.key_id)
+
+
+def _fits(key: Key, decision: Decision) -> bool:
+    return decision.root is not None and key.fits(new_format(decision.wish, decision.root)[0])
+
+
+def _unproven(work: Work) -> str:
+    return (
+        f"{work.dataset} is not opened by {work.known_as}, which its key should be. It stays in escrow as it is. "
+        "Find out who changes keys beside this run."
+    )
+
+
+def _failed(result: Result, problems: t.Sequence[str]) -> Result:
+    before = [str(result.get("msg", ""))] if result.get("failed") else []
+    return {**result, "failed": True, "msg": " ".join([*before, *problems])}
