@@ -58,7 +58,10 @@ class Backend(t.Protocol):
         """
 
     def advance(self, entry: Entry, state: State) -> None:
-        """Note that a version reached a state; one that is behind the state which it has is not noted."""
+        """Note that a version reached a state; one that is behind the state which it has is not noted.
+
+        No note destroys anything: that state is refused.
+        """
 
     def bind(self, entry: Entry, binding: Binding) -> None:
         """Note a copy of the data that the version was seen to open."""

@@ -105,9 +105,10 @@ class HostKeys:
             self._files = _segment.sorted_out(self._directory.names())
         if self.kept(version.key_id) != kept:
             raise Unfit("Another key has that id there. It is as it was.")
-        with contextlib.suppress(FileExistsError):
+        try:
             self._directory.write(_segment.about_name(version), _segment.about_content(version))
-        self._directory.sync()  # a run that wrote them may have been killed before they were durable
+        except FileExistsError:
+            self._directory.sync()  # a run that wrote both may have been killed before they were durable
         return os.path.join(self._directory.path, name)
 
     def note(self, version: Version, state: State) -> None:

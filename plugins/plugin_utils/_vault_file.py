@@ -13,17 +13,19 @@ Private to the collection.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import typing as t
 from contextlib import closing
 
 from ..module_utils._errors import EncryptionError
 from . import _segment
-from ._backend import BackendFailed
-from ._controller import Controller, danger
+from ._backend import BackendFailed, Kind, Option, Options, Surroundings
+from ._controller import Controller, danger, this_controller
 from ._directory import Directory, Unfit, opened
 from ._host_keys import HostKeys, Protection
 from ._record import Binding, Entry, Kept, KeyId, State
+from ._vaulted import Vaulted
 
 _ENOUGH = 1024 * 1024  # bytes of free space, for some hundred versions
 _SAMPLES = 8  # segments of which one has to open
@@ -149,17 +151,16 @@ class VaultFile:
         if self._is_secret_known:
             return
         tried = 0
-        for stored in self._covered(place):
+        for stored in itertools.islice(self._covered(place), _SAMPLES):
             if self._protection.opens(stored):
                 self._is_secret_known = True
                 return
             tried += 1
-            if tried == _SAMPLES:
-                break
         if tried:
             raise Unfit(
-                f"What it holds was encrypted with another password than the one that this play has for "
-                f"{self._protection.name}. Give the play that password, or set a vault_id of its own for new keys."
+                f"Of {tried} keys in it that were tried none opens with the password that this play has for "
+                f"{self._protection.name}, so it was another one. Give the play that password, or set a vault_id of "
+                "its own for new keys. If nothing but torn files is left there, move them away."
             )
 
     def _covered(self, place: Directory) -> t.Iterator[bytes]:
@@ -200,3 +201,24 @@ def _concerns(entry: Entry, keyguids: t.Collection[str], pool_guids: t.Collectio
     told = [(each.keyguid, each.pool_guid) for each in entry.bindings]
     told.append((entry.version.keyguid, entry.version.pool_guid))
     return any(keyguid in keyguids or pool_guid in pool_guids for keyguid, pool_guid in told)
+
+
+def vault_file_from(options: Options, around: Surroundings) -> VaultFile:
+    """Make the backend of checked options.
+
+    Raises:
+        Refused: the play has no vault secret to encrypt with.
+    """
+    protection = Vaulted(around.loader, options["vault_id"])
+    controller = None if options["allow_local"] else this_controller(around.transport)
+    return VaultFile(options["path"], protection, controller)
+
+
+KIND = Kind(
+    vault_file_from,
+    {
+        "path": Option("path", required=True),
+        "vault_id": Option(default="default"),
+        "allow_local": Option("bool", default=False),
+    },
+)

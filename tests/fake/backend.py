@@ -68,7 +68,10 @@ class MemoryBackend:
         def concerns(entry: Entry) -> bool:
             told = [(each.keyguid, each.pool_guid) for each in entry.bindings]
             told.append((entry.version.keyguid, entry.version.pool_guid))
-            return any(keyguid in keyguids or pool_guid in pool_guids for keyguid, pool_guid in told)
+            return any(
+                (keyguid and keyguid in keyguids) or (pool_guid and pool_guid in pool_guids)
+                for keyguid, pool_guid in told
+            )
 
         return self._asked("elsewhere", lambda: [each for each in self._alive() if concerns(each)])
 
@@ -94,6 +97,8 @@ class MemoryBackend:
     def advance(self, entry: Entry, state: State) -> None:
         def advance() -> None:
             found = self._found(entry)
+            if state == "destroyed":
+                raise BackendFailed(f"{self.name} destroys no {entry.key_id} by a note.")
             if STATES.index(state) > STATES.index(found.state):
                 self.entries_by_id[entry.key_id] = dataclasses.replace(found, state=state, since=now())
 
@@ -103,7 +108,8 @@ class MemoryBackend:
         def bind() -> None:
             found = self._found(entry)
             if binding not in found.bindings:
-                self.entries_by_id[entry.key_id] = dataclasses.replace(found, bindings=(*found.bindings, binding))
+                bindings = sorted((*found.bindings, binding), key=lambda each: each.at)
+                self.entries_by_id[entry.key_id] = dataclasses.replace(found, bindings=tuple(bindings))
 
         self._asked("bind", bind)
 

@@ -30,8 +30,21 @@ from ansible_collections.zfsfleet.encryption.tests.escrow.place import (
     fresh,
     kept,
 )
+from ansible_collections.zfsfleet.encryption.tests.fake.backend import MemoryBackend
+
+
+class MemoryPlace:
+    """The fake of other tests, which is held to all of this as well; other controllers find the same."""
+
+    def __init__(self) -> None:
+        self._backend = MemoryBackend("memory")
+
+    def open(self) -> MemoryBackend:
+        return self._backend
+
 
 PLACES: dict[str, t.Callable[[pathlib.Path], contextlib.AbstractContextManager[Place]]] = {
+    "memory": lambda _directory: contextlib.nullcontext(MemoryPlace()),
     "vault_file": vault_file.place,
     "openbao": openbao.place,
 }
