@@ -20,6 +20,10 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 _LAYERS = ("overlay", "aufs", "fuse.fuse-overlayfs")
 # podman(1) and docker put one of these files into every container, podman and systemd-nspawn set the variable.
 _MARKS = ("/run/.containerenv", "/.dockerenv")
+# ansible-runner sets the first in every container that it starts, for ansible-navigator too; AWX sets the second for
+# its jobs, and Kubernetes the third in the pods where some of them run. What belongs to ansible-runner is removed after
+# such a job; what else is mounted there somebody asked for.
+_JOBS = ("LAUNCHED_BY_RUNNER", "AWX_PRIVATE_DATA_DIR", "KUBERNETES_SERVICE_HOST")
 _WAY_OUT = "Choose a path that lasts, or another backend; if this one does last, say allow_local: true."
 
 
@@ -67,9 +71,7 @@ def danger(path: str, controller: Controller) -> str | None:
 
 def _short_life(path: str, controller: Controller) -> str | None:
     environment = controller.environment
-    # ansible-runner sets both in every container that it starts, for ansible-navigator and AWX too. It mounts its own
-    # directory from a place that is removed after the job; what else is mounted somebody asked for.
-    if environment.get("LAUNCHED_BY_RUNNER") and _is_within(path, _of_runner(environment)):
+    if any(environment.get(mark) for mark in _JOBS) and _is_within(path, _of_runner(environment)):
         return "belongs to a job of ansible-runner and is removed after it"
     # docs.gitlab.com, predefined variables: set by all executors but shell and ssh.
     if environment.get("CI_DISPOSABLE_ENVIRONMENT") == "true":

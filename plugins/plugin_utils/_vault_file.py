@@ -28,6 +28,7 @@ from ._record import Binding, Entry, Kept, KeyId, State
 from ._vaulted import Vaulted
 
 _ENOUGH = 1024 * 1024  # bytes of free space, for some hundred versions
+_FEW = 16  # files, of which a version takes up to five
 _SAMPLES = 8  # segments of which one has to open
 
 
@@ -53,7 +54,7 @@ class VaultFile:
             if not os.access(self._path, os.W_OK | os.X_OK):
                 raise Unfit(f"{self._path} may not be written to. Check its permissions, and how it is mounted.")
             space = os.statvfs(self._path)
-            if space.f_bavail * space.f_frsize < _ENOUGH or (space.f_files and not space.f_favail):
+            if space.f_bavail * space.f_frsize < _ENOUGH or (space.f_files and space.f_favail < _FEW):
                 raise Unfit(f"The file system of {self._path} is full. Make room there.")
 
     def entries(self, host: str) -> t.Sequence[Entry]:

@@ -24,8 +24,12 @@ from pathlib import Path
 
 from . import in_keys, in_plans, in_runs
 from .fault import Fault
+from .in_vault_file import READING, REFUSALS, WRITING
 
 PLANTED: tuple[Fault, ...] = (
+    *WRITING,
+    *READING,
+    *REFUSALS,
     *in_keys.VERDICTS,
     *in_keys.KEYS,
     *in_keys.KEY_FILES,

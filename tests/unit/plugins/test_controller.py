@@ -35,6 +35,11 @@ def over_ssh(*mounts: Mount, is_container: bool = False, environment: dict[str, 
             over_ssh(DISK, environment={"RUNNER_ENVIRONMENT": "self-hosted"}),
             id="one's own runner of GitHub",
         ),
+        pytest.param(
+            "/srv/demo/project/keys",
+            over_ssh(DISK, environment={"AWX_ISOLATED_DATA_DIR": "/srv/demo/artifacts/1"}),
+            id="a directory that ansible-runner was given on a machine that lasts",
+        ),
         pytest.param("/srv/keys", over_ssh(LAYER, Mount("/srv", "nfs4"), is_container=True), id="a volume"),
         pytest.param("/srv/keys", over_ssh(Mount("/srv/k", "tmpfs"), DISK), id="a name that begins the same"),
         pytest.param(
@@ -77,7 +82,15 @@ def test_what_does_not_last(controller: Controller, cause: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/runner/project/keys", "/runner"])
-@pytest.mark.parametrize("environment", [RUNNER, {"LAUNCHED_BY_RUNNER": "1"}], ids=["told", "not told"])
+@pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param(RUNNER, id="in a container"),
+        pytest.param({"LAUNCHED_BY_RUNNER": "1"}, id="in a container of an old release"),
+        pytest.param({**RUNNER, "LAUNCHED_BY_RUNNER": "", "AWX_PRIVATE_DATA_DIR": "/tmp/awx_1"}, id="of AWX"),
+        pytest.param({**RUNNER, "LAUNCHED_BY_RUNNER": "", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}, id="in a pod"),
+    ],
+)
 def test_what_a_job_of_runner_leaves_is_removed(path: str, environment: dict[str, str]) -> None:
     refusal = danger(path, over_ssh(DISK, Mount("/runner", "ext4"), environment=environment))
     assert refusal is not None

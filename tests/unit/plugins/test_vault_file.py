@@ -108,15 +108,23 @@ class TestWhatAPersonFinds:
         assert max(map(len, names(path))) <= 255
         assert entry_of(backend, one).version == one.version
 
-    def test_files_of_ones_own_are_left_alone(self, backend: VaultFile, path: pathlib.Path, one: Kept) -> None:
+    def test_files_of_ones_own_are_left_alone(self, backend: VaultFile, path: pathlib.Path) -> None:
+        one = kept(dataclasses.replace(a_version(HOST, keyguid=a_guid()), key_id=KEY_ID))
         backend.put(one)
         (path / "README.md").write_text("Ours.")
-        (path / ".git").mkdir()
+        shutil.copytree(path / HOST, path / ".git")
         for name in ("README.md", ".gitattributes", f"{SEGMENT}~", f"{SEGMENT}.orig", f".{SEGMENT}.swp", "tank.vault"):
             (path / HOST / name).write_text("$ANSIBLE_VAULT;")
         assert len(backend.entries(HOST)) == 1
-        assert backend.elsewhere([], [a_guid()]) == []
+        assert len(backend.elsewhere([one.version.keyguid], [])) == 1
         assert backend.fetch(fresh(one.version)) == one
+
+    def test_what_another_run_is_writing_is_left_alone(self, backend: VaultFile, path: pathlib.Path) -> None:
+        (path / HOST).mkdir(mode=0o700)
+        begun = path / HOST / ".0123456789abcdef.new"
+        begun.write_bytes(b"$ANSIBLE")
+        backend.put(kept(a_version(HOST)))
+        assert begun.exists()
 
 
 class TestTornSegments:
@@ -254,12 +262,15 @@ class TestPlainFiles:
         about.unlink()
         assert backend.fetch(entry_of(backend, one)) == one
 
-    def test_a_torn_binding_is_told_and_hides_no_other(self, backend: VaultFile, path: pathlib.Path, one: Kept) -> None:
+    @pytest.mark.parametrize("spoil", [lambda content: content[:20], lambda content: content.replace(b"home", b"work")])
+    def test_a_torn_or_changed_binding_is_told_and_hides_no_other(
+        self, backend: VaultFile, path: pathlib.Path, one: Kept, spoil: t.Callable[[bytes], bytes]
+    ) -> None:
         backend.put(one)
         whole, torn = a_binding(), a_binding()
         backend.bind(fresh(one.version), torn)
         (note,) = (path / HOST).glob("*.bound.*")
-        os.truncate(note, 20)
+        note.write_bytes(spoil(note.read_bytes()))
         backend.bind(fresh(one.version), whole)
         entry = entry_of(backend, one)
         assert entry.bindings == (whole,)
@@ -451,7 +462,7 @@ class TestRoom:
         ("space", "problem"),
         [
             ((4096, 4096, 1000, 10, 10, 100, 10, 10, 0, 255), "full"),
-            ((4096, 4096, 1000, 900, 900, 100, 0, 0, 0, 255), "full"),
+            ((4096, 4096, 1000, 900, 900, 100, 3, 3, 0, 255), "full"),
             ((4096, 4096, 1000, 900, 900, 0, 0, 0, 0, 255), None),
         ],
         ids=["no blocks", "no inodes", "a file system that counts no inodes"],

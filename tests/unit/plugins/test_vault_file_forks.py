@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import filecmp
+import os
+import pathlib
 import shutil
+import subprocess
 import typing as t
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -26,6 +29,7 @@ from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._record import
     furthest,
 )
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._vault_file import VaultFile
+from ansible_collections.zfsfleet.encryption.tests.escrow.dying import BINDING
 from ansible_collections.zfsfleet.encryption.tests.escrow.place import a_binding, a_version, fresh, kept
 from ansible_collections.zfsfleet.encryption.tests.escrow.vault_file import quick_directory, vaulted
 
@@ -159,3 +163,71 @@ class Forks(RuleBasedStateMachine):
 
 Forks.TestCase.settings = settings(max_examples=12, stateful_step_count=20, deadline=None)
 TestForks = Forks.TestCase
+
+
+class Repository:
+    """A clone of a git repository of keys.
+
+    Args:
+        path: where it lies.
+        source: what it is cloned from, None for the first one.
+    """
+
+    def __init__(self, path: pathlib.Path, source: pathlib.Path | None = None) -> None:
+        self.path = path
+        path.mkdir(mode=0o700)
+        if source is None:
+            self.git("init", "--quiet", "--initial-branch=main", ".")
+        else:
+            self.git("clone", "--quiet", str(source), ".")
+            (path / HOSTS[0]).chmod(0o755)  # whatever the umask is
+        self.backend = VaultFile(str(path), vaulted())
+
+    def git(self, *arguments: str) -> None:
+        identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
+        # No repository of the surroundings, and no hooks of the user.
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.path), "GIT_CONFIG_NOSYSTEM": "1"}
+        argv = ("git", *identity, *arguments)
+        subprocess.run(argv, check=True, cwd=self.path, env=environment, stdin=subprocess.DEVNULL, timeout=120)
+
+    def commit(self) -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message=Keys")
+
+    def merge(self, other: Repository) -> None:
+        self.git("pull", "--quiet", "--no-rebase", str(other.path), "main")
+
+
+def test_git_merges_without_conflicts_and_without_loss(tmp_path: pathlib.Path) -> None:
+    ours = Repository(tmp_path / "ours")
+    shared, rotated, doomed = (kept(a_version(HOSTS[0])) for _number in range(3))
+    for one in (shared, rotated, doomed):
+        ours.backend.put(one)
+    ours.commit()
+    theirs = Repository(tmp_path / "theirs", ours.path)
+
+    new = {}
+    for clone in (ours, theirs):
+        new[clone.path] = kept(a_version(HOSTS[0]))
+        clone.backend.put(new[clone.path])
+        clone.backend.advance(fresh(shared.version), "active")
+        clone.backend.bind(fresh(shared.version), BINDING)
+        clone.backend.bind(fresh(shared.version), a_binding())
+    ours.backend.advance(fresh(rotated.version), "active")
+    theirs.backend.advance(fresh(rotated.version), "deactivated")
+    theirs.backend.destroy(fresh(doomed.version))
+    for clone in (ours, theirs):
+        clone.commit()
+    ours.merge(theirs)
+    theirs.merge(ours)
+
+    for clone in (ours, theirs):
+        entries = {entry.key_id: entry for entry in clone.backend.entries(HOSTS[0])}
+        states = {str(key_id): entry.state for key_id, entry in entries.items()}
+        assert states == {
+            str(shared.version.key_id): "active",
+            str(rotated.version.key_id): "deactivated",
+            **{str(one.version.key_id): "pre-active" for one in new.values()},
+        }
+        assert len(entries[shared.version.key_id].bindings) == 3
+        assert {clone.backend.fetch(entry) for entry in entries.values()} == {shared, rotated, *new.values()}
