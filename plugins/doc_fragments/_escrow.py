@@ -38,9 +38,10 @@ options:
             a long random one.
           - >-
             V(openbao) is a KV engine, version 2, of OpenBao or HashiCorp Vault. It needs C(hvac) on the controller.
+          - V(kmip) is a KMIP server, over mutual TLS. It needs C(pykmip), 0.11 or newer, on the controller.
         type: str
         required: true
-        choices: [openbao, vault_file]
+        choices: [kmip, openbao, vault_file]
       path:
         description:
           - With O(escrow[].type=vault_file), the directory, relative to the playbook unless absolute. It has to be
@@ -76,8 +77,9 @@ options:
       ca:
         description:
           - >-
-            The certificates that the server's is checked against, a file on the controller, by default those that the
-            controller trusts. The server's name is checked too.
+            The certificates that the server's is checked against, a file on the controller. The server's name is
+            checked too. It has to be given with O(escrow[].type=kmip); O(escrow[].type=openbao) by default takes those
+            of the Python package C(certifi).
         type: path
       auth:
         description:
@@ -108,6 +110,24 @@ options:
         description:
           - With O(escrow[].auth=approle), where that method is mounted, V(approle) by default.
         type: str
+      host:
+        description:
+          - With O(escrow[].type=kmip), the server's name or address.
+        type: str
+      port:
+        description:
+          - With O(escrow[].type=kmip), where it listens, V(5696) by default.
+        type: int
+      certificate:
+        description:
+          - With O(escrow[].type=kmip), the client's certificate, a file on the controller, in PEM.
+        type: path
+      key_file:
+        description:
+          - >-
+            With O(escrow[].type=kmip), the private key of O(escrow[].certificate), a file on the controller, in PEM,
+            without a passphrase.
+        type: path
       timeout:
         description:
           - Seconds to wait for a server's answer, V(10) by default.

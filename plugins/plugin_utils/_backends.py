@@ -13,10 +13,10 @@ import typing as t
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ..module_utils._errors import Refused
-from . import _openbao, _vault_file
+from . import _kmip, _openbao, _vault_file
 from ._backend import Backend, Kind, Option, Options, Surroundings
 
-KINDS: dict[str, Kind] = {"openbao": _openbao.KIND, "vault_file": _vault_file.KIND}
+KINDS: dict[str, Kind] = {"kmip": _kmip.KIND, "openbao": _openbao.KIND, "vault_file": _vault_file.KIND}
 """All kinds of backends by the name that a task gives in ``type``."""
 
 

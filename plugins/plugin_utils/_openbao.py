@@ -122,7 +122,7 @@ class OpenBao:
         if not keyguids and not pool_guids:
             return []
         everything = self._entries(self._secrets.all_notes())
-        return [entry for entry in everything if _concerns(entry, keyguids, pool_guids)]
+        return [entry for entry in everything if _as_text.concerns(entry, keyguids, pool_guids)]
 
     def fetch(self, entry: Entry) -> Kept:
         about = named(entry.version)
@@ -198,11 +198,6 @@ class OpenBao:
             return self._secrets.read(nameless, f"read the key {nameless.key_id}").version, faults
         except (Damaged, Denied) as failure:
             return nameless, [*faults, str(failure)]
-
-
-def _concerns(entry: Entry, keyguids: t.Collection[str], pool_guids: t.Collection[str]) -> bool:
-    told: list[Version | Binding] = [entry.version, *entry.bindings]
-    return any(each.keyguid in keyguids or each.pool_guid in pool_guids for each in told)
 
 
 def _state_in(notes: t.Mapping[str, str]) -> State:

@@ -19,11 +19,13 @@ _OF_OUR_CERTIFICATE = {
     "CERTIFICATE_REVOKED": "the client's certificate was revoked",
     "CERTIFICATE_UNKNOWN": "the server does not accept the client's certificate",
     "BAD_CERTIFICATE": "the server does not accept the client's certificate",
+    "UNSUPPORTED_CERTIFICATE": "the client's certificate is none for TLS clients",
     "CERTIFICATE_REQUIRED": "the server wants a client's certificate",
     "HANDSHAKE_FAILURE": "the two have no TLS version and cipher in common, or the server wants a client's certificate",
     "PROTOCOL_VERSION": "the server speaks no TLS 1.2 or newer",
     "UNSUPPORTED_PROTOCOL": "the server speaks no TLS 1.2 or newer",
     "WRONG_VERSION_NUMBER": "it speaks no TLS on this port",
+    "KEY_VALUES_MISMATCH": "the private key does not belong to the certificate",
     "NO_CERTIFICATE_OR_CRL_FOUND": "the file of authorities that the options name holds no certificate",
 }
 

@@ -64,10 +64,14 @@ class Authority:
         """Issue a client's certificate; PyKMIP's server knows the client by this name."""
         return self._issue(name, ExtendedKeyUsageOID.CLIENT_AUTH, (), expired=expired, passphrase=passphrase)
 
+    def without_purpose(self, name: str) -> Issued:
+        """Issue a certificate that does not say what it is for."""
+        return self._issue(name, None, (), expired=False)
+
     def _issue(
         self,
         name: str,
-        purpose: x509.ObjectIdentifier,
+        purpose: x509.ObjectIdentifier | None,
         valid_for: tuple[str, ...],
         *,
         expired: bool,
@@ -80,9 +84,10 @@ class Authority:
             .public_key(key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
+        if purpose:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         if valid_for:
             builder = builder.add_extension(x509.SubjectAlternativeName(map(_general_name, valid_for)), critical=False)
         issued = Issued(self._directory / f"{name}.pem", self._directory / f"{name}.key")

@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
     from .certificates import Issued
 
 ADDRESS = "127.0.0.1"
-START_SECONDS = 60  # one second is enough, on a machine that does nothing else
+START_SECONDS = 120  # two are enough on a machine that does nothing else
 
 
 class NotStarted(Exception):
@@ -79,7 +79,7 @@ def silent() -> t.Iterator[int]:
 
 
 @contextlib.contextmanager
-def answering(answer: bytes, *, certificate: Issued | None = None) -> t.Iterator[int]:
+def answering(answer: bytes, *, certificate: Issued | None = None, address: str = ADDRESS) -> t.Iterator[int]:
     """Give everybody the same answer to the first that they say, over TLS where there is a certificate."""
     context = None
     if certificate is not None:
@@ -92,7 +92,10 @@ def answering(answer: bytes, *, certificate: Issued | None = None) -> t.Iterator
                 connection.recv(65536)
                 connection.sendall(answer)
 
-    with socketserver.TCPServer((ADDRESS, 0), Answer) as answers:
+    class Answers(socketserver.TCPServer):
+        address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
+
+    with Answers((address, 0), Answer) as answers:
         threading.Thread(target=answers.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield int(answers.server_address[1])
@@ -102,3 +105,46 @@ def answering(answer: bytes, *, certificate: Issued | None = None) -> t.Iterator
 
 def _over_tls(connection: socket.socket, context: ssl.SSLContext | None) -> socket.socket:
     return context.wrap_socket(connection, server_side=True) if context else connection
+
+
+class Between:
+    """Passes on what a client and a server say to each other.
+
+    Attributes:
+        port: where it listens.
+        muffled: what the server says is dropped from now on; it hears everything all the same.
+    """
+
+    def __init__(self, listening: socket.socket, port: int) -> None:
+        self.port = int(listening.getsockname()[1])
+        self.muffled = False
+        self._listening, self._behind = listening, port
+
+    def pass_on(self) -> None:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as connections:
+            while True:
+                client, _address = self._listening.accept()
+                behind = socket.create_connection((ADDRESS, self._behind))
+                for each in (client, behind):
+                    connections.callback(each.close)
+                threading.Thread(target=self._carry, args=(client, behind), daemon=True).start()
+                threading.Thread(target=self._carry, args=(behind, client), kwargs={"back": True}, daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket, *, back: bool = False) -> None:
+        with contextlib.suppress(OSError):
+            while said := source.recv(65536):
+                if not (back and self.muffled):
+                    target.sendall(said)
+            target.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def between(port: int) -> t.Iterator[Between]:
+    """Stand between clients and the server at a port."""
+    with socket.create_server((ADDRESS, 0)) as listening:
+        proxy = Between(listening, port)
+        passing = threading.Thread(target=proxy.pass_on, daemon=True)
+        passing.start()
+        yield proxy
+        listening.shutdown(socket.SHUT_RDWR)
+        passing.join()

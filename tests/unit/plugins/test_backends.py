@@ -20,7 +20,7 @@ import pytest
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key, KeyFormat
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import Backend, BackendFailed
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._record import Binding, Entry, Kept, State, new_record
-from ansible_collections.zfsfleet.encryption.tests.escrow import openbao, vault_file
+from ansible_collections.zfsfleet.encryption.tests.escrow import kmip_place, openbao, vault_file
 from ansible_collections.zfsfleet.encryption.tests.escrow.place import (
     Place,
     a_binding,
@@ -47,6 +47,7 @@ PLACES: dict[str, t.Callable[[pathlib.Path], contextlib.AbstractContextManager[P
     "memory": lambda _directory: contextlib.nullcontext(MemoryPlace()),
     "vault_file": vault_file.place,
     "openbao": openbao.place,
+    "kmip": kmip_place.place,
 }
 
 PASSPHRASES = {
