@@ -22,7 +22,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import in_keys, in_plans, in_runs
+from . import in_keys, in_plans, in_runs, in_servers
 from .fault import Fault
 from .in_vault_file import READING, REFUSALS, WRITING
 
@@ -37,11 +37,13 @@ PLANTED: tuple[Fault, ...] = (
     *in_plans.HIERARCHY,
     *in_runs.UNLOCKING,
     *in_runs.EDGE,
+    *in_servers.OPENBAO,
+    *in_servers.KMIP,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTION = "ansible_collections/zfsfleet/encryption"
-COPIED = ("plugins", "tests", "meta", "galaxy.yml", "pyproject.toml")
+COPIED = ("plugins", "tests", "meta", "docs", "galaxy.yml", "pyproject.toml")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "output", "testbed", "wire", "integration")
 EVERYTHING = ("tests/unit/plugins", "tests/conformance")
 SIDE_BY_SIDE = 2

@@ -167,6 +167,27 @@ class TestReaching:
             backend = opened(url=f"https://127.0.0.1:{port}")
             assert "does not answer as OpenBao does" in failure_of(lambda: backend.entries(host))
 
+    def test_one_that_repeats_our_token(self, opened: Callable[..., OpenBao], authority: Authority, host: str) -> None:
+        errors = f'{{"errors": ["no such token: {SECRET}"]}}'.encode()
+        head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        with server.answering(head % len(errors) + errors, certificate=authority.server("repeating")) as port:
+            backend = opened(url=f"https://127.0.0.1:{port}", token=SECRET)
+            assert "it answered: no such token: ...." in failure_of(lambda: backend.entries(host))
+
+    def test_an_answer_that_is_lost_does_not_make_a_second_key(
+        self, bao: Server, opened: Callable[..., OpenBao], host: str
+    ) -> None:
+        one = kept(a_version(host))
+        with server.between(int(bao.url.rpartition(":")[2])) as proxy:
+            backend = opened(url=f"https://127.0.0.1:{proxy.port}", timeout=2)
+            assert list(backend.entries(host)) == []
+            proxy.muffled = True
+            assert "it gave no answer within 2 seconds" in failure_of(lambda: backend.put(one), one.key.secret)
+            proxy.muffled = False
+            backend.put(one)
+        (entry,) = opened().entries(host)
+        assert opened().fetch(entry) == one
+
     def test_a_sealed_one(self, bao: Server, opened: Callable[..., OpenBao], host: str) -> None:
         one = kept(a_version(host))
         backend = opened()
