@@ -200,10 +200,16 @@ class Host(t.Protocol):
         """Destroy one dataset, never what lies below it."""
 
     def set_properties(self, name: str, properties: t.Mapping[str, str]) -> None:
-        """Set properties of a dataset in one go."""
+        """Set properties of a dataset in one go.
 
-    def inherit_properties(self, name: str, properties: t.Iterable[str]) -> None:
-        """Give up a dataset's own and received values: it takes its parent's, or the defaults."""
+        At a new mountpoint the filesystem and what inherits it are mounted, if they are by themselves and unlocked.
+        """
+
+    def inherit_properties(self, name: str, properties: t.Collection[str]) -> None:
+        """Give up a dataset's own and received values: it takes its parent's, or the defaults.
+
+        A mountpoint that changes by that is as good as one that is set.
+        """
 
     def mount(self, name: str, known: Dataset | None = None) -> None:
         """Mount a filesystem where its mountpoint says, as ``zfs mount`` does, but refuse an occupied place.

@@ -17,7 +17,6 @@ import platform
 import re
 import sys
 import typing as t
-from dataclasses import replace
 
 from . import _keyfiles
 from ._command import READ_TIMEOUT, failure, patiently, run
@@ -27,22 +26,22 @@ from ._key_units import KeyUnits
 from ._keys import Key
 from ._model import (
     MOUNT_PROPERTIES,
-    OBSERVED_PROPERTIES,
     WRONG,
     Dataset,
     Place,
     Pool,
-    Property,
     Tree,
     Verdict,
     parent_of,
     pool_of,
 )
+from ._property_lines import in_order, parsed, spelled_out
 
 if t.TYPE_CHECKING:
     from ._devices import Device
     from ._host import Binding, Creation, Importable, KeyChange, Lineage, PoolCreation, PoolImport, PoolState
 
+BY_ITSELF_SINCE = (2, 2)  # OpenZFS mounts at a new mountpoint; libzfs_changelist.c
 MOST_NAMES = 500  # on one command line
 
 
@@ -85,7 +84,7 @@ class OpenZFS:
         names = sorted(pools)
         if not names:
             return Tree({})
-        wanted = _in_order(properties)
+        wanted = in_order(properties)
         answer = run(
             "zfs",
             "get",
@@ -95,16 +94,8 @@ class OpenZFS:
         )
         if answer.code != 0:
             raise Refused(f"The datasets of {', '.join(names)} cannot be read: {answer.error}")
-        return Tree(self._spelled_out(_parse_properties(answer.out, wanted)))
-
-    def _spelled_out(self, datasets: dict[str, Dataset]) -> dict[str, Dataset]:
-        """Say what ``xattr=on`` means: since OpenZFS 2.3 system attributes (``sa``), before it files (``dir``)."""
-        means = {name: each for name, each in datasets.items() if each.value("xattr") == "on"}
-        value = "sa" if means and self._version >= (2, 3) else "dir"
-        for name, each in means.items():
-            spelled = replace(each.properties["xattr"], value=value)
-            datasets[name] = replace(each, properties={**each.properties, "xattr": spelled})
-        return datasets
+        found = parsed(answer.out, wanted)
+        return Tree({name: spelled_out(each, lambda: self._version) for name, each in found.items()})
 
     @functools.cached_property
     def _version(self) -> tuple[int, int]:
@@ -112,9 +103,9 @@ class OpenZFS:
         return (int(found.group(1)), int(found.group(2))) if found else (0, 0)
 
     def dataset(self, name: str) -> Dataset | None:
-        wanted = _in_order()
+        wanted = in_order()
         answer = run("zfs", "get", "-Hpo", "name,property,value,source", ",".join(wanted), name, timeout=READ_TIMEOUT)
-        return _parse_properties(answer.out, wanted)[name] if answer.code == 0 else None
+        return parsed(answer.out, wanted)[name] if answer.code == 0 else None
 
     def verify(self, root: Dataset, key: Key) -> Verdict:
         if not root.is_encryption_root:
@@ -181,13 +172,21 @@ class OpenZFS:
         if answer.code != 0:
             what = f"{name} did not take {', '.join(properties)}"
             raise failure(what, answer, needs=(name, *properties))
+        self._mount_anew(name, properties)
 
-    def inherit_properties(self, name: str, properties: t.Iterable[str]) -> None:
+    def inherit_properties(self, name: str, properties: t.Collection[str]) -> None:
         for prop in properties:
             answer = run("zfs", "inherit", prop, name)
             if answer.code != 0:
                 what = f"{name} does not inherit {prop}"
                 raise failure(what, answer, needs=(name, prop))
+        self._mount_anew(name, properties)
+
+    def _mount_anew(self, name: str, changed: t.Container[str]) -> None:
+        if "mountpoint" in changed and self._version < BY_ITSELF_SINCE:
+            from . import _new_mountpoints
+
+            _new_mountpoints.mount_heirs(name)
 
     def mount(self, name: str, known: Dataset | None = None) -> None:
         from . import _lineage, _mounting
@@ -215,7 +214,7 @@ class OpenZFS:
         answer = run("zfs", "get", "-Hpo", "name,property,value,source", ",".join(wanted), name, timeout=READ_TIMEOUT)
         if answer.code != 0:
             raise CallFailed(f"{name} was not mounted: {answer.error}", reason="mount_failed")
-        return _parse_properties(answer.out, wanted)[name]
+        return parsed(answer.out, wanted)[name]
 
     def unmount(self, name: str, known: Dataset | None = None) -> None:
         patiently(lambda: self._unmount(name, known))
@@ -236,10 +235,10 @@ class OpenZFS:
         patiently(lambda: _force.unmount(name))
 
     def prove_readable(self, dataset: Dataset) -> None:
-        from . import _lineage, _mounting, _places
+        from . import _lineage, _mounting, _volume_nodes
 
         if dataset.is_volume:
-            _places.read_volume(dataset.name)
+            _volume_nodes.read(dataset.name)
             return
         if self._is_readonly(pool_of(dataset.name)):
             return  # zfs userspace would wait for ever for a transaction group (2.3.9): its key is taken at its word
@@ -412,31 +411,3 @@ def _only_root() -> str:
     from ._delegation import ONLY_ROOT_MOUNTS, only_root
 
     return only_root(ONLY_ROOT_MOUNTS)
-
-
-def _in_order(properties: t.Iterable[str] = ()) -> list[str]:
-    """Return what is read, in its order: last a property whose values are no free text."""
-    return [*dict.fromkeys(name for name in (*OBSERVED_PROPERTIES, *properties) if name != "type"), "type"]
-
-
-def _parse_properties(output: str, properties: t.Sequence[str]) -> dict[str, Dataset]:
-    """Read ``zfs get -Hp -o name,property,value,source``, which prints each dataset's properties in their order.
-
-    A value may hold tabs and newlines: a line that does not begin with the name and property that are due goes on with
-    the value before.
-    """
-    records: list[tuple[str, str, str]] = []
-    due = 0
-    for line in output.rstrip("\n").split("\n") if output else ():
-        name, _tab, rest = line.partition("\t")
-        prop, tab, last = rest.partition("\t")
-        if tab and prop == properties[due] and (due == 0 or name == records[-1][0]):
-            records.append((name, prop, last))
-            due = (due + 1) % len(properties)
-        else:
-            records[-1] = (*records[-1][:2], f"{records[-1][2]}\n{line}")
-    found: dict[str, dict[str, Property]] = {}
-    for name, prop, last in records:
-        value, _tab, source = last.rpartition("\t")
-        found.setdefault(name, {})[prop] = Property(value, source)
-    return {name: Dataset(name, values) for name, values in found.items()}

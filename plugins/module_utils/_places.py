@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import os
 import re
-import time
 import typing as t
 
-from ._delegation import ONLY_ROOT_MOUNTS, ONLY_ROOT_READS, is_root, only_root
-from ._errors import CallFailed, NotPermitted
+from ._delegation import ONLY_ROOT_MOUNTS, only_root
 
-VOLUME_NODE_TIMEOUT = 20  # seconds
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
@@ -51,24 +48,3 @@ def mounts() -> t.Iterator[tuple[str, str]]:
 
 def _plain(text: str) -> str:
     return _ESCAPE.sub(lambda octal: chr(int(octal.group(1), 8)), text)
-
-
-def read_volume(name: str) -> None:
-    """Read a volume's first block; its node comes a moment after the key (udev makes a space into a plus)."""
-    node = "/dev/zvol/" + name.replace(" ", "+")
-    deadline = time.monotonic() + VOLUME_NODE_TIMEOUT
-    while True:
-        try:
-            with open(node, "rb", buffering=0) as volume:
-                volume.read(512)
-            return
-        except FileNotFoundError as error:
-            problem = error
-        except OSError as error:
-            what = f"{name} cannot be read: {error.strerror}."
-            if isinstance(error, PermissionError) and not is_root():
-                raise NotPermitted(f"{what}{ONLY_ROOT_READS}") from None
-            raise CallFailed(what, errno=error.errno) from None
-        if time.monotonic() > deadline:
-            raise CallFailed(f"{node} did not appear within {VOLUME_NODE_TIMEOUT} s.", errno=problem.errno)
-        time.sleep(0.05)

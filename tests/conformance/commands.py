@@ -51,8 +51,8 @@ def wait_for_another_second() -> None:
     wait(lambda: int(time.time()) > second, "another second")
 
 
-def wait(until: t.Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + TIMEOUT
+def wait(until: t.Callable[[], bool], what: str, seconds: float = TIMEOUT) -> None:
+    deadline = time.monotonic() + seconds
     while not until():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not come")
@@ -61,7 +61,11 @@ def wait(until: t.Callable[[], bool], what: str) -> None:
 
 def node_of(volume: str) -> str:
     node = f"/dev/zvol/{volume}"
-    wait(lambda: os.path.exists(node), node)
+    try:
+        wait(lambda: os.path.exists(node), node, TIMEOUT / 4)
+    except TimeoutError:  # udev ignores a device that it could not open while OpenZFS was busy
+        run("udevadm", "trigger", "--action=change", "--subsystem-match=block", "--sysname-match=zd*")
+        wait(lambda: os.path.exists(node), node)
     return node
 
 

@@ -19,6 +19,7 @@ from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZ
 
 class FakeWorld:
     directory = "/proof"
+    version = (2, 3)
 
     def __init__(self) -> None:
         self._host = FakeOpenZFS()
@@ -96,6 +97,9 @@ class FakeWorld:
     def take_away(self, path: str) -> None:
         self._host.places.take_away(path)
 
+    def lose_node(self, volume: str) -> None:
+        pass
+
     @contextlib.contextmanager
     def mount_units(self, name: str, *, masked: bool = False) -> t.Iterator[None]:
         if masked:
@@ -111,17 +115,20 @@ class FakeWorld:
             return 0o400
         return 0o600 if self._host.device(path).kind == "file" else 0o644
 
+    def history(self) -> str:
+        return ""
+
     @contextlib.contextmanager
     def encrypted_pool(self, name: str, key: Key) -> t.Iterator[None]:
         self._host.add_pool(name, {"encryption": "on", "keyformat": "hex"}, key)
         yield
 
     def blank_disks(self) -> tuple[str, ...]:
-        paths = tuple(f"/dev/disk/by-id/virtio-d{number}" for number in range(3))
-        for path, real in zip(paths, ("/dev/vdb", "/dev/vdc", "/dev/vdd"), strict=True):
+        disks = {f"/dev/disk/by-id/virtio-d{number}": f"/dev/vd{letter}" for number, letter in enumerate("bcd")}
+        for path, real in disks.items():
             self._host.add_disk(path, real=real)
             self._host.clear_device(path)
-        return paths
+        return tuple(disks)
 
     def put_on(self, path: str, kind: str) -> None:
         self._host.fill(path, "ext4 'old'" if kind == "ext4" else "swap space 'old'")

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
+import functools
 import os
 import re
 import shutil
@@ -84,7 +86,7 @@ class RealDisks:
     def crash(self, pool: str) -> None:
         files = re.findall(r"^\s+(/\S+)", output("zpool", "status", "-P", pool), re.MULTILINE)
         for file in files:
-            shutil.copyfile(file, f"{file}.crashed")
+            wait(functools.partial(_copied_at_rest, pool, file), f"rest for {file}")
         run("zpool", "destroy", pool)
         for file in files:
             os.replace(f"{file}.crashed", file)
@@ -93,3 +95,10 @@ class RealDisks:
         disk = f"{self._files}/{name}"
         run("truncate", "-s", size, disk)
         run("zpool", "create", *(word for option in options for word in ("-O", option)), name, disk, stdin=stdin)
+
+
+def _copied_at_rest(pool: str, file: str) -> bool:
+    """Copy a pool's file, and tell whether nothing was written to it meanwhile."""
+    run("zpool", "sync", pool)
+    shutil.copyfile(file, f"{file}.crashed")
+    return filecmp.cmp(file, f"{file}.crashed", shallow=False)

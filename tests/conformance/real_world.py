@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import subprocess
 import time
@@ -46,6 +47,8 @@ class RealWorld(RealStreams, RealUsers):
     def __init__(self, directory: str) -> None:
         super().__init__(directory)
         self.directory = f"{directory}/mnt"
+        major, minor = re.findall(r"\d+", output("zfs", "version"))[:2]
+        self.version = (int(major), int(minor))
         for pool, size, mountpoint in ((POOL, "512M", self.directory), (SMALL_POOL, "256M", f"{self.directory}/small")):
             self._make_pool(pool, size, (f"mountpoint={mountpoint}", "canmount=off"))
 
@@ -103,9 +106,12 @@ class RealWorld(RealStreams, RealUsers):
     def take_away(self, path: str) -> None:
         os.remove(path)
 
+    def lose_node(self, volume: str) -> None:
+        os.remove(node_of(volume))
+
     @contextlib.contextmanager
     def mount_units(self, name: str, *, masked: bool = False) -> t.Iterator[None]:
-        cache = Path("/etc/zfs/zfs-list.cache/proof")
+        cache = Path("/etc/zfs/zfs-list.cache", POOL)
         cache.parent.mkdir(exist_ok=True)
         cache.write_text(output("zfs", "list", "-rHo", ",".join(CACHED_PROPERTIES), name), encoding="utf-8")
         unit = output("systemd-escape", "--template=zfs-load-key@.service", name).strip()
@@ -126,6 +132,11 @@ class RealWorld(RealStreams, RealUsers):
 
     def mode_of(self, path: str) -> int:
         return stat.S_IMODE(os.stat(path).st_mode)
+
+    def history(self) -> str:
+        found = output("zpool", "history", "-il", POOL)
+        assert "create" in found
+        return found
 
     def can_write_into(self, directory: str) -> bool:
         try:

@@ -57,20 +57,30 @@ def test_a_secret_of_the_other_kind_is_wrong(host: Host, root: Dataset) -> None:
     assert host.verify(root, unfit).outcome == "wrong"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param("", id="empty"),
-        pytest.param("short", id="short"),
-        pytest.param("x" * 600, id="long"),
-        pytest.param(PASSPHRASE.secret.decode() + "\n", id="line-feed"),
-        pytest.param(PASSPHRASE.secret.decode() + "\r", id="carriage-return"),
-        pytest.param(PASSPHRASE.secret.decode() + "\0more", id="text-after-NUL"),
-        pytest.param("first\nsecond", id="two-lines"),
-    ],
-)
-def test_a_passphrase_that_no_root_can_have_is_wrong(host: Host, odd_target: Dataset, text: str) -> None:
-    assert host.verify(odd_target, passphrase(text, whose="a test")).outcome == "wrong"
+LONGEST = "x" * 512
+ODD = [
+    pytest.param("", id="empty"),
+    pytest.param("short", id="short"),
+    pytest.param(LONGEST + "x" * 88, id="long"),
+    pytest.param(PASSPHRASE.secret.decode() + "\n", id="line-feed"),
+    pytest.param(PASSPHRASE.secret.decode() + "\r", id="carriage-return"),
+    pytest.param(PASSPHRASE.secret.decode() + "\0more", id="text-after-NUL"),
+    pytest.param("first\nsecond", id="two-lines"),
+]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_a_passphrase_that_no_root_can_have_is_wrong(
+    host: Host, world: World, binding: str, odd_target: Dataset, text: str
+) -> None:
+    """But ``zfs`` of OpenZFS 2.1 refuses other lengths by itself; the kernel, which would take them, is not asked."""
+    verdict = host.verify(odd_target, passphrase(text, whose="a test"))
+
+    if binding == "cli" and world.version < (2, 2) and not 8 <= len(text) <= len(LONGEST):
+        assert verdict.outcome == "unknown"
+        assert "Passphrase too " in verdict.detail
+    else:
+        assert verdict.outcome == "wrong"
 
 
 @pytest.fixture(scope="module")
@@ -109,12 +119,12 @@ def test_a_root_that_is_gone_leaves_the_question_open(host: Host, name: str) -> 
     assert host.verify(gone, KEY).outcome == "unknown"
 
 
-def test_the_root_dataset_of_a_pool_can_be_a_root(host: Host, world: World) -> None:
-    with world.encrypted_pool("proof2", KEY):
-        root = read(host, "proof2")
+def test_the_root_dataset_of_a_pool_can_be_a_root(host: Host, world: World, pool: str) -> None:
+    with world.encrypted_pool(pool, KEY):
+        root = read(host, pool)
         assert root.is_encryption_root
-        assert opens(host, "proof2", KEY)
-        host.unload_key("proof2")
+        assert opens(host, pool, KEY)
+        host.unload_key(pool)
         host.load_key(root, KEY)
         with fails():
-            host.inherit_key("proof2")
+            host.inherit_key(pool)

@@ -8,13 +8,14 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
 
-POOL = "proof"
-SMALL_POOL = "proof.small"  # of few datasets, for what reads them all
+POOL = os.environ.get("CONFORMANCE_POOL", "proof")  # runs that share a machine have pools of their own
+SMALL_POOL = f"{POOL}.small"  # of few datasets, for what reads them all
 
 
 class World(t.Protocol):
@@ -24,6 +25,7 @@ class World(t.Protocol):
     """
 
     directory: str
+    version: tuple[int, int]  # of OpenZFS, for what is not the same in all
 
     def host(self, binding: str) -> Host:
         """Return the machine as a binding reaches it."""
@@ -82,6 +84,9 @@ class World(t.Protocol):
     def use(self, path: str) -> t.ContextManager[None]:
         """Have a process that works in a directory."""
 
+    def lose_node(self, volume: str) -> None:
+        """Have udev give no name to a volume's device."""
+
     def mount_units(self, name: str, *, masked: bool = False) -> t.ContextManager[None]:
         """Have systemd units for what lies at and below a dataset; the unit of its key may be masked."""
 
@@ -90,6 +95,9 @@ class World(t.Protocol):
 
     def mode_of(self, path: str) -> int:
         """Return a file's permissions."""
+
+    def history(self) -> str:
+        """Return all that the pool keeps of what was ever done to it."""
 
     def encrypted_pool(self, name: str, key: Key) -> t.ContextManager[None]:
         """Have another pool, its root dataset an encryption root of keyformat hex."""

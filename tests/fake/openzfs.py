@@ -121,7 +121,7 @@ class FakeOpenZFS(Keys, Around):
         if "mountpoint" in local:
             self._remount(record, before)
 
-    def inherit_properties(self, name: str, properties: t.Iterable[str]) -> None:
+    def inherit_properties(self, name: str, properties: t.Collection[str]) -> None:
         self._enter("inherit_properties", name)
         record = self._datasets.existing(name, f"{name} does not inherit {', '.join(properties)}")
         before = self._datasets.property(record, "mountpoint").value
