@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import itertools
+import os
 import typing as t
 
 from hypothesis import strategies as st
@@ -20,43 +20,35 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils import _keys, 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._carry_out import carry_out, foresee
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._dataset_wanted import batch_wanted
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, Refused
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Creation, Host
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset, Tree, is_below, parent_of
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset, is_below, parent_of
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import Outcome, Plan
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_dataset import observe_dataset, plan_dataset
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import observe_unlock, plan_unlock
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._step import Step
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._unlock_wanted import unlock_wanted
 from ansible_collections.zfsfleet.encryption.tests.conformance import tree_requests
-from ansible_collections.zfsfleet.encryption.tests.conformance.tree_requests import Request, Scene
-from ansible_collections.zfsfleet.encryption.tests.conformance.world import SMALL_POOL, World
+from ansible_collections.zfsfleet.encryption.tests.conformance.seen_tree import SeenTree, State
+from ansible_collections.zfsfleet.encryption.tests.conformance.tree_requests import Request
+from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
 
-State = t.Mapping[str, t.Mapping[str, str]]
 DATA_BYTES = 16
 _LOCKING = ("available", "unavailable")
-_numbers = itertools.count(1)
 
 
-class AnyTree(RuleBasedStateMachine):
-    """Below a plain dataset of the small pool, which goes away in the end with all that was made."""
+class AnyTree(SeenTree, RuleBasedStateMachine):
+    """It goes away in the end with all that was made."""
 
     def __init__(self, world: World, host: Host, tally: collections.Counter[str]) -> None:
-        super().__init__()
+        RuleBasedStateMachine.__init__(self)
+        SeenTree.__init__(self, world, host)
         self.tally = tally
-        self.world = world
-        self.host = host
-        self.number = next(_numbers)
-        self.base = f"{SMALL_POOL}/tree{self.number}"
         self.holds: dict[str, contextlib.ExitStack] = {}
         self.left: set[str] = set()
         self.cloned: set[str] = set()
         self.promoted: set[str] = set()
         self.data: dict[str, bytes] = {}  # by the guid of the dataset
-        self.keys: dict[str, Request] = {}  # the secret that opens each root
         self.is_sound = True
-        host.create(Creation(self.base, {"canmount": "off"}))
-        self.look()
 
     # What modules do
 
@@ -87,6 +79,10 @@ class AnyTree(RuleBasedStateMachine):
         data.draw(st.sampled_from(deeds))(data)
 
     # What a person does
+
+    def drawn(self, data: st.DataObject) -> Dataset | None:
+        """Draw a dataset, None if there is none."""
+        return data.draw(st.sampled_from(tuple(self.tree().below(self.base)) or (None,)))
 
     def clone(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(tree_requests.CLONES))
@@ -137,14 +133,18 @@ class AnyTree(RuleBasedStateMachine):
     def leave_a_file(self, data: st.DataObject) -> None:
         """Leave a file where a dataset would be mounted, on the file system that holds the tree."""
         dataset = self.tree().get(self.full(data.draw(st.sampled_from(("a", "d")))))
-        if dataset is not None and dataset.value("mountpoint").startswith("/") and not dataset.is_mounted:
+        if dataset is None or dataset.is_mounted or self.is_protected(dataset):
+            return
+        if dataset.value("mountpoint").startswith("/"):
             path = f"{dataset.value('mountpoint')}/left"
             self.world.put_file(path)
             self.left.add(path)
 
     def take_files_away(self, _data: st.DataObject | None = None) -> None:
         while self.left:
-            self.world.take_away(self.left.pop())
+            path = self.left.pop()
+            self.host.release_place(os.path.dirname(path))
+            self.world.take_away(path)
 
     def write(self, data: st.DataObject) -> None:
         dataset = self.drawn(data)
@@ -337,62 +337,6 @@ class AnyTree(RuleBasedStateMachine):
             place = f"{self.world.directory}-tree{self.number}{mountpoint}"
             placed["properties"] = {**entry["properties"], "mountpoint": place}
         return placed
-
-    # What there is
-
-    def full(self, name: str) -> str:
-        return f"{self.base}/{name}".rstrip("/")
-
-    def path_of(self, key_file: str) -> str:
-        return f"{self.world.directory}-tree{self.number}-{key_file}"
-
-    def look(self) -> State:
-        """Read the host anew."""
-        found = self.host.datasets([SMALL_POOL]).datasets
-        self.seen = Tree({name: each for name, each in found.items() if name == self.base or is_below(name, self.base)})
-        return self.state()
-
-    def tree(self) -> Tree:
-        """Return what was seen last."""
-        return self.seen
-
-    def drawn(self, data: st.DataObject) -> Dataset | None:
-        """Draw a dataset, None if there is none."""
-        return data.draw(st.sampled_from(tuple(self.tree().below(self.base)) or (None,)))
-
-    def state(self) -> State:
-        """Return all that modules look at, and the key files."""
-        state = {
-            name: {prop: found.value for prop, found in dataset.properties.items()}
-            for name, dataset in self.tree().datasets.items()
-        }
-        for path in map(self.path_of, tree_requests.KEY_FILES):
-            content = self.host.read_key_file(path)
-            state[path] = {"keystatus": "-", "content": "none" if content is None else content.hex()}
-        return state
-
-    def key(self, secret: Request, keyformat: str) -> Key | None:
-        if "key" in secret:
-            return _keys.hex_key(secret["key"], whose="a test")
-        if "passphrase" in secret:
-            return _keys.passphrase(secret["passphrase"], whose="a test")
-        path = self.path_of(secret["key_file"])
-        try:
-            return _keys.from_file(self.host.read_key_file(path) or b"", keyformat, path=path)
-        except Refused:
-            return None
-
-    def scene(self) -> Scene:
-        # In their order: what is drawn must not depend on which thread was quicker.
-        datasets = [(each.name[len(self.base) + 1 :], each) for each in self.tree().below(self.base)]
-        plain = [name for name, each in datasets if not each.is_encrypted]
-        return Scene([name for name, _each in datasets], self.keys, plain)
-
-    def is_usable(self, dataset: Dataset) -> bool:
-        return dataset.is_mounted or (dataset.is_volume and not self.is_locked(dataset))
-
-    def is_locked(self, dataset: Dataset) -> bool:
-        return dataset.is_encrypted and not dataset.is_key_loaded
 
 
 def _changes(outcome: Outcome) -> list[Step]:

@@ -42,6 +42,12 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"statements held against: {config.getoption('--host')}"
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Say at once what failed: a run in a machine may be cut off before its end."""
+    if report.failed:
+        print(f"\n{report.nodeid}\n{report.longreprtext}", flush=True)
+
+
 @pytest.fixture(scope="session")
 def binding(pytestconfig: pytest.Config) -> str:
     """``fake``, ``pyzfs`` or ``cli``."""
@@ -99,7 +105,7 @@ def place(host: Host, directory: str) -> t.Iterator[str]:
 @pytest.fixture
 def pool(host: Host, place: str) -> t.Iterator[str]:
     """A name that no pool has; one that gets it is destroyed."""
-    name = f"p{place.rpartition('/')[2]}"
+    name = f"{POOL}{place.rpartition('/')[2]}"
     yield name
     if name in host.pools():
         host.destroy_pool(name)

@@ -88,6 +88,7 @@ def test_too_few_iterations_are_refused(host: Host, name: str) -> None:
     assert opens(host, name, PASSPHRASE)
 
 
+@pytest.mark.any_binding
 def test_children_follow_and_roots_below_do_not(host: Host, name: str) -> None:
     create_root(host, name, PASSPHRASE, "passphrase")
     create(host, f"{name}/child")
@@ -104,6 +105,7 @@ def test_children_follow_and_roots_below_do_not(host: Host, name: str) -> None:
     host.mount(f"{name}/child/deeper")
 
 
+@pytest.mark.any_binding
 def test_a_clone_follows_its_origin(host: Host, world: World, name: str) -> None:
     create_root(host, name, PASSPHRASE, "passphrase")
     world.clone(name, f"{name}-clone")
@@ -114,6 +116,7 @@ def test_a_clone_follows_its_origin(host: Host, world: World, name: str) -> None
     assert clone.value("pbkdf2salt") == after.value("pbkdf2salt")
 
 
+@pytest.mark.any_binding
 def test_a_child_of_a_clone_follows_the_origin(host: Host, world: World, name: str) -> None:
     create_root(host, name, PASSPHRASE, "passphrase")
     world.clone(name, f"{name}-clone")

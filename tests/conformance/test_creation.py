@@ -35,6 +35,8 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
 )
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import POOL, SMALL_POOL
 
+pytestmark = pytest.mark.any_binding
+
 CIPHERS = ("on", *(f"aes-{bits}-{mode}" for mode in ("ccm", "gcm") for bits in (128, 192, 256)))
 
 children = itertools.count(1)

@@ -20,6 +20,8 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
 )
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
 
+pytestmark = pytest.mark.any_binding
+
 
 @pytest.mark.parametrize("state", ["loaded", "locked", "mounted"])
 def test_a_root_can_be_destroyed(host: Host, name: str, state: str) -> None:

@@ -43,6 +43,7 @@ def test_a_root_inherits_its_parents_key(host: Host, name: str, keyformat: str) 
     host.mount(before.name)
 
 
+@pytest.mark.any_binding
 def test_what_inherited_from_it_follows(host: Host, world: World, name: str) -> None:
     create_root(host, name)
     create_root(host, f"{name}/child", OTHER_KEY)
@@ -55,6 +56,7 @@ def test_what_inherited_from_it_follows(host: Host, world: World, name: str) -> 
         assert read(host, member).encryption_root == name
 
 
+@pytest.mark.any_binding
 def test_the_key_comes_from_the_parents_root(host: Host, name: str) -> None:
     create_root(host, name)
     create(host, f"{name}/between")

@@ -11,6 +11,8 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import H
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import KEY, OTHER_KEY, fails
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
 
+pytestmark = pytest.mark.any_binding
+
 
 @pytest.fixture
 def path(directory: str, name: str) -> str:

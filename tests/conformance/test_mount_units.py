@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import KEY, create, create_root, fails, read
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
+
+pytestmark = pytest.mark.any_binding
 
 
 def test_what_is_mounted_stays_and_can_be_locked_and_unlocked_again(world: World, binding: str, name: str) -> None:

@@ -12,6 +12,8 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import 
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import create, create_root, fails, make, read
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
 
+pytestmark = pytest.mark.any_binding
+
 
 def test_a_filesystem_is_mounted_where_its_mountpoint_says(host: Host, directory: str, name: str) -> None:
     made = make(host, name)
@@ -57,7 +59,6 @@ def test_what_is_locked_is_not_mounted(host: Host, name: str, member: str) -> No
 SWITCHES = ("atime", "devices", "exec", "readonly", "relatime", "setuid", "nbmand")
 
 
-@pytest.mark.any_binding
 @pytest.mark.parametrize("changed", [(), *((name,) for name in SWITCHES), ("atime", "relatime"), SWITCHES])
 def test_what_is_known_is_mounted_with_the_options_that_zfs_gives_it(
     host: Host, world: World, name: str, changed: tuple[str, ...]
@@ -71,7 +72,6 @@ def test_what_is_known_is_mounted_with_the_options_that_zfs_gives_it(
     assert world.mount_options(name) == by_a_person
 
 
-@pytest.mark.any_binding
 def test_what_is_known_is_mounted_in_a_new_directory_and_unmounted(host: Host, directory: str, name: str) -> None:
     place = f"{directory}/new of {name.rpartition('/')[2]}/below, too"
     create(host, name, mountpoint=place)
@@ -85,7 +85,6 @@ def test_what_is_known_is_mounted_in_a_new_directory_and_unmounted(host: Host, d
     assert not read(host, name).is_mounted
 
 
-@pytest.mark.any_binding
 def test_what_is_known_takes_along_what_is_mounted_below_too(host: Host, name: str) -> None:
     create(host, name)
     create(host, f"{name}/child")

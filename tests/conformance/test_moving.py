@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Property
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
@@ -18,6 +20,8 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     read,
 )
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
+
+pytestmark = pytest.mark.any_binding
 
 
 def test_a_renamed_root_keeps_its_key_and_what_inherits_it(host: Host, world: World, name: str) -> None:

@@ -43,6 +43,7 @@ def test_an_odd_name_serves_for_every_call(host: Host, name: str, last: str) -> 
     host.destroy(odd)
 
 
+@pytest.mark.any_binding
 def test_odd_names_are_read_in_one_go(host: Host, small_name: str) -> None:
     names = {small_name, *(f"{small_name}/{last}" for last in ODD)}
     for name in sorted(names):
@@ -51,6 +52,7 @@ def test_odd_names_are_read_in_one_go(host: Host, small_name: str) -> None:
     assert names <= host.datasets([SMALL_POOL]).datasets.keys()
 
 
+@pytest.mark.any_binding
 def test_volumes_with_spaces_in_their_names_can_be_read_once_their_roots_key_is_loaded(host: Host, name: str) -> None:
     create_root(host, name)
     volumes = [make_volume(host, f"{name}/{last}") for last in ("two words", "no more words")]
@@ -69,12 +71,14 @@ def test_a_name_may_have_255_bytes(host: Host, name: str) -> None:
     assert opens(host, longest, KEY)
 
 
+@pytest.mark.any_binding
 @pytest.mark.parametrize("suffix", ["%", "ü", "@", "#", "/", "a//b", "\t", "'", '"', "$", "+"])
 def test_a_name_with_anything_else_is_refused(host: Host, name: str, suffix: str) -> None:
     with fails():
         create(host, name + suffix)
 
 
+@pytest.mark.any_binding
 def test_a_name_of_256_bytes_is_refused(host: Host, name: str) -> None:
     with fails():
         create(host, name + "x" * (NAME_BYTES + 1 - len(name)))

@@ -28,6 +28,8 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making_pools impo
     striped,
 )
 
+pytestmark = pytest.mark.any_binding
+
 
 @pytest.mark.parametrize("keyformat", KEYFORMATS)
 def test_an_encrypted_root_is_unlocked_mounted_and_opens_with_its_key_only(

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import KEY, create, create_root, opens, read
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
+
+pytestmark = pytest.mark.any_binding
 
 
 def test_a_promoted_clone_of_a_root_becomes_the_root_of_all_that_inherit(host: Host, world: World, name: str) -> None:

@@ -20,6 +20,8 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
 )
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import SMALL_POOL
 
+pytestmark = pytest.mark.any_binding
+
 USER_PROPERTY = "zfsfleet.encryption:key_id"
 
 

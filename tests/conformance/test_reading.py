@@ -20,6 +20,7 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import POOL, SMALL_POOL, World
 
 
+@pytest.mark.any_binding
 def test_the_pool_is_listed(host: Host) -> None:
     pool = host.pools()[POOL]
 
@@ -27,6 +28,7 @@ def test_the_pool_is_listed(host: Host) -> None:
     assert (pool.name, pool.health, pool.readonly) == (POOL, "ONLINE", False)
 
 
+@pytest.mark.any_binding
 def test_one_read_shows_filesystems_and_volumes_but_no_snapshots(host: Host, world: World, small_name: str) -> None:
     create(host, small_name)
     create_volume(host, f"{small_name}/volume")
@@ -36,12 +38,14 @@ def test_one_read_shows_filesystems_and_volumes_but_no_snapshots(host: Host, wor
     assert found == [small_name, f"{small_name}/clone", f"{small_name}/volume"]
 
 
+@pytest.mark.any_binding
 def test_a_batch_read_and_a_single_read_agree(host: Host, small_name: str) -> None:
     made = make_root(host, small_name, PASSPHRASE, "passphrase")
 
     assert host.datasets([SMALL_POOL]).datasets[small_name] == made
 
 
+@pytest.mark.any_binding
 def test_a_clone_has_its_origins_root_and_master_key(host: Host, world: World, name: str) -> None:
     origin = make_root(host, name)
     world.clone(name, f"{name}-clone")
@@ -54,20 +58,24 @@ def test_a_clone_has_its_origins_root_and_master_key(host: Host, world: World, n
     assert clone.properties["keylocation"] == Property("none", "default")
 
 
+@pytest.mark.any_binding
 def test_no_pools_no_datasets(host: Host) -> None:
     assert host.datasets([]).datasets == {}
 
 
+@pytest.mark.any_binding
 def test_a_missing_pool_is_refused(host: Host) -> None:
     with pytest.raises(Refused):
         host.datasets(["absent"])
 
 
+@pytest.mark.any_binding
 def test_a_property_that_does_not_exist_is_refused(host: Host) -> None:
     with pytest.raises(Refused):
         host.datasets([SMALL_POOL], ["nonsense"])
 
 
+@pytest.mark.any_binding
 def test_a_missing_dataset_is_none(host: Host, name: str) -> None:
     assert host.dataset(name) is None
 

@@ -21,6 +21,8 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
 )
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
 
+pytestmark = pytest.mark.any_binding
+
 
 @pytest.fixture
 def source(host: Host, name: str) -> str:

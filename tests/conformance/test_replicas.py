@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     KEY,
@@ -22,6 +24,7 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
 
 
+@pytest.mark.any_binding
 def test_a_replica_arrives_locked_as_a_root_of_its_own(host: Host, name: str, replica: str) -> None:
     source, arrived = read(host, f"{name}-source"), read(host, replica)
 
@@ -33,16 +36,19 @@ def test_a_replica_arrives_locked_as_a_root_of_its_own(host: Host, name: str, re
         assert arrived.value(prop) == source.value(prop)
 
 
+@pytest.mark.any_binding
 def test_a_replica_opens_with_the_senders_key(host: Host, replica: str) -> None:
     assert opens(host, replica, PASSPHRASE)
     assert not opens(host, replica, OTHER_PASSPHRASE)
 
 
+@pytest.mark.any_binding
 def test_a_replicas_properties_were_received(host: Host, replica: str) -> None:
     assert read(host, replica).value("zfsfleet.encryption:key_id") == "r1.1"
     assert source_of(host, replica, "zfsfleet.encryption:key_id") == "received"
 
 
+@pytest.mark.any_binding
 def test_an_increment_brings_the_senders_new_key(host: Host, world: World, name: str, replica: str) -> None:
     change(host, f"{name}-source", OTHER_PASSPHRASE, "passphrase")
     assert opens(host, replica, PASSPHRASE)
@@ -52,6 +58,7 @@ def test_an_increment_brings_the_senders_new_key(host: Host, world: World, name:
     assert not opens(host, replica, PASSPHRASE)
 
 
+@pytest.mark.any_binding
 def test_reading_from_a_replica_leaves_it_ready_for_its_next_increment(
     host: Host, world: World, name: str, replica: str
 ) -> None:
@@ -62,6 +69,7 @@ def test_reading_from_a_replica_leaves_it_ready_for_its_next_increment(
     host.prove_readable(read(host, replica))
 
 
+@pytest.mark.any_binding
 def test_a_bare_increment_below_an_inherited_key_leaves_what_is_unlocked_and_cannot_be_read(
     host: Host, world: World, name: str, inheriting_replica: str
 ) -> None:
@@ -78,6 +86,7 @@ def test_a_bare_increment_below_an_inherited_key_leaves_what_is_unlocked_and_can
         host.mount(broken.name)
 
 
+@pytest.mark.any_binding
 def test_an_increment_with_properties_makes_a_replica_a_root_of_its_own_again(
     host: Host, world: World, name: str, inheriting_replica: str
 ) -> None:
@@ -89,6 +98,7 @@ def test_an_increment_with_properties_makes_a_replica_a_root_of_its_own_again(
     assert opens(host, inheriting_replica, PASSPHRASE)
 
 
+@pytest.mark.any_binding
 def test_an_increment_with_properties_leaves_one_inheriting_whose_source_inherits(
     host: Host, world: World, name: str
 ) -> None:
@@ -140,6 +150,7 @@ def test_a_key_change_heals_a_broken_volume_that_is_open(host: Host, world: Worl
     host.prove_readable(read(host, volume))
 
 
+@pytest.mark.any_binding
 def test_a_broken_volume_cannot_be_read_once_it_is_closed(host: Host, world: World, name: str) -> None:
     create_volume(host, f"{name}-source", key=KEY)
     create_root(host, name, PASSPHRASE, "passphrase")
@@ -154,6 +165,7 @@ def test_a_broken_volume_cannot_be_read_once_it_is_closed(host: Host, world: Wor
         pass
 
 
+@pytest.mark.any_binding
 def test_what_is_not_mounted_is_not_kept_open(host: Host, inheriting_replica: str) -> None:
     with fails(), host.keep_open([read(host, inheriting_replica)]):
         pass

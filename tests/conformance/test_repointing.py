@@ -59,6 +59,7 @@ def test_a_broken_replica_becomes_a_root_that_its_senders_key_opens(host: Host, 
     host.prove_readable(after)
 
 
+@pytest.mark.any_binding
 def test_what_inherits_through_it_follows_and_stays_wrapped_as_it_was(host: Host, able: bool, broken: str) -> None:
     if not able:
         return
@@ -87,6 +88,7 @@ def test_it_is_taken_back_as_it_was(host: Host, able: bool, broken: str) -> None
         host.prove_readable(before[0])
 
 
+@pytest.mark.any_binding
 def test_healed_it_takes_increments_and_its_old_root_another_key(
     host: Host, world: World, able: bool, name: str, broken: str
 ) -> None:
@@ -123,6 +125,7 @@ def apart(host: Host, world: World, name: str) -> str:
     return f"{name}/child"
 
 
+@pytest.mark.any_binding
 def test_a_root_with_its_parents_key_is_attached_without_any_key(
     host: Host, world: World, able: bool, name: str, apart: str
 ) -> None:
@@ -141,6 +144,7 @@ def test_a_root_with_its_parents_key_is_attached_without_any_key(
     host.prove_readable(read(host, apart))
 
 
+@pytest.mark.any_binding
 def test_both_follow_a_key_that_the_sender_changes_once_both_were_sent(
     host: Host, world: World, able: bool, name: str, apart: str
 ) -> None:

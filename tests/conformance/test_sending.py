@@ -19,6 +19,8 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
 )
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
 
+pytestmark = pytest.mark.any_binding
+
 
 @pytest.fixture
 def mixed(host: Host, name: str) -> str:

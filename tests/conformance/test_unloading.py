@@ -61,6 +61,7 @@ def test_a_mounted_member_keeps_the_key(host: Host, name: str, mounted: str) -> 
     host.unload_key(name)
 
 
+@pytest.mark.any_binding
 def test_a_mounted_clone_elsewhere_keeps_the_key(host: Host, world: World, name: str) -> None:
     create_root(host, name)
     world.clone(name, f"{name}-clone")
@@ -81,6 +82,7 @@ def test_an_open_volume_keeps_the_key(host: Host, world: World, name: str) -> No
     host.unload_key(name)
 
 
+@pytest.mark.any_binding
 def test_a_mounted_root_below_does_not_keep_the_key(host: Host, name: str) -> None:
     create_root(host, name)
     create_root(host, f"{name}/below", OTHER_KEY)
@@ -91,6 +93,7 @@ def test_a_mounted_root_below_does_not_keep_the_key(host: Host, name: str) -> No
     assert read(host, f"{name}/below").is_key_loaded
 
 
+@pytest.mark.any_binding
 def test_a_mounted_plain_dataset_below_does_not_keep_the_key(host: Host, name: str) -> None:
     create_root(host, name)
     create(host, f"{name}/plain", encryption="off")

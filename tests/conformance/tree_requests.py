@@ -227,8 +227,10 @@ def unlockings(scene: Scene) -> Requests:
 
 def lockings(scene: Scene) -> Requests:
     """Tasks of zfs_unlock that lock."""
+    how = _one(NOTHING, {"force_unmount": True}, {"protect_mountpoint": True})
     return _merged(
         _chosen(scene),
         _offers(scene),
+        how,
         often(st.just({"state": "locked", "verify_key": True}), st.just({"state": "locked", "verify_key": False})),
     )
