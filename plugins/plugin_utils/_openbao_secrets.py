@@ -102,7 +102,7 @@ class Secrets:
         notes = {}
         for path, metadata in found.items():
             below = f"{folder}/{path}".removeprefix(f"{self._prefix}/")
-            host, _, names = below.partition("/")
+            host, _slash, names = below.partition("/")
             key_id = KeyId(*names.partition("/")[::2])
             noted = _noted(metadata)
             if noted is not None and _as_text.is_key_id(key_id):

