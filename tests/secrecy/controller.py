@@ -106,7 +106,8 @@ class Controller:
         """Return what processes of Ansible were started with, what files they deleted, and what they left."""
         for path in sorted(self._spied.iterdir()):
             kind, content = path.name.partition(".")[0], path.read_bytes()
-            where = content.partition(b"\n")[0].decode(errors="replace") if kind == "file" else path.name
+            end = {"file": b"\n", "argument": b"\0"}.get(kind)
+            where = content.partition(end)[0].decode(errors="replace") if end else "a process"
             yield Packet(f"controller {kind}", where, content)
         for directory in (self._home, self._temporary):
             for path in sorted(directory.rglob("*")):

@@ -65,5 +65,13 @@ def _gone() -> list[Case]:
         case("zfs_encrypted_pool", {**OTHER_OPTIONS, **changed}, diff=True),
         case("zfs_encrypted_pool", {"name": OTHER_POOL, "state": "exported", **other}),
         case("zfs_encrypted_pool", {"name": OTHER_POOL, "state": "imported", **other}),
-        case("zfs_encrypted_pool", {**OTHER_OPTIONS, "state": "absent", "force_destroy": True}),
+        case(
+            "zfs_encrypted_pool",
+            {
+                "name": OTHER_POOL,
+                "topology": OTHER_OPTIONS["topology"],
+                "state": "absent",
+                "force_destroy": True,
+            },
+        ),
     ]
