@@ -41,7 +41,8 @@ def create(creation: Creation) -> None:
     if answer.code != 0:
         if not answer.was_killed:
             above = parent_of(creation.name) or creation.name
-            raise failure(f"{creation.name} was not created", answer, needs=(above, "create", "mount", *properties))
+            permissions = ("create", "mount", *_reserving(creation), *properties)
+            raise failure(f"{creation.name} was not created", answer, needs=(above, *permissions))
         _take_back_if_made_since(creation.name, began, answer)
         raise CallFailed(f"{creation.name} was not created: {answer.why}.")
     if creation.key is not None and creation.keylocation != "prompt":
@@ -49,6 +50,11 @@ def create(creation: Creation) -> None:
         if answer.code != 0:
             _take_back(creation.name, answer)
             raise CallFailed(f"{creation.name} was not created, since it did not take its keylocation: {answer.why}")
+
+
+def _reserving(creation: Creation) -> tuple[str, ...]:
+    """Return the property that ``zfs create -V`` sets by itself, where it sets one."""
+    return ("refreservation",) if creation.volume_size is not None and not creation.sparse else ()
 
 
 def destroy(name: str) -> None:

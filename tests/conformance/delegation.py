@@ -110,7 +110,8 @@ class _Restricted:
         return self._host.verify(*args)
 
     def create(self, creation: Creation) -> None:
-        needed = ("create", "mount", *creation.properties, *(["keylocation"] if creation.key else []))
+        reserving = ["refreservation"] if creation.volume_size and not creation.sparse else []
+        needed = ("create", "mount", *reserving, *creation.properties, *(["keylocation"] if creation.key else []))
         self._insist(*(each for each in needed if each not in ("encryption", "keyformat", "pbkdf2iters")))
         self._host.create(creation)
 

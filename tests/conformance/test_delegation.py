@@ -105,7 +105,7 @@ def test_who_may_not_is_told_what_to_ask_for_and_nothing_has_happened(host: Host
 def test_who_may_create_creates_without_mounting(host: Host, name: str, volume_size: str | None, keyed: bool) -> None:
     create_root(host, name)
     wanted = Creation(f"{name}/new", root_properties("hex") if keyed else {}, volume_size, key=KEY if keyed else None)
-    needed = ("create", "mount", *(["keylocation"] if keyed else []))
+    needed = ("create", "mount", *(["refreservation"] if volume_size else []), *(["keylocation"] if keyed else []))
     with delegated(host, name, *needed) as user:
         user.does(lambda own: own.create(wanted))
 
