@@ -16,7 +16,7 @@ import typing as t
 
 from ._errors import CallFailed
 from ._model import is_below
-from ._places import mounts
+from ._mounts import mounts, shown
 
 # The system stands on these; file-hierarchy(7).
 _OF_THE_SYSTEM = (
@@ -90,11 +90,11 @@ def _kept_by(path: str) -> str | None:
     if stat.S_ISLNK(kind):
         return "it is a symbolic link. Remove it, or choose another mountpoint."
     real = os.path.realpath(path)
-    for place, source in mounts():
-        if place == real:
-            return f"{source} is mounted there. Unmount that first."
-        if is_below(place, real):
-            return f"{source} is mounted inside it, on {place}. Unmount that first."
+    for mount in reversed(mounts()):
+        if mount.path == real:
+            return f"{shown(mount.source)} is mounted there. Unmount that first."
+        if is_below(mount.path, real):
+            return f"{shown(mount.source)} is mounted inside it, on {shown(mount.path)}. Unmount that first."
     users = list(itertools.islice(_users(real), _TOLD))
     return f"{', '.join(users)}. End that first." if users else None
 

@@ -14,7 +14,7 @@ import sys
 import typing as t
 
 from ._model import is_below
-from ._mounts import Mounted, device_number, lines, listed, mounts, swaps, volumes
+from ._mounts import Mounted, device_number, lines, listed, mounts, shown, swaps, volumes
 
 _OF_THE_SYSTEM = ("/", "/boot", "/boot/efi", "/etc", "/usr", "/var")
 
@@ -38,7 +38,7 @@ def _standing(ground: _Ground) -> t.Iterator[tuple[str, set[str]]]:
         yield f"the {what} of this run, {path}", ground.below_path(path)
     for path in swaps():
         number = device_number(path)
-        yield f"swap on {path}", ground.below_device(number) if number is not None else ground.below_path(path)
+        yield f"swap on {shown(path)}", ground.below_device(number) if number is not None else ground.below_path(path)
 
 
 class _Ground(t.NamedTuple):

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import typing as t
 
 from ._errors import CallFailed
 from ._model import Dataset
-
-_ESCAPED = re.compile(r"\\([0-7]{3})")
+from ._mounts import Mounted, mounts, node_of, numbers
 
 
 @contextlib.contextmanager
@@ -30,10 +28,11 @@ def keep_open(datasets: t.Sequence[Dataset]) -> t.Iterator[None]:
     with contextlib.ExitStack() as held:
         for dataset in datasets:
             try:
-                path, device = _node(dataset.name) if dataset.is_volume else places[dataset.name]
+                mount = None if dataset.is_volume else places[dataset.name]
+                path = node_of(dataset.name) if mount is None else mount.path
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 held.callback(os.close, descriptor)
-                is_meant = device in (None, os.fstat(descriptor).st_dev)
+                is_meant = mount is None or mount.device == numbers(os.fstat(descriptor).st_dev)
             except (OSError, KeyError):
                 is_meant = False
             if not is_meant:
@@ -41,23 +40,5 @@ def keep_open(datasets: t.Sequence[Dataset]) -> t.Iterator[None]:
         yield
 
 
-def _node(volume: str) -> tuple[str, int | None]:
-    return "/dev/zvol/" + volume.replace(" ", "+"), None
-
-
-def _mountpoints() -> dict[str, tuple[str, int | None]]:
-    """Return where ZFS filesystems are mounted, and their device numbers (proc_pid_mountinfo(5))."""
-    found: dict[str, tuple[str, int | None]] = {}
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
-        for line in mounts:
-            before, _dash, after = line.rstrip("\n").partition(" - ")
-            kind, source = after.split(" ")[:2]
-            _id, _parent, device, _root, path = before.split(" ")[:5]
-            if kind == "zfs":
-                major, _colon, minor = device.partition(":")
-                found[_plain(source)] = (_plain(path), os.makedev(int(major), int(minor)))
-    return found
-
-
-def _plain(text: str) -> str:
-    return _ESCAPED.sub(lambda octal: chr(int(octal[1], 8)), text)
+def _mountpoints() -> dict[str, Mounted]:
+    return {mount.source: mount for mount in mounts() if mount.kind == "zfs"}

@@ -16,7 +16,7 @@ import re
 import typing as t
 
 from ._model import MOUNT_PROPERTIES, Dataset
-from ._places import mounts
+from ._mounts import on_top_of
 
 # Property, the flag and option of mount(2) where it is on, and where it is off: libzfs_mount.c, ``zfs_add_options``.
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_MANDLOCK = 1, 2, 4, 8, 64
@@ -119,8 +119,8 @@ def is_mounted(dataset: Dataset) -> bool:
     place = dataset.value("mountpoint")
     if not place.startswith("/") or not os.path.ismount(place):
         return False
-    real = os.path.realpath(place)
-    return next((source for path, source in mounts() if path == real), None) == dataset.name
+    mount = on_top_of(place)
+    return mount is not None and mount.source == dataset.name
 
 
 def _is_ordinary(dataset: Dataset) -> bool:

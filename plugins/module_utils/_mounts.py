@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import typing as t
 from dataclasses import dataclass
 
 from ._command import READ_TIMEOUT, run
@@ -51,7 +50,14 @@ class Mounted:
 
 def mounts(pid: str = "self") -> list[Mounted]:
     """Return the mounts that a process sees, in the order in which they lie on each other."""
-    return parsed(lines(f"/proc/{pid}/mountinfo"))
+    return [_parsed(line) for line in lines(f"/proc/{pid}/mountinfo")]
+
+
+def on_top_of(path: str) -> Mounted | None:
+    """Return what is mounted on a path, links followed; of several the one that shows."""
+    real = os.path.realpath(path)
+    latest_first = map(_parsed, reversed(lines("/proc/self/mountinfo")))
+    return next((mount for mount in latest_first if mount.path == real), None)
 
 
 def kept_namespaces() -> dict[str, list[Mounted]]:
@@ -60,24 +66,26 @@ def kept_namespaces() -> dict[str, list[Mounted]]:
     for kept in mounts():
         if kept.kind == "nsfs":
             with contextlib.suppress(Refused):  # there is no nsenter
-                shown = run("nsenter", f"--mount={kept.path}", "cat", "/proc/self/mountinfo", timeout=READ_TIMEOUT)
-                found[kept.path] = parsed(shown.out.splitlines())
+                seen = run("nsenter", f"--mount={kept.path}", "cat", "/proc/self/mountinfo", timeout=READ_TIMEOUT)
+                found[kept.path] = [_parsed(line) for line in seen.out.split("\n") if line]
     return found
 
 
-def parsed(mountinfo: t.Iterable[str]) -> list[Mounted]:
-    found = []
-    for line in mountinfo:
-        head, _dash, tail = line.partition(" - ")
-        left, right = head.split(" "), tail.split(" ")
-        propagated = any(field.startswith(("shared:", "master:")) for field in left[6:])
-        found.append(Mounted(left[0], left[1], left[2], plain(left[4]), propagated, right[0], plain(right[1])))
-    return found
+def _parsed(line: str) -> Mounted:
+    head, _dash, tail = line.partition(" - ")
+    left, right = head.split(" "), tail.split(" ")
+    propagated = any(field.startswith(("shared:", "master:")) for field in left[6:])
+    return Mounted(left[0], left[1], left[2], _plain(left[4]), propagated, right[0], _plain(right[1]))
 
 
-def plain(text: str) -> str:
+def _plain(text: str) -> str:
     """Return a path as it is, without the escapes of ``/proc``."""
     return _ESCAPE.sub(lambda octal: chr(int(octal.group(1), 8)), text)
+
+
+def shown(text: str) -> str:
+    """Return a text that may hold a path for people to read: what is not UTF-8 in it cannot be written anywhere."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def volumes(directory: str = "") -> dict[str, str]:
@@ -107,19 +115,24 @@ def device_number(path: str) -> str | None:
         number = os.stat(path).st_rdev
     except OSError:
         return None
-    return f"{os.major(number)}:{os.minor(number)}" if number else None
+    return numbers(number) if number else None
+
+
+def numbers(device: int) -> str:
+    """Return the numbers of a device as ``mountinfo`` writes them."""
+    return f"{os.major(device)}:{os.minor(device)}"
 
 
 def swaps() -> list[str]:
     """Return the devices and files that the system swaps to."""
-    return [plain(line.split()[0]) for line in lines("/proc/swaps")[1:]]
+    return [_plain(line.split()[0]) for line in lines("/proc/swaps")[1:]]
 
 
 def lines(path: str) -> list[str]:
-    """Return the lines of a file in ``/proc`` or ``/sys``; what is gone has none."""
+    """Return the lines of a file in ``/proc`` or ``/sys``, none of one that is gone; paths in it can be opened."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read().splitlines()
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            return [line.rstrip("\n") for line in file]
     except OSError:
         return []
 

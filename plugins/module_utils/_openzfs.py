@@ -363,7 +363,7 @@ class OpenZFS:
     def mounts(self, names: t.Collection[str]) -> tuple[tuple[str, str], ...]:
         from . import _mounts
 
-        return tuple((mount.source, mount.path) for mount in _mounts.mounts() if mount.dataset in names)
+        return tuple((each.source, _mounts.shown(each.path)) for each in _mounts.mounts() if each.dataset in names)
 
     def users(self, names: t.Iterable[str]) -> tuple[str, ...]:
         from . import _users

@@ -9,12 +9,9 @@ Private to the collection.
 from __future__ import annotations
 
 import os
-import re
-import typing as t
 
 from ._delegation import ONLY_ROOT_MOUNTS, only_root
-
-_ESCAPE = re.compile(r"\\([0-7]{3})")
+from ._mounts import on_top_of, shown
 
 
 def occupant(path: str) -> str | None:
@@ -26,7 +23,8 @@ def occupant(path: str) -> str | None:
         with os.scandir(path) as entries:
             first = next(entries, None)
         if os.path.ismount(path):
-            source = next((source for place, source in mounts() if place == os.path.realpath(path)), "a file system")
+            mount = on_top_of(path)
+            source = "a file system" if mount is None else shown(mount.source)
             return f"is where {source} is mounted. Unmount that, or choose another mountpoint."
     except FileNotFoundError:
         return "is a symbolic link that leads nowhere. Remove it." if os.path.islink(path) else None
@@ -36,15 +34,3 @@ def occupant(path: str) -> str | None:
         hint = only_root(ONLY_ROOT_MOUNTS) if isinstance(error, PermissionError) else ""
         return f"cannot be looked into: {error.strerror}.{hint}"
     return None if first is None else f"is not empty (it holds {first.name!r}). Move its content away."
-
-
-def mounts() -> t.Iterator[tuple[str, str]]:
-    """Yield place and source of all that is mounted, the latest first (proc_pid_mountinfo(5))."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-        for line in reversed(lines.readlines()):
-            head, _dash, tail = line.rstrip("\n").partition(" - ")
-            yield _plain(head.split(" ")[4]), _plain(tail.split(" ")[1])
-
-
-def _plain(text: str) -> str:
-    return _ESCAPE.sub(lambda octal: chr(int(octal.group(1), 8)), text)

@@ -24,6 +24,7 @@ from ._mounts import (
     listed,
     mounts,
     node_of,
+    shown,
     swaps,
     volumes,
 )
@@ -85,7 +86,7 @@ def find(names: t.Iterable[str]) -> tuple[str, ...]:
     for pid in sorted(filter(str.isdigit, listed("/proc")), key=int):
         if int(pid) != os.getpid():
             found += _of_process(pid, chosen, namespaces)
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(map(shown, found)))
 
 
 def _of_mounts(everywhere: t.Iterable[Mounted], chosen: _Chosen) -> t.Iterator[str]:
