@@ -99,6 +99,9 @@ class Dataset:
         """Return a property's text, ``-`` where the dataset has no such property."""
         return self.properties.get(name, _ABSENT).value
 
+    def values(self, names: t.Iterable[str]) -> dict[str, str]:
+        return {name: self.value(name) for name in names}
+
     def number(self, name: str) -> int:
         """Return a property as an integer, 0 where it has none."""
         text = self.value(name)

@@ -365,4 +365,4 @@ def _after(tree: Tree, dataset: Dataset, key_steps: t.Sequence[Step]) -> Tree:
 
 
 def _wrap_of(dataset: Dataset | None) -> dict[str, str]:
-    return {} if dataset is None else {name: dataset.value(name) for name in WRAP}
+    return {} if dataset is None else dataset.values(WRAP)

@@ -60,7 +60,7 @@ class Repoint:
 
     @property
     def before(self) -> Values:
-        return {name: self.old.value(name) for name in ("encryptionroot", "keylocation", "keystatus")}
+        return self.old.values(("encryptionroot", "keylocation", "keystatus"))
 
     @property
     def after(self) -> Values:
@@ -133,7 +133,7 @@ class Reattach:
 
     @property
     def before(self) -> Values:
-        return {name: self.old.value(name) for name in ("encryptionroot", "keylocation")}
+        return self.old.values(("encryptionroot", "keylocation"))
 
     @property
     def after(self) -> Values:

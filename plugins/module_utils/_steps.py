@@ -134,7 +134,7 @@ class ChangeKey:
     @property
     def before(self) -> Values:
         names = ("encryptionroot", "keyformat", "keylocation", "pbkdf2iters")
-        return {"wrapping_key": "current", **{name: self.old.value(name) for name in names}}
+        return {"wrapping_key": "current", **self.old.values(names)}
 
     @property
     def after(self) -> Values:
@@ -163,7 +163,7 @@ class ChangeKey:
         """Tell, after an error, whether the key is certainly the one it was: a call may fail late and still count."""
         try:
             now = host.dataset(self.dataset)
-            if now is None or any(now.value(name) != self.old.value(name) for name in WRAP):
+            if now is None or now.values(WRAP) != self.old.values(WRAP):
                 return False
             return self.replaced is None or host.verify(now, self.replaced).outcome == "opens"
         except Exception:  # noqa: BLE001  # whatever it was, nothing is certain
@@ -204,7 +204,7 @@ class InheritKey:
 
     @property
     def before(self) -> Values:
-        return {name: self.old.value(name) for name in ("encryptionroot", "keyformat", "keylocation")}
+        return self.old.values(("encryptionroot", "keyformat", "keylocation"))
 
     @property
     def after(self) -> Values:
@@ -217,34 +217,32 @@ class InheritKey:
 
 @dataclass(frozen=True)
 class SetProperties:
-    """Properties of a dataset; ``left`` are the mountpoints that are none any more afterwards."""
+    """Properties of a dataset.
+
+    Args:
+        after: the values that it is given.
+        before: those that they replace.
+        left: the mountpoints that are none any more afterwards.
+        inherit: it gives up values of its own instead, and has these from its parent.
+    """
 
     dataset: str
     after: Values
     before: Values
     left: tuple[str, ...] = ()
-    action: t.ClassVar[str] = "set_properties"
+    inherit: bool = False
     undone_by: t.ClassVar[None] = None
+
+    @property
+    def action(self) -> str:
+        return "inherit_properties" if self.inherit else "set_properties"
 
     def perform(self, host: Host) -> None:
         with released(host, *self.left):
-            host.set_properties(self.dataset, self.after)
-
-
-@dataclass(frozen=True)
-class InheritProperties:
-    """Properties that a dataset has no values of its own for any more; ``left`` as for setting them."""
-
-    dataset: str
-    after: Values
-    before: Values
-    left: tuple[str, ...] = ()
-    action: t.ClassVar[str] = "inherit_properties"
-    undone_by: t.ClassVar[None] = None
-
-    def perform(self, host: Host) -> None:
-        with released(host, *self.left):
-            host.inherit_properties(self.dataset, tuple(self.after))
+            if self.inherit:
+                host.inherit_properties(self.dataset, tuple(self.after))
+            else:
+                host.set_properties(self.dataset, self.after)
 
 
 @dataclass(frozen=True)
