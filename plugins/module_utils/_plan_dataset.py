@@ -188,11 +188,16 @@ class _Kinship:
 
 
 def _touched(name: str, steps: t.Iterable[Step]) -> list[str]:
-    """Return what steps about a dataset touch: it, and clones elsewhere that are kept in use while its key changes."""
-    from ._steps import ChangeKey, InheritKey
+    """Return what steps about a dataset touch: it, and clones elsewhere that its key change reads or keeps in use."""
+    from ._steps import ChangeKey, InheritKey, ProveReadable
 
-    kept = [each.name for step in steps if isinstance(step, (ChangeKey, InheritKey)) for each in step.kept_open]
-    return [name, *(each for each in kept if not is_below(each, name) and each != name)]
+    touched = {name: None}
+    for step in steps:
+        if isinstance(step, (ChangeKey, InheritKey)):
+            touched.update((each.name, None) for each in step.kept_open)
+        elif isinstance(step, ProveReadable):
+            touched[step.dataset] = None
+    return [each for each in touched if not is_below(each, name)]
 
 
 def _above(name: str) -> t.Iterator[str]:

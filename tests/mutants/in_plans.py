@@ -130,6 +130,57 @@ CHANGES = (
     ),
 )
 
+MOUNTPOINTS = (
+    Fault(
+        "what a task unmounts is taken to be mounted",
+        "A batch fails half-way that check mode found good.",
+        "module_utils/_plan_properties.py",
+        "tree.with_datasets(*(_mounted_anew(each, tree.datasets[each.name]) for each in changed.values()))",
+        "tree.with_datasets(*changed.values())",
+        ("test_mountpoints", "test_any_tree"),
+    ),
+    Fault(
+        "what has no mountpoint any more is taken to be mounted",
+        "A batch fails half-way that check mode found good.",
+        "module_utils/_plan_properties.py",
+        "is_mounted = has_place and not is_locked and (",
+        "is_mounted = not is_locked and (",
+        ("test_mountpoints", "test_any_tree"),
+    ),
+    Fault(
+        "what a task unmounts is wrapped anew unread",
+        "The kernel panics and the pool hangs.",
+        "module_utils/_plan_key.py",
+        "return (*new.steps, *_replicas.to_be_read(root, tree, observed), change)",
+        "return (*new.steps, change)",
+        ("test_mountpoints",),
+    ),
+    Fault(
+        "what a task unmounts becomes a root unread",
+        "The kernel panics and the pool hangs.",
+        "module_utils/_plan_key.py",
+        "return (*new.steps, *_replicas.to_be_read(dataset, tree, observed), change)",
+        "return (*new.steps, change)",
+        ("test_mountpoints",),
+    ),
+    Fault(
+        "what a task unmounts inherits unread",
+        "The kernel panics and the pool hangs.",
+        "module_utils/_plan_key.py",
+        "return (*_replicas.to_be_read(dataset, tree, observed), inherit)",
+        "return (inherit,)",
+        ("test_mountpoints",),
+    ),
+    Fault(
+        "what is kept in use during a key change is unmounted beside it",
+        "The change fails, or the unmounting, as it happens.",
+        "module_utils/_plan_dataset.py",
+        "        touched = _touched(entry.name, steps)\n",
+        "        touched = [entry.name]\n",
+        ("test_mountpoints",),
+    ),
+)
+
 HIERARCHY = (
     Fault(
         "a key may lie below a passphrase",
@@ -194,5 +245,13 @@ HIERARCHY = (
         "below = [child.name for child in tree.below(entry.name)]",
         "below = [child.name for child in tree.below(entry.name) if child.is_volume]",
         ("test_plan_dataset",),
+    ),
+    Fault(
+        "what has snapshots is planned to be destroyed",
+        "The call fails after a part of the batch is gone.",
+        "module_utils/_plan_dataset.py",
+        "    if entry.name in observed.snapshots:\n",
+        "    if entry.name in observed.occupied:\n",
+        ("test_modules", "test_any_tree"),
     ),
 )

@@ -97,6 +97,22 @@ UNLOCKING = (
         ("test_carry_out", "test_modules"),
     ),
     Fault(
+        "what mounts nothing goes on below a root whose mount failed",
+        "A host that reported a failure has its data open.",
+        "module_utils/_carry_out.py",
+        "        self._leave_what_hangs_below()\n",
+        "",
+        ("test_carry_out", "test_modules"),
+    ),
+    Fault(
+        "what was done for good is told to be skipped",
+        "A key was changed, and the result denies it.",
+        "module_utils/_carry_out.py",
+        "if not group.mounts and changed and changed[-1].undone_by is not None:",
+        "if not group.mounts and changed:",
+        ("test_carry_out",),
+    ),
+    Fault(
         "a misspelled name in a manifest is passed over",
         "A dataset stays locked and nobody knows why.",
         "module_utils/_offers.py",

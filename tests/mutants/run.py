@@ -22,7 +22,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import in_keys, in_plans, in_runs, in_servers
+from . import in_keys, in_locks, in_plans, in_runs, in_servers
 from .fault import Fault
 from .in_vault_file import READING, REFUSALS, WRITING
 
@@ -34,8 +34,13 @@ PLANTED: tuple[Fault, ...] = (
     *in_keys.KEYS,
     *in_keys.KEY_FILES,
     *in_plans.CHANGES,
+    *in_plans.MOUNTPOINTS,
     *in_plans.HIERARCHY,
     *in_runs.UNLOCKING,
+    *in_locks.FORCE,
+    *in_locks.FOUNDATIONS,
+    *in_locks.PROTECTION,
+    *in_locks.LAST_LOOK,
     *in_runs.EDGE,
     *in_servers.OPENBAO,
     *in_servers.KMIP,

@@ -181,6 +181,26 @@ def test_a_root_that_stays_unlocked_is_not_protected(tree: FakeOpenZFS, run: Run
     assert tree.place("/tank/a") == Place("bare")
 
 
+def test_the_bare_mountpoint_of_a_root_that_stays_unlocked_is_released_again(tree: FakeOpenZFS, run: Run) -> None:
+    tree.unmount("tank/a")
+    assert tree.place("/tank/a") == Place("bare")
+    tree.use("tank/a", User("process 7 (zfs) sends tank/a@s", keeps_mounted=False))
+    assert lock(run, protect_mountpoint=True)["failures"]["tank/a"]["reason"] == "busy"
+    assert tree.place("/tank/a") == Place("bare")
+
+
+def test_a_protection_that_was_mounted_over_by_hand_goes_when_it_shows(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", name="tank/a", key=KEY_TEXT)
+    lock(run, protect_mountpoint=True)
+    root = host.dataset("tank/a")
+    assert root is not None
+    host.load_key(root, KEY)
+    host.mount("tank/a")
+    assert host.place("/tank/a") == Place("mounted")
+    assert run("zfs_dataset_key", name="tank/a", key=KEY_TEXT, properties={"mountpoint": "/srv/a"})["changed"]
+    assert host.place("/tank/a") == Place("bare")
+
+
 def test_destroying_takes_the_protected_mountpoint_along(host: FakeOpenZFS, run: Run) -> None:
     run("zfs_dataset_key", name="tank/a", key=KEY_TEXT)
     lock(run, protect_mountpoint=True)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 import typing as t
 
 import pytest
@@ -73,13 +74,23 @@ def test_what_is_unmounted_is_read_from_before_its_key_changes(tree: FakeOpenZFS
     assert order[3] == ("change_key", "tank/a/b")
 
 
-def test_what_another_key_wraps_is_not_wrapped_anew_once_it_is_unmounted(tree: FakeOpenZFS, run: Run) -> None:
+@pytest.mark.parametrize(
+    ("entry", "broken"),
+    [
+        pytest.param(CHANGES, "tank/a/b/c", id="a root gets another key"),
+        pytest.param({"name": "tank/a/d", "key": OTHER_KEY_TEXT}, "tank/a/d", id="it becomes a root"),
+        pytest.param({"name": "tank/a/b", "state": "inherited"}, "tank/a/b/c", id="it inherits"),
+    ],
+)
+def test_what_another_key_wraps_is_not_wrapped_anew_once_it_is_unmounted(
+    tree: FakeOpenZFS, run: Run, entry: Entry, broken: str
+) -> None:
     """It was mounted when all was looked at, so nothing told; wrapping it anew would panic the kernel."""
     run("zfs_dataset_key", name="tank/source", key=OTHER_KEY_TEXT)
-    tree.replicate("tank/source", "tank/a/b/c", properties=False)
-    failure = provision(run, UNMOUNTS, CHANGES)["failures"]["tank/a/b"]
-    assert failure["msg"].startswith("tank/a/b/c cannot be read")
-    assert ("change_key", "tank/a/b") not in tree.calls
+    tree.replicate("tank/source", broken, properties=False)
+    failure = provision(run, UNMOUNTS, entry)["failures"][entry["name"]]
+    assert failure["msg"].startswith(f"{broken} cannot be read")
+    assert {call for call, _name in tree.changes} == {"create", "mount", "set_properties"}
 
 
 def test_what_moves_along_stays_in_use(tree: FakeOpenZFS, run: Run) -> None:
@@ -102,20 +113,19 @@ def test_a_clone_elsewhere_is_not_unmounted_while_the_key_of_its_origin_changes(
 ) -> None:
     tree.clone("tank/a/b", "tank/copy")
     tree.mount("tank/copy")
-    during: list[str] = []
+    begun = threading.Event()
     change_key, set_properties = tree.change_key, tree.set_properties
 
     def change(*args: t.Any) -> None:
-        during.append("change begins")
+        begun.set()
         change_key(*args)
-        during.append("change ends")
 
-    def set_(*args: t.Any) -> None:
-        during.append("mountpoint")
+    def unmount(*args: t.Any) -> None:
+        assert not begun.wait(0.3), "the key changes beside it"
         set_properties(*args)
 
     monkeypatch.setattr(tree, "change_key", change)
-    monkeypatch.setattr(tree, "set_properties", set_)
+    monkeypatch.setattr(tree, "set_properties", unmount)
     unmounts = {"name": "tank/copy", "state": "inherited", "properties": {"mountpoint": "none"}}
     assert provision(run, unmounts, CHANGES)["failures"] == {}
-    assert during == ["mountpoint", "change begins", "change ends"]
+    assert begun.is_set()
