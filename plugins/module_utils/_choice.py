@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ._errors import Refused
-from ._model import Dataset, Pool, Tree, depth_of, is_dataset_name, pool_of
+from ._model import Dataset, Pool, Tree, depth_of, is_below, is_dataset_name, pool_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,10 @@ class Choice:
     @property
     def pools(self) -> tuple[str, ...]:
         return tuple(sorted({pool_of(name) for name in self.names}))
+
+    def covers(self, name: str) -> bool:
+        """Tell whether a dataset is named, or lies below one that stands for all below it."""
+        return any(name == each or (self.recursive and is_below(name, each)) for each in self.names)
 
     def missing(self, pools: t.Mapping[str, Pool]) -> tuple[str, ...]:
         """Return a sentence for each pool that is not imported."""

@@ -187,10 +187,10 @@ def _result(results: t.Sequence[tuple[Plan, Outcome]]) -> dict[str, t.Any]:
     failures = {name: _failure(failure) for outcome in outcomes for name, failure in outcome.failures.items()}
     result: dict[str, t.Any] = {
         "changed": bool(changes or assumed),
-        "unlocked": _standing(done, "load_key", "unload_key"),
-        "locked": _standing(done, "unload_key", "load_key"),
+        "unlocked": _standing(changes, ("load_key",), ("unload_key", "close")),
+        "locked": _standing(changes, ("unload_key", "close"), ("load_key",)),
         "already": [name for plan in plans for name in plan.already],
-        "mounted": _standing(done, "mount", "unmount"),
+        "mounted": _standing(changes, ("mount",), ("unmount",)),
         "failures": failures,
         "actions": [_action(step) for step in changes],
         "diff": _diff(changes),
@@ -205,15 +205,15 @@ def _result(results: t.Sequence[tuple[Plan, Outcome]]) -> dict[str, t.Any]:
     return {**result, "warnings": warnings} if warnings else result
 
 
-def _standing(done: t.Sequence[Step], action: str, opposite: str) -> list[str]:
-    """Return the datasets that one kind of step took out of the opposite state, and that stayed so."""
-    first: dict[str, str] = {}
-    last: dict[str, str] = {}
-    for step in done:
-        if step.action in (action, opposite):
-            first.setdefault(step.dataset, step.action)
-            last[step.dataset] = step.action
-    return [name for name, kind in last.items() if kind == action == first[name]]
+def _standing(changes: t.Sequence[Step], actions: tuple[str, ...], opposite: tuple[str, ...]) -> list[str]:
+    """Return the datasets that some kinds of steps took out of the opposite state, and that stayed so."""
+    first: dict[str, bool] = {}
+    last: dict[str, bool] = {}
+    for step in changes:
+        if step.action in (*actions, *opposite):
+            first.setdefault(step.dataset, step.action in actions)
+            last[step.dataset] = step.action in actions
+    return [name for name, stands in last.items() if stands and first[name]]
 
 
 def _failure(failure: Failure) -> dict[str, t.Any]:

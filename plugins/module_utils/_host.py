@@ -172,6 +172,13 @@ class Host(t.Protocol):
     def unload_key(self, name: str) -> None:
         """Unload a root's key; ``busy`` while anything below is in use."""
 
+    def drop_left_key(self, name: str) -> None:
+        """Take the key out of memory that a promotion left at a clone, which was a root before; none need be there.
+
+        ``busy`` while something that was opened before the promotion is in use. Only libzfs_core can do that; nothing
+        happens otherwise.
+        """
+
     def change_key(self, change: KeyChange) -> None:
         """Wrap a dataset's master key, and those that inherit from it, with another key, on disk at return."""
 

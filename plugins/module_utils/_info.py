@@ -97,7 +97,7 @@ def _root(root: Dataset, observed: Observed) -> dict[str, t.Any]:
         "pbkdf2iters": root.number("pbkdf2iters"),
         "pbkdf2salt": root.value("pbkdf2salt"),
         "keyguid": root.value("keyguid"),
-        "locked": not root.is_key_loaded,
+        "locked": not observed.tree.is_open(root),
         "inheriting": [member.name for member in members if member.name != root.name],
         "mounted": [member.name for member in members if member.is_mounted],
         "broken": broken_below(root, observed),

@@ -61,6 +61,14 @@ class CoreKeys:
         with self._explained(what, (name, "load-key"), {errno.EBUSY: "busy"}):
             self._core.lzc_unload_key(name.encode())
 
+    def drop_left(self, name: str) -> None:
+        with self._explained(f"The key that a promotion left at {name} was not unloaded", {errno.EBUSY: "busy"}):
+            try:
+                self._core.lzc_unload_key(name.encode())
+            except self._core.exceptions.ZFSError as error:
+                if error.errno != errno.EACCES:  # which says that there is none
+                    raise
+
     def change(self, change: KeyChange) -> None:
         salt = new_salt() if change.keyformat == "passphrase" else 0
         wrapping_key = change.key.wrapping_key(salt=salt, iterations=change.iterations)
@@ -147,6 +155,9 @@ class CommandKeys:
         answer = run("zfs", "unload-key", name)
         if answer.code != 0:
             raise failure(f"The key of {name} was not unloaded", answer, needs=(name, "load-key"))
+
+    def drop_left(self, name: str) -> None:
+        """Leave it: ``zfs unload-key`` knows encryption roots only."""
 
     def change(self, change: KeyChange) -> None:
         properties = {"keyformat": change.keyformat, "keylocation": change.keylocation}

@@ -97,8 +97,8 @@ def explanation(error: str) -> str:
     if not is_denied(error) or not is_root():
         return ""
     return (
-        ". Its encryption root's key is loaded, but another key wraps it, as after a raw replication; the guide about "
-        "replicas says what to do"
+        ". Its encryption root's key is loaded, but another key wraps it, as after a raw replication or promotions; "
+        "the guide about replicas says what to do"
     )
 
 

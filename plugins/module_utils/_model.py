@@ -312,6 +312,17 @@ class Tree:
         """Return the root and all that inherit its key, clones in other places included, parents first."""
         return tuple(self.datasets[name] for name in self._members.get(root, ()))
 
+    def is_open(self, root: Dataset) -> bool:
+        """Tell whether something of a root may be readable: its key is loaded, or something is mounted without.
+
+        What is mounted stays so when a clone takes its root over by promotion, and the loaded key stays behind.
+        """
+        return root.is_key_loaded or any(member.is_mounted for member in self.members(root.name))
+
+    def clones(self, root: str) -> tuple[str, ...]:
+        """Return the members of a root that are clones; such a one may have been the root before a promotion."""
+        return tuple(member.name for member in self.members(root) if member.is_clone)
+
     def domain(self, root: str) -> tuple[Dataset, ...]:
         """Return what opens and closes with a root: its members, and plain datasets below it, by mountpoint.
 

@@ -124,6 +124,9 @@ class OpenZFS:
     def unload_key(self, name: str) -> None:
         patiently(lambda: self._keys.unload(name))
 
+    def drop_left_key(self, name: str) -> None:
+        patiently(lambda: self._keys.drop_left(name))
+
     def loaded(self, roots: t.Collection[str]) -> frozenset[str]:
         names = sorted(roots)
         parts = (names[start : start + MOST_NAMES] for start in range(0, len(names), MOST_NAMES))

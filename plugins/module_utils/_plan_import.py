@@ -107,7 +107,7 @@ def plan_exported(wanted: PoolWanted, observed: PoolObserved) -> Plan:
     failures: dict[str, Failure] = {}
     for root in observed.tree.roots_at_or_below(pool.name):
         failure = unopened(root, wanted.offers, observed, kept="It stays imported, since that would lock it.")
-        if root.is_key_loaded and wanted.verify_key and failure is not None:
+        if observed.tree.is_open(root) and wanted.verify_key and failure is not None:
             failures[root.name] = failure
     if observed.users:
         held, first = busy(pool.name, "exported", observed.users), failures.get(pool.name)

@@ -206,7 +206,16 @@ def _plan_change(
 
     replaced = None if current == new.key else current
     held = _replicas.in_use(root, tree, observed)
-    change = ChangeKey(root, entry.new_keyformat, new.key, location, entry.new_iterations, replaced, kept_open=held)
+    change = ChangeKey(
+        root,
+        entry.new_keyformat,
+        new.key,
+        location,
+        entry.new_iterations,
+        replaced,
+        kept_open=held,
+        clones=tree.clones(root.name),
+    )
     if root.is_key_loaded:
         return (*new.steps, *_replicas.to_be_read(root, tree, observed), change)
     # Nothing could be read while it was locked: a member that another key wraps would crash the pool in the change.

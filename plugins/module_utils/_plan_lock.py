@@ -15,7 +15,7 @@ from ._model import Dataset, Tree, directories_above, is_below
 from ._mount_steps import ProtectMountpoint, Unmount
 from ._plan import Failure, Group, Observed
 from ._step import Step
-from ._steps import UnloadKey
+from ._steps import CloseRoot, UnloadKey
 from ._unlock_wanted import UnlockWanted
 from ._verdicts import unopened
 
@@ -32,10 +32,13 @@ def plan_locked(
     closing = _closing(chosen, observed.tree)
     for root in reversed(chosen):
         protecting = tuple(_protecting(root, closing, observed)) if wanted.protect_mountpoint else ()
-        if not root.is_key_loaded:
-            groups.append(Group(root.name, protecting))
+        members = tuple(member.name for member in observed.tree.members(root.name) if member.name != root.name)
+        clones = observed.tree.clones(root.name)
+        if not observed.tree.is_open(root):
+            sure = (CloseRoot(root.name, members, clones),) if clones else ()
+            groups.append(Group(root.name, (*protecting, *sure)))
             continue
-        failure = _held_elsewhere(root, observed) or (
+        failure = _held_elsewhere(root, wanted, observed) or (
             None if wanted.force_unmount else _mounted_by_hand(root, observed)
         )
         if failure is None and wanted.verify_key:
@@ -43,11 +46,13 @@ def plan_locked(
         if failure is not None:
             failures[root.name] = failure
         below = (each for each in observed.tree.roots_at_or_below(root.name) if each.name != root.name)
-        deeper = tuple(each.name for each in below if each.is_key_loaded)
+        deeper = tuple(each.name for each in below if observed.tree.is_open(each))
         mounted = _mounted_below(root, observed.tree)
         unmounts = tuple(Unmount.of(dataset, force=wanted.force_unmount) for dataset in mounted)
-        members = tuple(member.name for member in observed.tree.members(root.name) if member.name != root.name)
-        steps: tuple[Step, ...] = (*protecting, UnloadKey(root.name, members))
+        close: Step = UnloadKey(root.name, members, clones)
+        if not root.is_key_loaded:
+            close = CloseRoot(root.name, members, clones, was_open=True)
+        steps: tuple[Step, ...] = (*protecting, close)
         groups.append(Group(root.name, steps, after=deeper, unmounts=unmounts))
     return groups, failures
 
@@ -81,7 +86,7 @@ def _mounted_below(root: Dataset, tree: Tree) -> list[Dataset]:
 
 def _closing(chosen: t.Sequence[Dataset], tree: Tree) -> frozenset[str]:
     """Return the mountpoints that go away when these roots are locked."""
-    domains = (tree.domain(root.name) for root in chosen if root.is_key_loaded)
+    domains = (tree.domain(root.name) for root in chosen if tree.is_open(root))
     return frozenset(dataset.value("mountpoint") for domain in domains for dataset in domain if dataset.is_mounted)
 
 
@@ -95,10 +100,11 @@ def _protecting(root: Dataset, closing: t.Container[str], observed: Observed) ->
             yield ProtectMountpoint(dataset.name, path)
 
 
-def _held_elsewhere(root: Dataset, observed: Observed) -> Failure | None:
-    """A clone shares its origin's key; one that is mounted in another place holds it (EBUSY)."""
+def _held_elsewhere(root: Dataset, wanted: UnlockWanted, observed: Observed) -> Failure | None:
+    """A clone shares its origin's key; one that is mounted in another place than those that were chosen holds it."""
     for member in observed.tree.members(root.name):
-        if member.is_mounted and not (member.name == root.name or is_below(member.name, root.name)):
+        is_chosen = member.name == root.name or is_below(member.name, root.name) or wanted.choice.covers(member.name)
+        if member.is_mounted and not is_chosen:
             return Failure(
                 "busy",
                 f"{root.name} cannot be locked while {member.name}, which shares its key, is mounted. "
@@ -123,7 +129,7 @@ def _refuse_foundations(chosen: t.Sequence[Dataset], observed: Observed) -> None
     """Refuse to lock what the running system stands on."""
     for root in chosen:
         domain = {each.name: each for each in (*observed.tree.members(root.name), *observed.tree.domain(root.name))}
-        for name in domain if root.is_key_loaded else ():
+        for name in domain if observed.tree.is_open(root) else ():
             if name in observed.foundations:
                 raise Refused(
                     f"{root.name} is not locked: the running system stands on {name} "
@@ -135,7 +141,7 @@ def _refuse_unlocked_below(chosen: t.Sequence[Dataset], observed: Observed) -> N
     names = {root.name for root in chosen}
     for root in chosen:
         for below in observed.tree.roots_at_or_below(root.name):
-            if below.name not in names and below.is_key_loaded:
+            if below.name not in names and observed.tree.is_open(below):
                 raise Refused(
                     f"{root.name} cannot be locked alone: {below.name} below it is unlocked. "
                     f"Lock {below.name} first, or set recursive: true."

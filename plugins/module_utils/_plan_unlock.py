@@ -33,7 +33,7 @@ def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]
     tree = observe_tree(host, pools, {*wanted.pools, *wanted.offers.pools}, wanted.properties)
     wanted.offers.refuse_unknown_names(tree, pools)
     roots = wanted.choice.roots(tree, pools)
-    asked = [root for root in roots if _needs_key(root, wanted)]
+    asked = [root for root in roots if _needs_key(root, wanted, tree)]
     key_files = read_key_files(host, wanted.offers.key_file_paths() | key_files_of(asked))
     if wanted.state == "locked":
         key_files = key_files.without_those_below(_places_to_close(roots, tree))
@@ -57,11 +57,11 @@ def _observe_locking(wanted: UnlockWanted, host: Host, roots: t.Sequence[Dataset
     return replace(observed, places=places, foundations=host.foundations() if roots else {})
 
 
-def _needs_key(root: Dataset, wanted: UnlockWanted) -> bool:
+def _needs_key(root: Dataset, wanted: UnlockWanted, tree: Tree) -> bool:
     """Tell whether a key has to be tried: to open a locked root, or before an unlocked one is locked."""
     if wanted.state == "unlocked":
         return not root.is_key_loaded
-    return root.is_key_loaded and wanted.verify_key
+    return tree.is_open(root) and wanted.verify_key
 
 
 def _places_to_close(roots: t.Iterable[Dataset], tree: Tree) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ def plan_unlock(wanted: UnlockWanted, observed: Observed) -> Plan:
     return Plan(
         tuple(group for group in groups if group.name not in failures and (group.steps or group.mounts)),
         failures,
-        tuple(root.name for root in roots if root.is_key_loaded == is_unlocked),
+        tuple(root.name for root in roots if (root.is_key_loaded if is_unlocked else not observed.tree.is_open(root))),
         wanted.choice.missing(observed.pools),
         (*wanted.offers.warnings(observed.pools), *warnings),
         to_stay_locked=() if is_unlocked else tuple(root.name for root in roots if not root.is_key_loaded),

@@ -14,7 +14,9 @@ from dataclasses import replace
 from ._errors import CallFailed
 from ._plan import Outcome, Plan
 from ._step import Step
-from ._steps import LoadKey, UnloadKey
+from ._steps import CloseRoot, LoadKey, UnloadKey
+
+_LOCKING = (UnloadKey, CloseRoot)
 
 if t.TYPE_CHECKING:
     from ._host import Host
@@ -30,8 +32,9 @@ def prove_locked(plan: Plan, outcome: Outcome, host: Host) -> tuple[Plan, Outcom
     loaded = host.loaded(claimed) if claimed else frozenset()
     for name in sorted(loaded):
         outcome.fail(name, CallFailed(f"{name} is not locked: its key was loaded again meanwhile by somebody else."))
-    outcome.done[:] = [step for step in outcome.done if not (isinstance(step, UnloadKey) and step.dataset in loaded)]
-    return replace(plan, already=tuple(name for name in plan.already if name not in loaded)), outcome
+    outcome.done[:] = [step for step in outcome.done if not (isinstance(step, _LOCKING) and step.dataset in loaded)]
+    open_still = loaded | {name for name in plan.to_stay_locked if name in outcome.failures}
+    return replace(plan, already=tuple(name for name in plan.already if name not in open_still)), outcome
 
 
 def _locked(done: t.Iterable[Step]) -> set[str]:

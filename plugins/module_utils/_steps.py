@@ -8,6 +8,7 @@ Private to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from dataclasses import dataclass, field, replace
 
@@ -114,6 +115,7 @@ class ChangeKey:
         replaced: the key that the root had, where it is known.
         key_file: the file of a key that was just generated.
         kept_open: what is in use under this key and not proven to be wrapped with it.
+        clones: what may have been the root before; a key that a promotion left there must not come back with it.
     """
 
     old: Dataset
@@ -124,6 +126,7 @@ class ChangeKey:
     replaced: Key | None = None
     key_file: str | None = None
     kept_open: tuple[Dataset, ...] = ()
+    clones: tuple[str, ...] = ()
     action: t.ClassVar[str] = "change_key"
     undone_by: t.ClassVar[None] = None
 
@@ -158,6 +161,9 @@ class ChangeKey:
             if isinstance(error, KeyInDoubt) or not self._is_unchanged(host):
                 raise KeyInDoubt(str(error) if isinstance(error, EncryptionError) else unforeseen(error)) from None
             raise
+        for clone in self.clones:
+            with contextlib.suppress(CallFailed):  # what is in use keeps it; it does no harm before another promotion
+                host.drop_left_key(clone)
 
     def _is_unchanged(self, host: Host) -> bool:
         """Tell, after an error, whether the key is certainly the one it was: a call may fail late and still count."""
@@ -272,24 +278,69 @@ class UnloadKey:
     Args:
         dataset: the encryption root.
         members: what inherits its key, clones in other places too; if it is busy, they are asked who uses them.
+        clones: those of them that may have been the root before; a key may have stayed there.
     """
 
     dataset: str
     members: tuple[str, ...] = field(default=(), repr=False)
+    clones: tuple[str, ...] = field(default=(), repr=False)
     action: t.ClassVar[str] = "unload_key"
     before: t.ClassVar[Values] = {"keystatus": "available"}
     after: t.ClassVar[Values] = {"keystatus": "unavailable"}
     undone_by: t.ClassVar[None] = None
 
     def perform(self, host: Host) -> None:
-        try:
+        with _told_who_is_in_the_way(host, (self.dataset, *self.members)):
+            for clone in self.clones:
+                host.drop_left_key(clone)
             host.unload_key(self.dataset)
-        except CallFailed as error:
-            if error.reason != "busy":
-                raise
-            names = (self.dataset, *self.members)
-            mounted = [f"{name} is mounted on {path}" for name, path in host.mounts(names)]
-            raise in_use(error, (*mounted, *host.users(names))) from None
+
+
+@dataclass(frozen=True)
+class CloseRoot:
+    """A root without a loaded key, of which nothing stays in use; a promotion leaves some of it open.
+
+    Args:
+        dataset: the encryption root.
+        members: what inherits its key.
+        clones: those of them that may have been the root before, where a key may have stayed.
+        was_open: whether something was mounted; else it is only made sure that nothing is open.
+    """
+
+    dataset: str
+    members: tuple[str, ...] = field(default=(), repr=False)
+    clones: tuple[str, ...] = field(default=(), repr=False)
+    was_open: bool = False
+    action: t.ClassVar[str] = "close"
+    undone_by: t.ClassVar[None] = None
+
+    @property
+    def before(self) -> Values:
+        return {"open": "yes"} if self.was_open else NOTHING
+
+    @property
+    def after(self) -> Values:
+        return {"open": "no"} if self.was_open else NOTHING
+
+    def perform(self, host: Host) -> None:
+        names = (self.dataset, *self.members)
+        with _told_who_is_in_the_way(host, names):
+            for clone in self.clones:
+                host.drop_left_key(clone)
+            if host.mounts(names):
+                raise CallFailed(f"{self.dataset} is not locked: something of it is still mounted.", reason="busy")
+
+
+@contextlib.contextmanager
+def _told_who_is_in_the_way(host: Host, names: t.Collection[str]) -> t.Iterator[None]:
+    """Add to an error for something that is busy who uses these datasets."""
+    try:
+        yield
+    except CallFailed as error:
+        if error.reason != "busy":
+            raise
+        mounted = [f"{name} is mounted on {path}" for name, path in host.mounts(names)]
+        raise in_use(error, (*mounted, *host.users(names))) from None
 
 
 @dataclass(frozen=True)

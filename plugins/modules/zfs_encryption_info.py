@@ -153,7 +153,8 @@ roots:
       description: Id of the master key, which no rotation changes.
       type: str
     locked:
-      description: Whether its key is not loaded.
+      description: >-
+        Whether its key is not loaded, and nothing of it stayed mounted without, as it does when a clone is promoted.
       type: bool
     inheriting:
       description: Datasets that inherit its key.

@@ -97,18 +97,17 @@ class AnyTree(SeenTree, RuleBasedStateMachine):
             self.data[self.tree().datasets[self.full(name)].value("guid")] = self.data[origin.value("guid")]
 
     def promote(self, data: st.DataObject) -> None:
-        """Promote what is not in use: a key that was loaded stays behind, and the clone is locked.
+        """Promote a clone: a key that was loaded stays behind, what is in use stays so, and the clone is locked.
 
         Each once, since the kernel would take the key that stayed behind for the key of a root that comes back.
         """
         clones = sorted(self.cloned - self.promoted)
-        clone = self.tree().get(self.full(data.draw(st.sampled_from(clones)))) if clones and not self.holds else None
+        clone = self.tree().get(self.full(data.draw(st.sampled_from(clones)))) if clones else None
         if clone is None or not clone.is_clone or clone.encryption_root is None:
             return
         origin, parent = clone.value("origin").partition("@")[0], self.tree().parent(clone.name)
         is_within = parent is not None and parent.encryption_root == clone.encryption_root
-        in_use = any(each.is_mounted for each in self.tree().members(clone.encryption_root))
-        if (origin == clone.encryption_root or is_within) and not in_use:
+        if origin == clone.encryption_root or is_within:
             self.world.promote(clone.name)
             self.look()
             self.promoted.add(clone.name[len(self.base) + 1 :])

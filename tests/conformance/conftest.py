@@ -76,6 +76,12 @@ def other_binding(world: World, binding: str) -> Host:
 
 
 @pytest.fixture
+def able(binding: str) -> bool:
+    """Tell whether the binding can do what only libzfs_core can; ``zfs`` has no command for it."""
+    return binding != "cli"
+
+
+@pytest.fixture
 def name() -> str:
     """A name directly below the plain pool root that no dataset has."""
     return f"{POOL}/t{next(_numbers)}"

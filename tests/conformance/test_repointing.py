@@ -25,12 +25,6 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.world import Worl
 
 
 @pytest.fixture
-def able(binding: str) -> bool:
-    """Tell whether the binding can do it; ``zfs`` has no command for it."""
-    return binding != "cli"
-
-
-@pytest.fixture
 def broken(host: Host, world: World, name: str, inheriting_replica: str) -> str:
     """A replica that inherits a key which has not opened it since its last increment, and a child made here."""
     create(host, f"{inheriting_replica}/child")

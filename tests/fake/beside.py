@@ -59,6 +59,8 @@ class Beside(State):
 
     def use(self, name: str, *users: User) -> None:
         """Have users of a dataset, none of whom lets go of it; without any it is let go of."""
+        if name in self._datasets.records:
+            self._datasets.begin_to_use(self._datasets.records[name])
         self._datasets.users[name] = list(users)
 
     def bind(self, name: str, path: str) -> None:
@@ -104,6 +106,7 @@ class Beside(State):
     @contextlib.contextmanager
     def hold(self, name: str) -> t.Iterator[None]:
         """Have a file of a mounted filesystem open, or a volume."""
+        self._datasets.begin_to_use(self._datasets.records[name])
         self._datasets.held.add(name)
         try:
             yield

@@ -112,6 +112,18 @@ class Datasets:
     def is_in_use(self, record: Record) -> bool:
         return bool(self.mounts_of(record) or record.name in self.held or self.users.get(record.name))
 
+    def uses_key_at(self, record: Record, root: str) -> bool:
+        """Tell whether a dataset is in use with the key that was loaded at a root, which may be none any more."""
+        protection = record.protection
+        return protection is not None and self.is_in_use(record) and root == (protection.opened_at or protection.root)
+
+    def begin_to_use(self, record: Record) -> None:
+        """Unwrap the master key with the key of the root as it is now, if it is not in use yet."""
+        protection = record.protection
+        is_used = any(self.is_in_use(each) for each in self.records.values() if each.protection is protection)
+        if protection is not None and not is_used:
+            protection.opened_at = None
+
     def mounts_of(self, record: Record) -> list[str]:
         own = [] if record.mounted_at is None else [record.mounted_at]
         return [*own, *self.binds.get(record.name, ())]
@@ -255,7 +267,7 @@ class Datasets:
         if origin.is_root:
             for found in list(self.inheriting(origin, above)):
                 if found.protection is not None:
-                    found.protection.root = name
+                    found.protection.root, found.protection.opened_at = name, found.protection.opened_at or above
             clone.local["keylocation"] = origin.local.pop("keylocation")
         count = origin.snapshots.index(snapshot) + 1
         moved = origin.snapshots[:count]

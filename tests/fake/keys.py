@@ -47,9 +47,8 @@ class Keys(Beside):
     def prove_readable(self, dataset: Dataset) -> None:
         self._enter("prove_readable", dataset.name)
         record = self._datasets.existing(dataset.name, "It cannot be read")
-        if self._datasets.is_locked(record) or (
-            self._datasets.is_mismatched(record) and not self._datasets.is_in_use(record)
-        ):
+        opens = not (self._datasets.is_locked(record) or self._datasets.is_mismatched(record))
+        if not (opens or self._datasets.is_in_use(record)):
             raise CallFailed(f"{record.name} cannot be read: {os.strerror(errno.EACCES)}.")
 
     def loaded(self, roots: t.Collection[str]) -> frozenset[str]:
@@ -71,9 +70,14 @@ class Keys(Beside):
         self._datasets.existing(name, what)
         if name not in self._datasets.loaded:
             raise failed(what, errno.EACCES)
-        if any(self._datasets.is_in_use(record) for record in self._datasets.members(name)):
+        if any(self._datasets.uses_key_at(record, name) for record in self._datasets.records.values()):
             raise failed(what, errno.EBUSY, "busy")
         del self._datasets.loaded[name]
+
+    def drop_left_key(self, name: str) -> None:
+        self._enter("drop_left_key", name)
+        if name in self._datasets.loaded:
+            self.unload_key(name)
 
     def change_key(self, change: KeyChange) -> None:
         self._enter("change_key", change.name)

@@ -42,6 +42,7 @@ def _rename_roots(datasets: Datasets, moved: t.Mapping[str, str]) -> None:
     found = {id(each.protection): each.protection for each in datasets.records.values() if each.protection is not None}
     for protection in found.values():
         protection.root = moved.get(protection.root, protection.root)
+        protection.opened_at = moved.get(protection.opened_at or "", protection.opened_at)
 
 
 def replicate_tree(datasets: Datasets, source: str, target: str) -> None:

@@ -143,6 +143,7 @@ class FakeOpenZFS(Keys, Around):
             possible = shown.value("mountpoint").startswith("/") and not self._datasets.is_locked(found)
             if due and possible:
                 found.mounted_at = None
+                self._datasets.begin_to_use(found)
                 self.mountpoints.made(shown.value("mountpoint"))
             found.mounted_at = shown.value("mountpoint") if due and possible else None
 
@@ -161,6 +162,7 @@ class FakeOpenZFS(Keys, Around):
         if impossible or self._datasets.is_locked(record) or self._datasets.is_mismatched(record):
             raise CallFailed(f"{name} was not mounted: see its mountpoint, canmount and key", reason="mount_failed")
         self.mountpoints.made(path)
+        self._datasets.begin_to_use(record)
         record.mounted_at = path
 
     def unmount(self, name: str, known: Dataset | None = None) -> None:

@@ -35,11 +35,16 @@ class Wrap:
 
 @dataclass
 class Protection:
-    """Of one dataset and, as one object, of all its clones: the master key's id and its wrap."""
+    """Of one dataset and, as one object, of all its clones: the master key's id and its wrap.
+
+    Args:
+        opened_at: the root whose loaded key it was unwrapped with, where that is not the root any more.
+    """
 
     cipher: str
     root: str
     wrap: Wrap
+    opened_at: str | None = None
     keyguid: str = field(default_factory=random_id)
 
 

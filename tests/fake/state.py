@@ -14,7 +14,7 @@ from .replication import Replication
 
 CHANGING_CALLS = frozenset(
     {
-        *("load_key", "unload_key", "change_key", "inherit_key", "repoint", "reattach"),
+        *("load_key", "unload_key", "drop_left_key", "change_key", "inherit_key", "repoint", "reattach"),
         *("create", "destroy", "set_properties", "inherit_properties"),
         *("mount", "unmount", "force_unmount", "protect_place", "write_key_file", "move_aside", "move_back"),
         *("create_pool", "destroy_pool", "export_pool", "import_pool", "set_pool_properties"),

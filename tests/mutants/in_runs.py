@@ -36,8 +36,8 @@ UNLOCKING = (
         "a root is locked over an unlocked one below",
         "Half a tree stays open without anybody having said so.",
         "module_utils/_plan_lock.py",
-        "if below.name not in names and below.is_key_loaded:",
-        "if below.name in names and not below.is_key_loaded:",
+        "if below.name not in names and observed.tree.is_open(below):",
+        "if below.name in names and not observed.tree.is_open(below):",
         ("test_plan_unlock",),
     ),
     Fault(

@@ -41,6 +41,7 @@ PLANTED: tuple[Fault, ...] = (
     *in_locks.FOUNDATIONS,
     *in_locks.PROTECTION,
     *in_locks.LAST_LOOK,
+    *in_locks.PROMOTED,
     *in_runs.EDGE,
     *in_servers.OPENBAO,
     *in_servers.KMIP,

@@ -83,6 +83,8 @@ def test_a_key_that_is_loaded_already_was_tried_first_and_is_right() -> None:
         pytest.param("load", errno.EPERM, "unknown", id="loading without permission"),
         pytest.param("unload", errno.EBUSY, "busy", id="unloading what is in use"),
         pytest.param("unload", errno.EACCES, "unknown", id="unloading what is locked"),
+        pytest.param("drop", errno.EBUSY, "busy", id="dropping what is in use"),
+        pytest.param("drop", errno.EPERM, "unknown", id="dropping without permission"),
         pytest.param("change", errno.EACCES, "unknown", id="changing what is locked"),
         pytest.param("inherit", errno.EINVAL, "unknown", id="inheriting below what is plain"),
     ],
@@ -92,6 +94,7 @@ def test_what_a_number_means_depends_on_the_call(call: str, number: int, reason:
     calls: dict[str, t.Callable[[], None]] = {
         "load": lambda: keys.load(root("tank/a"), KEY),
         "unload": lambda: keys.unload("tank/a"),
+        "drop": lambda: keys.drop_left("tank/a"),
         "change": lambda: keys.change(KeyChange("tank/a", "hex", KEY, "prompt")),
         "inherit": lambda: keys.inherit("tank/a"),
     }
@@ -99,6 +102,12 @@ def test_what_a_number_means_depends_on_the_call(call: str, number: int, reason:
         calls[call]()
     assert (caught.value.reason, caught.value.errno) == (reason, number)
     assert "tank/a" in str(caught.value)
+
+
+def test_no_key_need_have_been_left_by_a_promotion() -> None:
+    core = Core(errno.EACCES)
+    CoreKeys(core).drop_left("tank/a")
+    assert core.asked == [(b"tank/a",)]
 
 
 @pytest.mark.parametrize("secret", [32, b"\x0a" * 31, b""], ids=["an int", "31 bytes", "nothing"])
