@@ -175,8 +175,8 @@ class Host(t.Protocol):
     def drop_left_key(self, name: str) -> None:
         """Take the key out of memory that a promotion left at a clone, which was a root before; none need be there.
 
-        ``busy`` while something that was opened before the promotion is in use. Only libzfs_core can do that; nothing
-        happens otherwise.
+        ``busy`` while something that was opened before the promotion is in use. Only libzfs_core can do that, for
+        whoever may unload it; nothing happens otherwise.
         """
 
     def change_key(self, change: KeyChange) -> None:

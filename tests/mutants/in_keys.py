@@ -44,8 +44,8 @@ VERDICTS = (
         "a busy root is told as unknown",
         "Nobody learns that something only has to be closed.",
         "module_utils/_key_calls.py",
-        'was not unloaded", {errno.EBUSY: "busy"}):\n            self._core',
-        'was not unloaded"):\n            self._core',
+        '(name, "load-key"), {errno.EBUSY: "busy"}):\n            self._core',
+        '(name, "load-key")):\n            self._core',
         ("test_key_calls",),
     ),
     Fault(
