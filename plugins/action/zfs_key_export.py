@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 
 from ansible.errors import AnsibleActionFail
@@ -70,19 +69,6 @@ class ActionModule(EscrowAction):
             return Vaulted(self._loader, vault_id)
         except Refused as refusal:
             raise AnsibleActionFail(str(refusal)) from None
-
-    @contextlib.contextmanager
-    def _unlogged(self) -> t.Iterator[None]:
-        """Keep the connection from showing what the module returned, at -vvv."""
-        contexts = [self._play_context, self._connection._play_context]
-        before = [context.no_log for context in contexts]
-        for context in contexts:
-            context.no_log = True
-        try:
-            yield
-        finally:
-            for context, value in zip(contexts, before):
-                context.no_log = value
 
     def _written(self, path: str, content: bytes, protection: Protection) -> dict[str, t.Any]:
         """Write the manifest, or foresee it in check mode, and return what the result says of it."""

@@ -29,6 +29,9 @@ options:
     description:
       - Absolute path of a key file on the managed host. 32 bytes for O(keyformat=raw), else one line. It must not lie
         inside what it opens.
+      - >-
+        With O(key) or O(passphrase), the file shall hold that key. Where it is not there, it is written with mode 0400,
+        synced to disk and read back before the key is used; a file with anything else in it is refused.
       - It sets C(keylocation) to this file, also of an existing root, unless O(keylocation) says otherwise.
       - A root whose C(keylocation) names C(NAME.VERSION.key) beside C(NAME.key) is satisfied by that file, which a
         rotation put there.

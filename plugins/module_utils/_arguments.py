@@ -25,6 +25,8 @@ CIPHERS = (
 
 
 ONE_KEY = ("key", "passphrase", "key_file")
+# A key that is set may be written into a file as well.
+ONE_KEY_IN_TEXT = ("key", "passphrase")
 
 # What a pool's root dataset shares with every other dataset.
 ROOT_OPTIONS = (

@@ -32,6 +32,7 @@ class DatasetWanted:
 
     Args:
         secret: the key its root should have: a key, a passphrase, or a file on the host.
+        copied_to: a file on the host that shall hold the key or passphrase given.
         generate: make a key into that file where neither the file nor the root is there yet.
         current: the key that a root has now, to be replaced.
         change: whether an existing root may get another key.
@@ -46,6 +47,7 @@ class DatasetWanted:
     name: str
     state: State = "present"
     secret: Secret | None = None
+    copied_to: str | None = None
     generate: bool = False
     keyformat: str | None = None
     keylocation: str | None = None
@@ -74,7 +76,8 @@ class DatasetWanted:
 
     @property
     def key_file(self) -> str | None:
-        return self.secret.path if isinstance(self.secret, KeyFile) else None
+        """The file that holds its key, or shall hold it."""
+        return self.secret.path if isinstance(self.secret, KeyFile) else self.copied_to
 
     @property
     def new_keyformat(self) -> str:
@@ -184,6 +187,7 @@ def dataset_wanted(options: t.Mapping[str, t.Any]) -> DatasetWanted:
         name=name,
         state=state,
         secret=secret,
+        copied_to=_copied_to(options, secret, name),
         generate=bool(options.get("generate_key")),
         keyformat=options.get("keyformat"),
         keylocation=_keylocation(options, name),
@@ -203,6 +207,13 @@ def dataset_wanted(options: t.Mapping[str, t.Any]) -> DatasetWanted:
     )
     _refuse_nonsense(entry, options)
     return entry
+
+
+def _copied_to(options: t.Mapping[str, t.Any], secret: Secret | None, name: str) -> str | None:
+    """Return the key file beside a key or passphrase: it shall hold that."""
+    if not isinstance(secret, Key) or options.get("key_file") is None:
+        return None
+    return t.cast(KeyFile, secret_from({"key_file": options["key_file"]}, whose=name)).path
 
 
 def _keylocation(options: t.Mapping[str, t.Any], name: str) -> str | None:
@@ -257,8 +268,8 @@ def _refuse_misplaced_key(entry: DatasetWanted, given: t.Sequence[str]) -> None:
         raise Refused(
             f"{name} was given its present key under current, but no new one. Give key, passphrase or key_file."
         )
-    if len(given) > 1:
-        raise Refused(f"{name} was given {' and '.join(given)}. A root has one key: give one of them.")
+    if {"key", "passphrase"} <= set(given):
+        raise Refused(f"{name} was given key and passphrase. A root has one key: give one of them.")
     if entry.state != "present" and has_key:
         raise Refused(f"{name} has state {entry.state}, which takes no key. Leave the key out, or use state present.")
     if entry.state == "inherited" and entry.is_plain:
@@ -277,6 +288,8 @@ def _refuse_misplaced_key(entry: DatasetWanted, given: t.Sequence[str]) -> None:
 def _refuse_bad_generation(entry: DatasetWanted) -> None:
     if entry.key_file is None:
         raise Refused(f"generate_key for {entry.name} needs key_file, the place where the new key is kept.")
+    if isinstance(entry.secret, Key):
+        raise Refused(f"{entry.name} was given a key and generate_key, which would make one. Leave one of them out.")
     if entry.new_keyformat == "passphrase":
         raise Refused(
             f"generate_key for {entry.name} makes a hex or raw key, not a passphrase. Set keyformat accordingly."
@@ -290,7 +303,16 @@ def _refuse_contradictions(wanted: t.Sequence[DatasetWanted]) -> None:
             raise Refused(f"{entry.name} stands twice in datasets. Keep one entry.")
         states[entry.name] = entry.state
     formats: dict[str | None, DatasetWanted] = {}
+    copies: dict[str, DatasetWanted] = {}
     for entry in wanted:
+        other = copies.setdefault(entry.key_file, entry) if entry.key_file and entry.state == "present" else entry
+        if (other.copied_to or entry.copied_to) and (other.secret, other.new_keyformat) != (
+            entry.secret,
+            entry.new_keyformat,
+        ):
+            raise Refused(
+                f"{other.name} and {entry.name} would have two keys in the file {entry.key_file}. Give each its own."
+            )
         first = formats.setdefault(entry.key_file, entry) if entry.generate else entry
         if first.new_keyformat != entry.new_keyformat:
             raise Refused(

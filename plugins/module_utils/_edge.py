@@ -149,6 +149,19 @@ def run_reading(spec: Spec, *, report: t.Callable[[Params, Host], dict[str, t.An
     _finish(module, work)
 
 
+def run_on_the_controller(spec: Spec) -> None:
+    """Refuse to run a module on a host that its action plugin does not send there."""
+    module = spec.module()
+
+    def work() -> dict[str, t.Any]:
+        raise Refused(
+            "This module works on the controller, by its action plugin, with the places for keys that escrow names. "
+            "Give escrow, and call the module by its full name."
+        )
+
+    _finish(module, work)
+
+
 def _refuse_controllers_options(params: Params) -> None:
     """Refuse what an action plugin should have resolved: without it the task would silently do something else."""
     given = [option for option in _arguments.escrow() if params.get(option) is not None]

@@ -130,6 +130,8 @@ def _paths(entry: DatasetWanted, tree: Tree) -> t.Iterator[str]:
     for secret in (entry.secret, entry.current, serving_secret(entry, root), *shared):
         if isinstance(secret, KeyFile):
             yield secret.path
+    if entry.copied_to is not None:
+        yield from (entry.copied_to, _keyfiles.in_use(entry.copied_to, root.key_file if root else None))
     if entry.keylocation is not None and entry.keylocation.startswith("file://"):
         yield entry.keylocation.removeprefix("file://")
 
@@ -224,7 +226,7 @@ def _missing(wanted: BatchWanted, observed: Observed) -> tuple[str, ...]:
 
 def _file_of(step: Step) -> str | None:
     """Return the key file that a step makes: entries that name one file share the key in it."""
-    return step.after["key_file"] if step.action == "generate_key_file" else None
+    return step.after["key_file"] if step.action in ("generate_key_file", "write_key_file") else None
 
 
 def _plan_entry(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Planned:

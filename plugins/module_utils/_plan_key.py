@@ -26,9 +26,9 @@ if t.TYPE_CHECKING:
 
 def serving_secret(entry: DatasetWanted, root: Dataset | None) -> Secret | None:
     """Return the entry's secret, a rotated key file standing for the one that was named."""
-    if entry.key_file is None or root is None or not root.is_encryption_root:
+    if not isinstance(entry.secret, KeyFile) or root is None or not root.is_encryption_root:
         return entry.secret
-    return KeyFile(_keyfiles.in_use(entry.key_file, root.key_file))
+    return KeyFile(_keyfiles.in_use(entry.secret.path, root.key_file))
 
 
 def offered_key(secret: Secret | None, root: Dataset, key_files: KeyFiles) -> Key | None:
@@ -74,7 +74,7 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
         key = t.cast(Key, secret)
         _keys.refuse_unsettable(key, whose=entry.name)
         _refuse_location_with_another_key(entry, key, observed)
-        return NewKey(key)
+        return NewKey(key, held_in_file(entry, entry.copied_to, key, entry.new_keyformat, observed))
     from ._steps import GenerateKeyFile, SyncKeyFile
 
     content = observed.key_files.get(secret.path)
@@ -89,6 +89,36 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
     _keys.refuse_unsettable(key, whose=entry.name)
     _refuse_location_with_another_key(entry, key, observed)
     return NewKey(key, (SyncKeyFile(entry.name, secret.path),))
+
+
+def held_in_file(
+    entry: DatasetWanted, path: str | None, key: Key, keyformat: str, observed: Observed
+) -> tuple[Step, ...]:
+    """Plan that a file holds the key given beside it: written if it is not there, and never over another one.
+
+    Raises:
+        Refused: it holds something else.
+    """
+    if path is None:
+        return ()
+    from ._steps import SyncKeyFile, WriteKeyFile
+
+    content = observed.key_files.get(path)
+    if content is None:
+        return (WriteKeyFile(entry.name, path, keyformat, key),)
+    if not _holds(content, keyformat, key):
+        raise Refused(
+            f"The key file {path} of {entry.name} holds something else than the key given. It is left alone: name "
+            "another file, or move this one away if nobody needs what is in it."
+        )
+    return (SyncKeyFile(entry.name, path),)
+
+
+def _holds(content: bytes, keyformat: str, key: Key) -> bool:
+    try:
+        return _keys.from_file(content, keyformat, path="") == key
+    except Refused:
+        return False
 
 
 def _refuse_location_with_another_key(entry: DatasetWanted, key: Key, observed: Observed) -> None:
@@ -141,7 +171,10 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
     if offered is not None and verdict.outcome == "opens":
         _refuse_location_with_another_key(_settled(entry, dataset), offered, observed)
         wish = _Change(drift, serving, offered)
-        return _plan_change(_settled(entry, dataset), dataset, tree, observed, wish) if drift else ()
+        if drift:
+            return _plan_change(_settled(entry, dataset), dataset, tree, observed, wish)
+        copy = None if entry.copied_to is None else _keyfiles.in_use(entry.copied_to, dataset.key_file)
+        return _missing_only(held_in_file(entry, copy, offered, dataset.keyformat, observed))
     if serving != entry.secret:
         raise Refused(
             f"keylocation of {entry.name} names {t.cast(KeyFile, serving).path}, which a rotation put beside "
@@ -150,6 +183,11 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
     current = offered_key(entry.current, dataset, observed.key_files)
     wish = _Change("the key given does not open it", entry.secret, current)
     return _plan_change(_settled(entry, dataset), dataset, tree, observed, wish)
+
+
+def _missing_only(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Leave out what only makes sure of a file that nothing new relies on."""
+    return tuple(step for step in steps if step.action != "sync_key_file")
 
 
 @dataclass(frozen=True)

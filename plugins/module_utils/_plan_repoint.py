@@ -19,7 +19,7 @@ from ._keys import Key
 from ._model import Dataset, Tree
 from ._offers import KeyFile, Secret
 from ._plan import Observed
-from ._plan_key import offered_key, refuse_key_file_inside
+from ._plan_key import held_in_file, offered_key, refuse_key_file_inside
 
 if t.TYPE_CHECKING:
     from ._step import Step
@@ -80,11 +80,10 @@ def _plan_own(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Obse
     if key is None or not key.fits(dataset.keyformat):
         raise Refused(f"{entry.name} is not re-pointed: what was given is no key for keyformat {dataset.keyformat}.")
     from ._replica_steps import Repoint
-    from ._steps import SyncKeyFile
 
     members = tuple(each for each in tree.rewrapped_with(dataset) if each.can_be_read)
-    sync = (SyncKeyFile(entry.name, entry.key_file),) if entry.key_file is not None else ()
-    return (*sync, Repoint(dataset, key, entry.keylocation or "prompt", members))
+    file = held_in_file(entry, entry.key_file, key, dataset.keyformat, observed)
+    return (*file, Repoint(dataset, key, entry.keylocation or "prompt", members))
 
 
 def _iterations(dataset: Dataset) -> int | None:

@@ -41,6 +41,26 @@ class GenerateKeyFile:
 
 
 @dataclass(frozen=True)
+class WriteKeyFile:
+    """A key that was given, durable in a new file before anything uses it. The file is never taken back."""
+
+    dataset: str
+    path: str
+    keyformat: str
+    key: Key
+    action: t.ClassVar[str] = "write_key_file"
+    before: t.ClassVar[Values] = NOTHING
+    undone_by: t.ClassVar[None] = None
+
+    @property
+    def after(self) -> Values:
+        return {"key_file": self.path}
+
+    def perform(self, host: Host) -> None:
+        host.write_key_file(self.path, self.key.text(self.keyformat))
+
+
+@dataclass(frozen=True)
 class SyncKeyFile:
     """A key file that was there before, made durable before anything relies on it."""
 

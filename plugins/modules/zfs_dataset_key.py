@@ -99,8 +99,9 @@ actions:
     action:
       description:
         - One of V(create), V(destroy), V(change_key), V(inherit_key), V(repoint), V(reattach), V(generate_key_file),
-          V(set_properties), V(inherit_properties), V(load_key), V(unload_key), V(mount); with O(escrow) also
-          V(escrow_key) for a key that is put there, and V(note_key) for one of which it is noted what it opens.
+          V(write_key_file), V(set_properties), V(inherit_properties), V(load_key), V(unload_key), V(mount); with
+          O(escrow) also V(escrow_key) for a key that is put there, and V(note_key) for one of which it is noted what it
+          opens.
       type: str
     after:
       description: What it brought.
@@ -160,10 +161,10 @@ SPEC = Spec(
             "elements": "dict",
             "no_log": False,
             "options": {"name": {"type": "str", "required": True}, **_arguments.dataset()},
-            "mutually_exclusive": [_arguments.ONE_KEY],
+            "mutually_exclusive": [_arguments.ONE_KEY_IN_TEXT],
         },
     },
-    mutually_exclusive=[("name", "datasets"), _arguments.ONE_KEY],
+    mutually_exclusive=[("name", "datasets"), _arguments.ONE_KEY_IN_TEXT],
     required_one_of=[("name", "datasets")],
 )
 

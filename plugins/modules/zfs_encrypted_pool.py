@@ -283,7 +283,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._pool_wanted i
 
 SPEC = Spec(
     arguments=_pool_arguments.pool(),
-    mutually_exclusive=[_arguments.ONE_KEY],
+    mutually_exclusive=[_arguments.ONE_KEY_IN_TEXT],
     required_one_of=[("name", "guid")],
 )
 

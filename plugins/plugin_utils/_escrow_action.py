@@ -13,7 +13,10 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 
+from ..module_utils import _sealing
+from ..module_utils._document import document_from
 from ..module_utils._errors import EncryptionError, unforeseen
+from ..module_utils._keys import Key
 from ._backend import Surroundings
 from ._backends import backends_from, required_copies
 from ._escrow import Escrow
@@ -21,9 +24,10 @@ from ._key_task import KeyTask, typed
 from ._offering import Offering
 from ._providing import Providing
 from ._secret_action import SecretAction
-from ._trial import HostFailed, Result, Trial
+from ._trial import HostFailed, Result, Trial, asked
 
 OPTIONS = ("escrow", "escrow_require")
+_EXPORT = "zfsfleet.encryption.zfs_key_export"
 
 
 class EscrowAction(SecretAction):
@@ -62,11 +66,27 @@ class EscrowAction(SecretAction):
 
     def _provided(self, task: KeyTask, escrow: Escrow) -> Result:
         """Carry out a task whose keys are in escrow, or foresee it."""
-        providing = Providing(task, self._trial(escrow), escrow, self._ask, self._host)
+        providing = Providing(task, self._trial(escrow), self._from_files)
         return providing.foresee() if self._task.check_mode else providing.carry_out()
 
+    def _from_files(self, files: t.Mapping[str, str]) -> dict[str, Key]:
+        secrets = [{"name": name, "key_file": path} for name, path in files.items()]
+        return self._exported({"names": sorted(files), "secrets": secrets})
+
+    def _exported(self, arguments: t.Mapping[str, t.Any]) -> dict[str, Key]:
+        """Have the host send keys that it proved, sealed under a secret that is used once.
+
+        Raises:
+            HostFailed: one of them opens nothing.
+        """
+        secret = _sealing.new_secret()
+        with self._unlogged():
+            result = asked(self._ask, _EXPORT, {**arguments, "dest_controller": "escrow", "_seal": secret.hex()})
+        document = document_from(_sealing.unseal(result["sealed"], secret), where="from the host")
+        return {name: entry.key for name, entry in document.entries.items()}
+
     def _offering(self, arguments: dict[str, t.Any], escrow: Escrow) -> Offering:
-        return Offering(self._module, arguments, self._trial(escrow), escrow, self._ask)
+        return Offering(self._module, arguments, self._trial(escrow))
 
     def _trial(self, escrow: Escrow) -> Trial:
         return Trial(escrow, self._ask, self._host)

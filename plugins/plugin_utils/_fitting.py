@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ._escrow import Held
+from ._record import KeyId
 from ._seen import Root
 
 # After a crash the pre-active one may be what the root has; a rewound pool has an older one again.
@@ -26,6 +27,7 @@ class Index:
         self._unbound: dict[str, list[Held]] = {}
         self._by_name: dict[str, list[Held]] = {}
         self._by_record: dict[str, list[Held]] = {}
+        self._by_id: dict[KeyId, Held] = {}
         for each in sorted(held, key=_age):
             entry = each.entry
             keyguids = {entry.version.keyguid, *(binding.keyguid for binding in entry.bindings)} - {""}
@@ -36,6 +38,10 @@ class Index:
             for name in {entry.version.dataset, *(binding.dataset for binding in entry.bindings)}:
                 self._by_name.setdefault(name, []).append(each)
             self._by_record.setdefault(each.key_id.record, []).append(each)
+            self._by_id[each.key_id] = each
+
+    def get(self, key_id: KeyId) -> Held | None:
+        return self._by_id.get(key_id)
 
     def fitting(self, root: Root) -> tuple[Held, ...]:
         """Return the versions worth trying on a root.
@@ -61,10 +67,13 @@ class Index:
         """
         return tuple(each for each in self._unbound.get(dataset, ()) if each.state == "pre-active")
 
+    def siblings(self, held: Held) -> tuple[Held, ...]:
+        """Return the other versions of the same record."""
+        return tuple(each for each in self._by_record.get(held.key_id.record, ()) if each.key_id != held.key_id)
+
     def superseded(self, held: Held) -> tuple[Held, ...]:
         """Return older versions of the same record that still count as active in any place."""
-        record = self._by_record.get(held.key_id.record, ())
-        older = (each for each in record if _age(each) < _age(held))
+        older = (each for each in self.siblings(held) if _age(each) < _age(held))
         return tuple(each for each in older if any(entry.state == "active" for entry in each.at.values()))
 
 

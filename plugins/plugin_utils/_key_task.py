@@ -8,17 +8,17 @@ Private to the collection.
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from dataclasses import dataclass, field
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ..module_utils._dataset_wanted import KEY_OPTIONS, with_defaults
-from ..module_utils._errors import Refused
+from ..module_utils._dataset_wanted import with_defaults
 from ..module_utils._keys import Key
 from ..module_utils._model import pool_of
-from ..module_utils._offers import KeyFile, secret_from
-from ._trial import text
+from ..module_utils._offers import secret_from
+from ._trial import Ask, Result, text
 from ._wish import Wish
 
 Options = t.Mapping[str, t.Any]
@@ -62,14 +62,28 @@ class KeyTask:
     def pools(self) -> tuple[str, ...]:
         return tuple(sorted({pool_of(name) for name in self.made}))
 
+    def run(self, ask: Ask, keys: t.Mapping[str, Assigned], *, check: bool) -> Result:
+        """Have the host's module do its work, with these keys by root; with ``check`` only foretell it."""
+        return ask(self.module, self.arguments(keys), check=check)
+
     def arguments(self, keys: t.Mapping[str, Assigned]) -> dict[str, t.Any]:
         """Return what the module is given, with these keys by root."""
         entries = self.options.get("datasets")
         if entries is None:
-            assigned = keys.get(str(self.options.get("name")))
-            return dict(self.options) if assigned is None else _with_key(self.options, assigned)
-        filled = [_with_key(entry, keys[entry["name"]]) if entry["name"] in keys else entry for entry in entries]
-        return {**self.options, "datasets": filled}
+            return self._filled(self.options, keys)
+        return {**self.options, "datasets": [self._filled(entry, keys) for entry in entries]}
+
+    def _filled(self, entry: Options, keys: t.Mapping[str, Assigned]) -> dict[str, t.Any]:
+        name = str(entry.get("name"))
+        if name not in keys:
+            return dict(entry)
+        # An entry with a key of its own gets no key file from the task's defaults.
+        file = {"key_file": self._files[name]} if name in self._files else {}
+        return {**_with_key(entry, keys[name]), **file}
+
+    @functools.cached_property
+    def _files(self) -> t.Mapping[str, str]:
+        return {wish.dataset: wish.key_file for wish in self.wishes if wish.key_file is not None}
 
 
 def _with_key(entry: Options, assigned: Assigned) -> dict[str, t.Any]:
@@ -94,7 +108,7 @@ def dataset_task(module: str, options: Options, params: Options) -> KeyTask:
         params: the same as the module would see them.
 
     Raises:
-        Refused: a key is malformed, or cannot be kept in escrow.
+        Refused: a key is malformed.
     """
     entries = params.get("datasets")
     each = [dict(params)] if entries is None else [with_defaults(params, entry) for entry in entries]
@@ -117,16 +131,12 @@ def _has_own_key(entry: Options) -> bool:
 
 def _wish(entry: Options, *, brings_its_pool: bool = False) -> Wish:
     name = entry["name"]
-    given = [option for option in KEY_OPTIONS if entry.get(option) is not None]
+    given = any(entry.get(option) is not None for option in ("key", "passphrase"))
     secret = secret_from(entry, whose=name) if given else None
-    if isinstance(secret, KeyFile):
-        raise Refused(
-            f"{name} has a key_file, which lies on the host, and escrow, which is to have its key first. Leave "
-            "key_file out, and the key comes from escrow."
-        )
     return Wish(
         name,
         secret if isinstance(secret, Key) else None,
+        entry.get("key_file"),
         entry.get("keyformat"),
         entry.get("pbkdf2iters"),
         change=entry.get("update_key") == "always",

@@ -12,9 +12,8 @@ import typing as t
 
 from ..module_utils._choice import Choice
 from ..module_utils._model import is_below
-from ._escrow import Escrow
 from ._seen import Root
-from ._trial import Ask, Result, Trial, text
+from ._trial import Result, Trial, text
 
 Options = t.Mapping[str, t.Any]
 
@@ -25,17 +24,13 @@ class Offering:
     Args:
         module: its name.
         options: what the task says, but for ``escrow``.
-        trial: what is in escrow.
-        escrow: where it was read from.
-        ask: the host.
+        trial: the host, and what is in escrow for it.
     """
 
-    def __init__(self, module: str, options: Options, trial: Trial, escrow: Escrow, ask: Ask) -> None:
+    def __init__(self, module: str, options: Options, trial: Trial) -> None:
         self._module = module
         self._options = options
         self._trial = trial
-        self._escrow = escrow
-        self._ask = ask
         self._offered: list[dict[str, t.Any]] = []
 
     def run(self, pools: t.Collection[str], is_asked: t.Callable[[Root], bool]) -> Result:
@@ -49,10 +44,10 @@ class Offering:
         seen = self._trial.look(pools, {})
         roots = [root for root in seen.roots.values() if is_asked(root)]
         self._offer(roots, self._trial.for_roots(roots))
-        result = self._ask(self._module, self._arguments())
+        result = self._trial.ask(self._module, self._arguments())
         failed = [seen.roots[name] for name in _not_opened(result) if name in seen.roots]
         if failed and self._offer(failed, self._trial.of_other_hosts(failed)):
-            result = joined(result, self._ask(self._module, self._arguments()))
+            result = joined(result, self._trial.ask(self._module, self._arguments()))
         return self._told(result)
 
     def import_pool(self, name: str | None, guid: str | None, *, check: bool) -> Result:
@@ -64,7 +59,7 @@ class Offering:
         pools = self._imported(name, guid)
         if pools:
             return self.run(pools, lambda _root: True)
-        first = self._ask(self._module, self._arguments())
+        first = self._trial.ask(self._module, self._arguments())
         if first.get("failed") or check:
             return self._told(first)
         pools = self._imported(name, guid)
@@ -90,7 +85,7 @@ class Offering:
         return {**self._options, "secrets": secrets} if secrets else dict(self._options)
 
     def _told(self, result: Result) -> Result:
-        warnings = [*result.get("warnings", ()), *self._trial.disagreements.values(), *self._escrow.problems]
+        warnings = [*result.get("warnings", ()), *self._trial.disagreements.values(), *self._trial.escrow.problems]
         return {**result, "warnings": list(dict.fromkeys(warnings))} if warnings else result
 
 

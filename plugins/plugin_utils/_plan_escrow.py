@@ -9,6 +9,7 @@ Private to the collection.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import typing as t
 from dataclasses import dataclass, field
@@ -86,6 +87,18 @@ class Known:
     @functools.cached_property
     def index(self) -> Index:
         return Index(self.held.values())
+
+    def opens(self, root: str) -> bool:
+        """Tell whether a key in escrow was seen to open a root."""
+        return any(known_as in self.held for known_as in self.seen.opened_by(root))
+
+    def with_given(self, roots: t.Iterable[str]) -> Known:
+        """Return the same, with keys given for these roots that the host proved to open them."""
+        tried = dict(self.seen.tried)
+        for name in roots:
+            before = tried.get(name, Tried())
+            tried[name] = dataclasses.replace(before, opened_by=(*before.opened_by, GIVEN))
+        return dataclasses.replace(self, seen=dataclasses.replace(self.seen, tried=tried))
 
     def key_of(self, held: Held) -> Key | None:
         """Return a version's key, None where it could not be read or where its copies differ."""

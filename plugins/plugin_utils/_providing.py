@@ -21,14 +21,18 @@ from ..module_utils._errors import EncryptionError, Refused
 from ..module_utils._keys import Key
 from ..module_utils._model import pool_of
 from ._backend import BackendFailed
-from ._escrow import Escrow, Held
-from ._key_task import Assigned, KeyTask
+from ._escrow import Held
+from ._key_task import Assigned
 from ._plan_escrow import Decision, Known, decide, new_format
 from ._record import Entry, Kept, Version, new_key_id, new_record, now
 from ._seen import Root, Seen
-from ._trial import Ask, Result, Trial, asked
+from ._trial import Ask, HostFailed, Result, Trial, succeeded
+from ._wish import Wish
 
 _MARK = "zfsfleet.encryption:"
+
+Fetch = t.Callable[[t.Mapping[str, str]], t.Mapping[str, Key]]
+"""Given the paths of key files by root, returns the keys in them, each proven to open its root."""
 
 
 @dataclass(frozen=True)
@@ -67,62 +71,105 @@ class Work:
         return self.known_as if self.held.at else "new"
 
 
+class Task(t.Protocol):
+    """What is wanted of a host whose keys are in escrow."""
+
+    @property
+    def wishes(self) -> tuple[Wish, ...]: ...
+
+    @property
+    def made(self) -> t.Collection[str]: ...
+
+    @property
+    def pools(self) -> t.Collection[str]: ...
+
+    def run(self, ask: Ask, keys: t.Mapping[str, Assigned], *, check: bool) -> Result: ...
+
+
 class Providing:
     """A task whose keys are in escrow.
 
     Args:
         task: what is wanted.
-        trial: what is in escrow for the host.
-        escrow: where keys are kept.
-        ask: the host.
-        host: its name in the inventory.
+        trial: the host, and what is in escrow for it.
+        fetch: brings keys from files on the host, sealed on their way.
     """
 
-    def __init__(self, task: KeyTask, trial: Trial, escrow: Escrow, ask: Ask, host: str) -> None:
+    def __init__(self, task: Task, trial: Trial, fetch: Fetch) -> None:
         self._task = task
         self._trial = trial
-        self._escrow = escrow
-        self._ask = ask
-        self._host = host
+        self._escrow = trial.escrow
+        self._fetch = fetch
 
-    def foresee(self) -> Result:
+    def foresee(self, known: Known | None = None) -> Result:
         """Foretell what a real run would do; nothing is written anywhere.
+
+        Args:
+            known: what opens which root, where that was found out already.
 
         Raises:
             Refused: it would be refused; the sentence says why.
             BackendFailed: too few backends could be written to.
             HostFailed: the host could not be looked at, or its module would refuse.
         """
-        known, work = self._decided(foresee=True)
+        known, work = self._decided(known, foresee=True)
         self._escrow.find_out()
         return self._told(self._rehearsed(known, work), work)
 
-    def carry_out(self) -> Result:
+    def carry_out(self, known: Known | None = None) -> Result:
         """Do it, and return the result of the host's module with what was done about keys.
+
+        Args:
+            known: what opens which root, where that was found out already.
 
         Raises:
             Refused: nothing was changed anywhere; the sentence says why.
             BackendFailed: nothing was changed on the host.
             HostFailed: the host could not be looked at, or its module refused, before anything was changed.
         """
-        known, work = self._decided(foresee=False)
+        known, work = self._decided(known, foresee=False)
         if any(each.is_noted for each in work):
             self._escrow.find_out()
         if not all(each.is_used_already for each in work):
             self._rehearsed(known, work)
         work = [each if each.is_used_already else self._put(each) for each in work]
-        result = self._ask(self._task.module, self._arguments(known, work, [each.known_as for each in work]))
+        keys = self._assigned(known, work, [each.known_as for each in work])
+        result = self._task.run(self._trial.ask, keys, check=False)
         return self._told(self._noted(result, known, [each for each in work if each.is_noted]), work)
 
-    def _decided(self, *, foresee: bool) -> tuple[Known, list[Work]]:
+    def _decided(self, known: Known | None, *, foresee: bool) -> tuple[Known, list[Work]]:
         wishes = self._task.wishes
-        given = {wish.dataset: wish.given for wish in wishes if wish.given is not None}
-        known = self._trial.known([wish.dataset for wish in wishes], self._task.pools, given)
+        if known is None:
+            given = {wish.dataset: wish.given for wish in wishes if wish.given is not None}
+            known = self._trial.known([wish.dataset for wish in wishes], self._task.pools, given)
+        kept_there = self._kept_on_the_host(known)
+        if kept_there:
+            wishes = tuple(dataclasses.replace(wish, given=kept_there.get(wish.dataset, wish.given)) for wish in wishes)
+            known = known.with_given(kept_there)
         decisions = decide(wishes, known, made=self._task.made, foresee=foresee)
         refusals = [str(each.sentence) for each in decisions if each.action == "refuse"]
         if refusals:
             raise Refused(" ".join(refusals))
         return known, [self._work(decision, known) for decision in decisions]
+
+    def _kept_on_the_host(self, known: Known) -> t.Mapping[str, Key]:
+        """Return the keys of roots that escrow does not open, from the key files that the task names.
+
+        Raises:
+            Refused: they do not open them.
+        """
+        files = {
+            wish.dataset: wish.key_file
+            for wish in self._task.wishes
+            if wish.given is None and wish.key_file is not None and wish.dataset in known.seen.roots
+        }
+        left = {name: path for name, path in files.items() if not known.opens(name)}
+        if not left:
+            return {}
+        try:
+            return self._fetch(left)
+        except HostFailed as failure:
+            raise Refused(f"Escrow has no key that opens {', '.join(left)}, and the host has none: {failure}") from None
 
     def _work(self, decision: Decision, known: Known) -> Work:
         wish, root, held = decision.wish, decision.root, decision.held
@@ -146,7 +193,7 @@ class Providing:
         record = decision.held.key_id.record if decision.action == "change" and decision.held else new_record()
         return Version(
             new_key_id(record),
-            self._host,
+            self._trial.host,
             decision.dataset,
             keyformat,
             iterations,
@@ -162,8 +209,8 @@ class Providing:
         is_behind = held.state == "pre-active" or not _is_bound(held, root) or bool(self._trial.superseded(held))
         return is_behind or not held.is_level(self._escrow.readable)
 
-    def _arguments(self, known: Known, work: t.Sequence[Work], labels: t.Sequence[str]) -> dict[str, t.Any]:
-        """Return what the module is given; a root that gets a key says in properties which."""
+    def _assigned(self, known: Known, work: t.Sequence[Work], labels: t.Sequence[str]) -> dict[str, Assigned]:
+        """Return what the module is told about keys; a root that gets one says in properties which."""
         assigned: dict[str, Assigned] = {}
         for each, label in zip(work, labels):
             pool_guid = known.seen.pools.get(pool_of(each.dataset))
@@ -171,12 +218,12 @@ class Providing:
             marks = {"key_id": label, "rotated_at": each.kept.version.created, "pool_guid": pool_guid or ""}
             marked = {f"{_MARK}{name}": value for name, value in marks.items()} if is_set_now and pool_guid else {}
             assigned[each.dataset] = Assigned(each.kept.key, each.current, marked)
-        return self._task.arguments(assigned)
+        return assigned
 
     def _rehearsed(self, known: Known, work: t.Sequence[Work]) -> Result:
         """Have the host's module say what it would do: what it refuses is refused before a key is kept anywhere."""
-        arguments = self._arguments(known, work, [each.label for each in work])
-        return asked(self._ask, self._task.module, arguments, check=True)
+        keys = self._assigned(known, work, [each.label for each in work])
+        return succeeded(self._task.run(self._trial.ask, keys, check=True))
 
     def _put(self, work: Work) -> Work:
         """Put a key into escrow; the work goes on with what was read back."""

@@ -66,6 +66,19 @@ class SecretAction(ActionBase):
         return result
 
     @contextlib.contextmanager
+    def _unlogged(self) -> t.Iterator[None]:
+        """Keep the connection from showing what the module returned, at -vvv."""
+        contexts = [self._play_context, self._connection._play_context]
+        before = [context.no_log for context in contexts]
+        for context in contexts:
+            context.no_log = True
+        try:
+            yield
+        finally:
+            for context, value in zip(contexts, before):
+                context.no_log = value
+
+    @contextlib.contextmanager
     def _checking(self, check: bool) -> t.Iterator[None]:
         before = self._task.check_mode
         self._task.check_mode = before or check

@@ -65,12 +65,14 @@ class Seen:
         roots: their encryption roots, by name.
         others: their other datasets, those that inherit a key and those that are plain.
         tried: by root, what came of the keys that were tried.
+        offered: by root, whether a key that was offered besides opens it; None where there was none.
     """
 
     pools: t.Mapping[str, str] = field(default_factory=dict)
     roots: t.Mapping[str, Root] = field(default_factory=dict)
     others: frozenset[str] = frozenset()
     tried: t.Mapping[str, Tried] = field(default_factory=dict)
+    offered: t.Mapping[str, bool | None] = field(default_factory=dict)
 
     def has(self, dataset: str) -> bool:
         """Tell whether a dataset is there."""
@@ -92,7 +94,8 @@ def seen_from(info: t.Mapping[str, t.Any]) -> Seen:
     inheriting = {name for root in info["roots"] for name in root["inheriting"]}
     roots = {root["name"]: _root(root, guids) for root in info["roots"]}
     tried = {each["name"]: _tried(each) for each in info["candidates"]}
-    return Seen(guids, roots, frozenset(plain | inheriting), tried)
+    offered = {each["name"]: each["valid_key"] if each["key_given"] else None for each in info["summary"]}
+    return Seen(guids, roots, frozenset(plain | inheriting), tried, offered)
 
 
 def _root(root: t.Mapping[str, t.Any], guids: t.Mapping[str, str]) -> Root:

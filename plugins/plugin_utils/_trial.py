@@ -18,6 +18,7 @@ from ._backend import BackendFailed
 from ._escrow import Escrow, Held
 from ._fitting import Index
 from ._plan_escrow import GIVEN, Known
+from ._record import KeyId
 from ._seen import Root, Seen, Tried, seen_from
 
 INFO = "zfsfleet.encryption.zfs_encryption_info"
@@ -58,8 +59,9 @@ class Trial:
 
     def __init__(self, escrow: Escrow, ask: Ask, host: str) -> None:
         self._index = Index(escrow.entries(host))
-        self._escrow = escrow
-        self._ask = ask
+        self.host = host
+        self.ask = ask
+        self.escrow = escrow
         self._keys: dict[str, Key] = {}
         self._by_id: dict[str, Held] = {}
         self._ids: dict[str, tuple[str, ...]] = {}
@@ -90,7 +92,7 @@ class Trial:
             }
             if any(new.values()):
                 seen = _joined(seen, self.look(pools, new))
-        return Known(seen, dict(self._by_id), dict(self._keys), self._escrow.problems)
+        return Known(seen, dict(self._by_id), dict(self._keys), self.escrow.problems)
 
     def for_roots(self, roots: t.Sequence[Root]) -> dict[str, tuple[Held, ...]]:
         """Return the versions worth trying on each root; those of other hosts only where this host has none."""
@@ -102,7 +104,7 @@ class Trial:
         """Look among the records of other hosts: this one may have had another name, a pool another host, and a replica
         has its source's key.
         """
-        found = Index(self._escrow.elsewhere({root.keyguid for root in roots}, {root.pool_guid for root in roots}))
+        found = Index(self.escrow.elsewhere({root.keyguid for root in roots}, {root.pool_guid for root in roots}))
         return {root.name: found.fitting(root) for root in roots}
 
     def superseded(self, held: Held) -> tuple[Held, ...]:
@@ -110,7 +112,7 @@ class Trial:
         return self._index.superseded(held)
 
     def look(self, pools: t.Collection[str], candidates: Candidates) -> Seen:
-        """Look at the host, and have it try these keys, in their order.
+        """Look at pools, all of them where none is named, and have the host try these keys, in their order.
 
         Raises:
             HostFailed: that could not be done.
@@ -119,7 +121,23 @@ class Trial:
             {"name": name, "id": known_as, **text(key)} for name, found in candidates.items() for known_as, key in found
         ]
         choice = {"names": sorted(pools), "recursive": True} if pools else {}
-        return seen_from(asked(self._ask, INFO, {**choice, "candidates": entries}))
+        return self.seen({**choice, "candidates": entries})
+
+    def seen(self, arguments: t.Mapping[str, t.Any]) -> Seen:
+        """Look at what these arguments of ``zfs_encryption_info`` name.
+
+        Raises:
+            HostFailed: that could not be done.
+        """
+        return seen_from(asked(self.ask, INFO, arguments))
+
+    def siblings(self, held: Held) -> tuple[Held, ...]:
+        """Return the other versions of the same record."""
+        return self._index.siblings(held)
+
+    def find(self, key_id: KeyId) -> Held | None:
+        """Return a version of this host's records."""
+        return self._index.get(key_id)
 
     def candidates(self, versions: t.Iterable[Held]) -> list[tuple[str, Key]]:
         """Read versions; return the ids under which their keys are tried, and the keys."""
@@ -135,13 +153,13 @@ class Trial:
 
     def _read(self, held: Held) -> tuple[str, ...]:
         try:
-            copies = self._escrow.copies(held)
+            copies = self.escrow.copies(held)
             for kept in copies.distinct:
                 text(kept.key)
         except BackendFailed:
             return ()  # the escrow notes it among its problems
         except UnicodeDecodeError:
-            self._escrow.tell(f"{held.key_id} of {held.entry.version.dataset} is no UTF-8, which no module can take.")
+            self.escrow.tell(f"{held.key_id} of {held.entry.version.dataset} is no UTF-8, which no module can take.")
             return ()
         if copies.disagreement is not None:
             self.disagreements[str(held.key_id)] = copies.disagreement
@@ -161,7 +179,15 @@ def asked(ask: Ask, module: str, arguments: t.Mapping[str, t.Any], *, check: boo
     Raises:
         HostFailed: it failed.
     """
-    result = ask(module, arguments, check=check)
+    return succeeded(ask(module, arguments, check=check))
+
+
+def succeeded(result: Result) -> Result:
+    """Return a module's result.
+
+    Raises:
+        HostFailed: it failed.
+    """
     if result.get("failed"):
         raise HostFailed(result)
     return result

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import secrets
-import typing as t
 from dataclasses import dataclass, field
 
 from ..module_utils import _keys
@@ -24,6 +23,7 @@ class Wish:
     Args:
         dataset: the root.
         given: the key that the task gives, None where escrow has it or gets a new one.
+        key_file: a file on the host that holds it, or shall.
         keyformat: as asked for, None where anything will do; a new key is ``hex`` then, or as the given one is.
         iterations: PBKDF2 rounds as asked for.
         change: whether an existing root may get another key.
@@ -33,6 +33,7 @@ class Wish:
 
     dataset: str
     given: Key | None = field(default=None, repr=False)
+    key_file: str | None = None
     keyformat: KeyFormat | None = None
     iterations: int | None = None
     change: bool = False
@@ -62,7 +63,3 @@ def generated_passphrase() -> Key:
     """Make a passphrase of more than 128 bits that a person can read from a screen and type."""
     groups = ("".join(secrets.choice(_LETTERS) for _each in range(_IN_A_GROUP)) for _group in range(_GROUPS))
     return Key("passphrase", "-".join(groups).encode("ascii"))
-
-
-def names_of(wishes: t.Iterable[Wish]) -> frozenset[str]:
-    return frozenset(wish.dataset for wish in wishes)

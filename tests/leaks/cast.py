@@ -17,7 +17,7 @@ ASKED = "/run/leaks/asked"
 Options = dict[str, t.Any]
 Canaries = t.Mapping[str, Canary]
 
-KEYS = ("pool", "pool2", "keyed", "keyed2", "vol", "filed", "role", "late")
+KEYS = ("pool", "pool2", "keyed", "keyed2", "vol", "filed", "role", "late", "kept", "kept2")
 NEVER_KEYS = (
     *("wrong", "bad_file", "twice", "mistyped", "listed", "mapped", "text", "nameless", "broken", "asynchronous"),
     "lost",
@@ -106,4 +106,5 @@ WRONG_SECRETS = [
     {"name": f"{POOL}/letters", "passphrase": given("wrong_letters")},
 ]
 SOME: Options = {"names": [entry["name"] for entry in WRONG_SECRETS]}
+ESCROW = [{"type": "vault_file", "path": "{{ escrow_path }}"}]
 WHOLE: Options = {"name": POOL, "recursive": True}

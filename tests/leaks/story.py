@@ -12,6 +12,7 @@ import typing as t
 
 from ansible_collections.zfsfleet.encryption.tests.leaks.case import Case
 from ansible_collections.zfsfleet.encryption.tests.leaks.chapters import (
+    escrowing,
     making,
     malformed,
     misplaced,
@@ -25,6 +26,7 @@ CHAPTERS: tuple[t.Callable[[], list[Case]], ...] = (
     misplaced.chapter,
     unlocking.chapter,
     reading.chapter,
+    escrowing.chapter,
 )
 
 

@@ -62,6 +62,7 @@ class Controller:
         calls: the modules that ran on the host, in order.
         moment: told of every boundary that a controller may die at, as ``before`` or ``after`` a backend's call or a
             module; what it raises ends the run there.
+        seen: told of the result of every module, as whoever watches the connection is.
     """
 
     def __init__(self, run: Run, host: FakeOpenZFS) -> None:
@@ -70,6 +71,7 @@ class Controller:
         self.drawers: dict[str, MemoryBackend] = {}
         self.calls: list[Call] = []
         self.moment: Moment = _nothing
+        self.seen: t.Callable[[t.Any], None] = lambda _result: None
         self.loader = DataLoader()
         self.loader.set_vault_secrets([("default", VaultSecret(b"a vault password"))])  # type: ignore[list-item]
 
@@ -115,6 +117,7 @@ class Controller:
         self.calls.append(Call(name, bool(plugin._task.check_mode), arguments))
         result = self._run(name, check=bool(plugin._task.check_mode), **arguments)
         self.moment(f"after {name}")
+        self.seen(result)
         return {option: value for option, value in result.items() if option != "warnings" or value}
 
     @property

@@ -19,6 +19,8 @@ from ansible_collections.zfsfleet.encryption.plugins.modules import (
     zfs_dataset_key,
     zfs_encrypted_pool,
     zfs_encryption_info,
+    zfs_key_escrow,
+    zfs_key_escrow_info,
     zfs_key_export,
     zfs_unlock,
 )
@@ -35,6 +37,8 @@ MODULES: dict[str, types.ModuleType] = {
     "zfs_dataset_key": zfs_dataset_key,
     "zfs_encrypted_pool": zfs_encrypted_pool,
     "zfs_encryption_info": zfs_encryption_info,
+    "zfs_key_escrow": zfs_key_escrow,
+    "zfs_key_escrow_info": zfs_key_escrow_info,
     "zfs_key_export": zfs_key_export,
     "zfs_unlock": zfs_unlock,
 }

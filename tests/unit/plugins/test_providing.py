@@ -223,7 +223,9 @@ def test_check_mode_knows_a_host_without_pools(controller: Controller) -> None:
         ([{"name": "tank/there", "key": OTHER_KEY_TEXT}], "The key given does not open it either"),
         ([{"name": "tank/plain"}], "is there and not encrypted"),
         ([{"name": "tank/a", "generate_key": False}], "generate_key: false keeps one from being made"),
-        ([{"name": "tank/a", "key_file": "/etc/k"}], "tank/a has a key_file, which lies on the host"),
+        ([{"name": "tank/a", "key_file": "/etc/other"}], "holds something else than the key given"),
+        ([{"name": "tank/there", "key_file": "/etc/other"}], "has no key that opens tank/there, and the host has none"),
+        ([{"name": "tank/there", "key_file": "/etc/none"}], "Its key file /etc/none is not there"),
         ([{"name": "tank/a", "properties": {"used": "1G"}}], "used of tank/a is what OpenZFS tells about a dataset"),
         ([{"name": "tank/a"}, {"name": "tank/zeros", "key": "0" * 64}], "tank/zeros is all zeros"),
         ([{"name": "tank/a", "key": "0a"}], "is not 64 hexadecimal digits"),
@@ -234,6 +236,7 @@ def test_what_is_refused_leaves_nothing_behind_anywhere(
 ) -> None:
     controller.act("zfs_dataset_key", datasets=[{"name": "tank/there", "key": KEY_TEXT}])
     controller.act("zfs_dataset_key", name="tank/plain", encryption=False)
+    controller.host.key_files["/etc/other"] = OTHER_KEY_TEXT.encode()
     controller.host.calls.clear()
     result = fill(controller, datasets=datasets)
     assert result["failed"]
@@ -431,6 +434,55 @@ def test_a_key_that_is_compromised_is_used_and_told(controller: Controller) -> N
     result = fill(controller, datasets=[{"name": "tank/a"}])
     assert "which is compromised. Rotate its key." in result["warnings"][0]
     assert drawer.states() == controller.drawers["two"].states() == {"tank/a": ["compromised"]}
+
+
+# -- keys that lie in files on the host as well
+
+
+FILE = "/etc/zfs/a.key"
+
+
+def test_a_key_file_gets_the_key_that_is_kept(controller: Controller) -> None:
+    wish = [{"name": "tank/a", "key_file": FILE, "generate_key": True}]
+    foretold = fill(controller, check=True, datasets=wish)
+    assert controller.host.key_files == {}
+    result = fill(controller, datasets=wish)
+    assert actions(foretold) == actions(result)
+    assert [each["action"] for each in result["actions"]] == ["escrow_key", "write_key_file", "create", "mount"]
+    (key,) = keys_of(controller, "tank/a")
+    assert controller.host.key_files == {FILE: key.secret.hex().encode()}
+    assert opens(controller, "tank/a", key)
+    assert fill(controller, datasets=wish)["changed"] is False
+
+
+def test_a_key_file_that_was_lost_comes_back_from_escrow(controller: Controller) -> None:
+    wish = [{"name": "tank/a", "key_file": FILE}]
+    fill(controller, datasets=wish)
+    kept = dict(controller.host.key_files)
+    controller.host.key_files.clear()
+    assert actions(fill(controller, datasets=wish)) == ["write_key_file tank/a"]
+    assert controller.host.key_files == kept
+
+
+def test_a_key_that_only_the_host_has_is_taken_in_sealed_on_its_way(controller: Controller) -> None:
+    wish: list[dict[str, t.Any]] = [{"name": "tank/a", "key_file": FILE, "generate_key": True}]
+    controller.act("zfs_dataset_key", datasets=wish)
+    (content,) = controller.host.key_files.values()
+    settled = len(controller.calls)
+    assert actions(fill(controller, check=True, datasets=wish)) == ["escrow_key tank/a"]
+    results: list[t.Any] = []
+    controller.seen = results.append
+    assert actions(fill(controller, datasets=wish)) == ["escrow_key tank/a"]
+    assert [key.secret.hex().encode() for key in keys_of(controller, "tank/a", "two")] == [content]
+    assert content.decode() not in json.dumps(results)
+    assert "zfs_key_export" in controller.modules[settled:]
+    assert fill(controller, datasets=wish)["changed"] is False
+
+
+def test_files_in_the_defaults_of_a_task_hold_for_its_entries(controller: Controller) -> None:
+    result = fill(controller, datasets=[{"name": "tank/a"}], key_file=FILE, generate_key=True)
+    assert result["changed"]
+    assert list(controller.host.key_files) == [FILE]
 
 
 # -- what fails on the host

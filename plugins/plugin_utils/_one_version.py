@@ -1,0 +1,174 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One version in escrow: its state is noted, or it is destroyed, after the host was asked what it opens.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ..module_utils._errors import Refused
+from ._escrow import Held
+from ._fitting import Index
+from ._record import STATES, Kept, State, key_id_from, now
+from ._seen import Root, Seen
+from ._trial import Result, Trial
+
+
+@dataclass(frozen=True)
+class Destruction:
+    """What a task says aloud of a version that is to be destroyed.
+
+    Args:
+        is_meant: that it is.
+        is_unseen_gone: that copies which the host does not show are gone, or have another key.
+    """
+
+    is_meant: bool
+    is_unseen_gone: bool
+
+
+class OneVersion:
+    """A version, and what the host says of it.
+
+    Args:
+        key_id: the version's id, as text.
+        trial: the host, and what is in escrow for it.
+
+    Raises:
+        Refused: it is no id.
+    """
+
+    def __init__(self, key_id: str, trial: Trial) -> None:
+        self._key_id = key_id_from(key_id)
+        self._held = trial.find(self._key_id)
+        self._trial = trial
+        self._escrow = trial.escrow
+
+    def note(self, state: State, *, check: bool) -> Result:
+        """Note a state of it.
+
+        Raises:
+            Refused: it is not there, or the state is against what it opens.
+            BackendFailed: too few places noted it.
+            HostFailed: the host could not be looked at.
+        """
+        held = self._there()
+        if held.state == state:
+            return self._told(held, changed=False)
+        if STATES.index(held.state) > STATES.index(state):
+            raise Refused(
+                f"{self._key_id} of {held.entry.version.dataset} is {held.state} and does not become {state} again. To "
+                "use its key again, give the key to zfs_dataset_key with update_key: always; it gets a new version."
+            )
+        kept, opened, _seen = self._tried(held)
+        if state == "active" and not opened:
+            raise Refused(
+                f"{self._key_id} opens nothing on this host, so it does not become active. A version is active when it "
+                f"was seen to open {held.entry.version.dataset}."
+            )
+        if state == "deactivated" and opened:
+            raise Refused(
+                f"{self._key_id} is what opens {_names(opened)}, so it is not deactivated. Rotate the key first; if it "
+                "became known to somebody, its state is compromised."
+            )
+        if not check:
+            bindings = [root.binding(now()) for root in opened if not _is_bound(held, root)]
+            held = self._escrow.level(held, kept, state, *bindings)
+        warning = f"{self._key_id} is compromised and opens {_names(opened)}. Rotate its key." if opened else None
+        return self._told(held, changed=True, state=state, warning=warning if state == "compromised" else None)
+
+    def destroy(self, said: Destruction, *, check: bool) -> Result:
+        """Destroy it in every place.
+
+        Raises:
+            Refused: something may be opened by it.
+            BackendFailed: it is left in a place.
+            HostFailed: the host could not be looked at.
+        """
+        held = self._held
+        if held is None:
+            return self._told(None, changed=False)
+        if not said.is_meant:
+            raise Refused(
+                f"{self._key_id} of {held.entry.version.dataset} is there, and what it opens could never be opened "
+                "again once it is destroyed. Set force_destroy: true to do that."
+            )
+        kept, opened, seen = self._tried(held)
+        if opened and not self._has_a_double(held, kept):
+            raise Refused(
+                f"{self._key_id} is what opens {_names(opened)}, so it is not destroyed. Rotate the key first."
+            )
+        guids = set(seen.pools.values())
+        unseen = sorted({each.copy for each in held.entry.bindings if each.pool_guid not in guids})
+        if unseen and not said.is_unseen_gone:
+            told = ", ".join(f"{dataset} of the pool with GUID {guid}" for guid, dataset in unseen)
+            raise Refused(
+                f"{self._key_id} was seen to open {told}, which this host does not show, so it is not destroyed. Run "
+                "where that pool is imported; or, if it is gone or has another key, set unseen_copies: true."
+            )
+        if not check:
+            if held.state == "active":
+                self._escrow.advance(held, "deactivated")
+            self._escrow.destroy(held)
+        return self._told(held, changed=True, state="destroyed")
+
+    def _has_a_double(self, held: Held, kept: Kept) -> bool:
+        """Tell whether another version of the same record keeps the same key."""
+        return any(key == kept.key for _known_as, key in self._trial.candidates(self._trial.siblings(held)))
+
+    def _there(self) -> Held:
+        if self._held is None:
+            raise Refused(
+                f"There is no version {self._key_id} among the keys of this host. zfs_key_escrow_info lists them."
+            )
+        return self._held
+
+    def _tried(self, held: Held) -> tuple[Kept, list[Root], Seen]:
+        """Have the host try it on every root that it may open; return those that it does open.
+
+        Raises:
+            Refused: its copies differ, or it cannot be read, or cannot be tried.
+        """
+        seen = self._trial.look((), {})
+        index = Index([held])
+        likely = [
+            root for root in seen.roots.values() if index.fitting(root) or root.name == held.entry.version.dataset
+        ]
+        keys = self._trial.candidates([held])
+        if len(keys) != 1:
+            problems = [*self._trial.disagreements.values(), *self._escrow.problems]
+            raise Refused(f"{self._key_id} cannot be judged. {' '.join(problems)}")
+        ((known_as, key),) = keys
+        tried = self._trial.look((), {root.name: [(known_as, key)] for root in likely}) if likely else seen
+        doubtful = [f"{name}: {each.unknown[known_as]}" for name, each in tried.tried.items() if each.unknown]
+        if doubtful:
+            raise Refused(f"What {self._key_id} opens could not be found out. {' '.join(doubtful)}")
+        opened = [tried.roots[root.name] for root in likely if known_as in tried.opened_by(root.name)]
+        return Kept(held.entry.version, key), opened, seen
+
+    def _told(
+        self, held: Held | None, *, changed: bool, state: State | None = None, warning: str | None = None
+    ) -> Result:
+        dataset = "" if held is None else held.entry.version.dataset
+        warnings = [*([warning] if warning else []), *self._escrow.problems]
+        action = {"dataset": dataset, "action": "destroy_key" if state == "destroyed" else "note_key"}
+        return {
+            "changed": changed,
+            "key_id": str(self._key_id),
+            "key_state": state or ("destroyed" if held is None else held.state),
+            "actions": [{**action, "after": {"key_id": str(self._key_id), "state": state}}] if changed else [],
+            **({"warnings": warnings} if warnings else {}),
+        }
+
+
+def _names(roots: t.Iterable[Root]) -> str:
+    return ", ".join(root.name for root in roots)
+
+
+def _is_bound(held: Held, root: Root) -> bool:
+    return any(root.is_bound_by(binding) for binding in held.entry.bindings)

@@ -1,0 +1,41 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keys are taken into escrow on the controller, made there, and offered from there."""
+
+from __future__ import annotations
+
+from ansible_collections.zfsfleet.encryption.tests.leaks.case import FORESEEN, Case, case, sampled
+from ansible_collections.zfsfleet.encryption.tests.leaks.cast import (
+    ESCROW,
+    POOL,
+    SECRETS,
+    SOME,
+    WHOLE,
+    WRONG_SECRETS,
+    given,
+    keyed,
+)
+
+
+def chapter() -> list[Case]:
+    adopted = {**WHOLE, "secrets": SECRETS, "escrow": ESCROW}
+    kept = {**keyed("kept"), "escrow": ESCROW}
+    changed = {**kept, "key": given("kept2"), "update_key": "always"}
+    strange = [{"type": "vault_file", "path": "escrow", "token": given("misplaced")}]
+    return [
+        sampled("zfs_key_escrow", {**SOME, "secrets": WRONG_SECRETS, "escrow": ESCROW}, refused="opens it"),
+        case("zfs_key_escrow", adopted, **FORESEEN),
+        sampled("zfs_key_escrow", adopted, diff=True),
+        sampled("zfs_key_escrow_info", {"escrow": ESCROW}),
+        sampled("zfs_key_escrow_info", {"escrow": strange}, refused="says more than a backend of this type takes"),
+        case("zfs_encryption_info", {**WHOLE, "escrow": ESCROW}),
+        sampled("zfs_unlock", {**WHOLE, "state": "locked", "escrow": ESCROW}),
+        sampled("zfs_unlock", {**WHOLE, "escrow": ESCROW}, diff=True),
+        case("zfs_key_export", {**WHOLE, "escrow": ESCROW, "dest_controller": "{{ asked }}/of_escrow.json"}),
+        sampled("zfs_dataset_key", kept, diff=True),
+        case("zfs_dataset_key", {**kept, "key": given("wrong")}, refused="the one in escrow does"),
+        case("zfs_dataset_key", changed, **FORESEEN),
+        case("zfs_dataset_key", changed, diff=True),
+        sampled("zfs_dataset_key", {"name": f"{POOL}/kept", "state": "absent", "force_destroy": True}),
+    ]
