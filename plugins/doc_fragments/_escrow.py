@@ -132,6 +132,10 @@ options:
         description:
           - Seconds to wait for a server's answer, V(10) by default.
         type: int
+"""
+
+    REQUIRE = r"""
+options:
   escrow_require:
     description:
       - How many places must hold a key and have given it back before it is used, by default all of them.

@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - zfsfleet.encryption._dataset
   - zfsfleet.encryption._root
   - zfsfleet.encryption._escrow
+  - zfsfleet.encryption._escrow.require
   - zfsfleet.encryption._escrow.keeping
   - zfsfleet.encryption._attributes
   - zfsfleet.encryption._attributes.changing

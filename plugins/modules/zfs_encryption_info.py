@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - zfsfleet.encryption._choice
   - zfsfleet.encryption._offers
   - zfsfleet.encryption._escrow
+  - zfsfleet.encryption._escrow.require
   - zfsfleet.encryption._escrow.offering
   - zfsfleet.encryption._attributes
   - zfsfleet.encryption._attributes.info

@@ -18,6 +18,7 @@ author:
   - zfsfleet contributors (@zfsfleet)
 extends_documentation_fragment:
   - zfsfleet.encryption._escrow
+  - zfsfleet.encryption._escrow.require
   - zfsfleet.encryption._attributes
   - zfsfleet.encryption._attributes.info
 seealso:

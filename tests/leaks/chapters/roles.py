@@ -9,6 +9,7 @@ import typing as t
 
 from ansible_collections.zfsfleet.encryption.tests.leaks.cast import (
     ASKED,
+    ESCROW,
     POOL,
     POOL_OPTIONS,
     SECRETS,
@@ -21,7 +22,11 @@ Play = dict[str, t.Any]
 
 def plays() -> list[Play]:
     """Return plays: roles first, then a playbook."""
-    shared: Options = {"target": "all", "provision_pools": [{**POOL_OPTIONS, "key": given("pool")}]}
+    shared: Options = {
+        "target": "all",
+        "provision_escrow": ESCROW,
+        "provision_pools": [{**POOL_OPTIONS, "key": given("pool")}],
+    }
     provisioned = [{"name": f"{POOL}/role", "key": given("role")}]
     offered = [*SECRETS, *provisioned]
     work: dict[str, Options] = {

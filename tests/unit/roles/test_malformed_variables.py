@@ -37,6 +37,8 @@ MAPPINGS = {
     "unlock": ["unlock_manifest_content"],
     "export": ["export_manifest_content"],
 }
+# What has to be said in any case.
+SAID: dict[str, dict[str, t.Any]] = {"provision": {"provision_escrow": []}}
 # Good entries beside something else that is wrong.
 BESIDE: dict[str, dict[str, t.Any]] = {
     "provision": {"provision_datasets": [{"name": "tank", "key": CANARY}], "provision_unlock": "sometimes"},
@@ -57,7 +59,12 @@ def play(directory: Path, *options: str) -> str:
     """Call the roles with each broken variable and return all that Ansible says."""
     tasks = [
         {
-            "block": [{"ansible.builtin.include_role": {"name": f"zfsfleet.encryption.{role}"}, "vars": variables}],
+            "block": [
+                {
+                    "ansible.builtin.include_role": {"name": f"zfsfleet.encryption.{role}"},
+                    "vars": {**SAID.get(role, {}), **variables},
+                }
+            ],
             "rescue": [{"ansible.builtin.debug": {"msg": "it was refused"}}],
         }
         for role, variables in cases()
