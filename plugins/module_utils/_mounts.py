@@ -9,14 +9,18 @@ Private to the collection.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import time
 from dataclasses import dataclass
 
 from ._command import READ_TIMEOUT, run
 from ._errors import Refused
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
+OPENING_TIMEOUT = 60  # seconds
+_TRY_AGAIN = 512  # ERESTARTSYS, which the module errno does not know
 _PARTITION = re.compile(r"-part\d+$")
 
 
@@ -107,6 +111,28 @@ def volumes(directory: str = "") -> dict[str, str]:
 def node_of(volume: str) -> str:
     """Return the node that udev makes for a volume, or the directory of a pool's; a space becomes a plus."""
     return "/dev/zvol/" + volume.replace(" ", "+")
+
+
+def open_volume(name: str, flags: int = 0) -> int:
+    """Open a volume's node for reading and return the descriptor.
+
+    While many keys are loaded or filesystems mounted, the kernel gives up after a second with an error that is not
+    meant for programs (ERESTARTSYS; zvol_os.c, ``zvol_open``): it could not lock the list of pools. That is tried
+    again.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    deadline = time.monotonic() + OPENING_TIMEOUT
+    while True:
+        try:
+            return os.open(node_of(name), os.O_RDONLY | os.O_CLOEXEC | flags)
+        except OSError as error:
+            if error.errno != _TRY_AGAIN:
+                raise
+            if time.monotonic() > deadline:
+                raise OSError(errno.EAGAIN, "the kernel was too busy with its pools to open it") from None
+        time.sleep(0.05)
 
 
 def device_number(path: str) -> str | None:

@@ -24,6 +24,7 @@ from ._mounts import (
     listed,
     mounts,
     node_of,
+    open_volume,
     shown,
     swaps,
     volumes,
@@ -100,7 +101,7 @@ def _of_mounts(everywhere: t.Iterable[Mounted], chosen: _Chosen) -> t.Iterator[s
 def _is_held(volume: str) -> bool:
     """Ask the kernel: a pool or target on a volume shows nowhere else, and an export would hang for ever."""
     try:
-        os.close(os.open(node_of(volume), os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC | os.O_NONBLOCK))
+        os.close(open_volume(volume, os.O_EXCL | os.O_NONBLOCK))
     except OSError as error:
         return error.errno == errno.EBUSY
     return False

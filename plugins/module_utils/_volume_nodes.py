@@ -33,7 +33,7 @@ def read(name: str) -> None:
     node = node_of(name)
     started = time.monotonic()
     left = [started + seconds for seconds in (*UDEV_IS_ASKED_AFTER, TIMEOUT)]
-    while not _was_read(node, name):
+    while not _was_read(name):
         if time.monotonic() > left[0]:
             del left[0]
             if not left:
@@ -42,10 +42,15 @@ def read(name: str) -> None:
         time.sleep(_PAUSE)
 
 
-def _was_read(node: str, name: str) -> bool:
+def _was_read(name: str) -> bool:
+    from ._mounts import open_volume
+
     try:
-        with open(node, "rb", buffering=0) as volume:
-            volume.read(512)
+        volume = open_volume(name)
+        try:
+            os.read(volume, 512)
+        finally:
+            os.close(volume)
     except FileNotFoundError:
         return False
     except OSError as error:
