@@ -28,7 +28,7 @@ REPORTS = ROOT / ".testbed"
 STATEMENTS = "tests/conformance"
 MACHINE = "conformance"
 BINDINGS = ("pyzfs", "cli")
-GUEST = "/root/proof"
+GUEST = "/opt/proof"  # not in a home directory: statements about other users import from it
 COLLECTION = f"{GUEST}/ansible_collections/zfsfleet/encryption"
 COPIED = ("plugins/module_utils", "tests/fake", STATEMENTS)
 DISKS = ("d0=256M", "d1=256M", "d2=256M")

@@ -83,6 +83,12 @@ class Canary:
         )
 
 
+def _quoted(name: str, identity: bytes, alphabet: Alphabet) -> Canary:
+    core = _spelled(identity, alphabet)
+    assert isinstance(core, str)
+    return Canary(name, f"\"it's {core} \\ a\ttab\u200b", (identity,), (alphabet,))
+
+
 class Flock:
     """All canaries of a run.
 
@@ -111,10 +117,13 @@ class Flock:
 
     def passphrase(self, name: str, alphabet: Alphabet) -> Canary:
         """Make a passphrase that is spelled in an alphabet and surrounded by what has to be quoted."""
-        identity = self._identity()
-        core = _spelled(identity, alphabet)
-        assert isinstance(core, str)
-        return self._added(Canary(name, f"\"it's {core} \\ a\ttab\u200b", (identity,), (alphabet,)))
+        return self._added(_quoted(name, self._identity(), alphabet))
+
+    def unmarked(self, name: str, alphabet: Alphabet) -> Canary:
+        """Make a passphrase without the mark, for a place that is compressed: a mark that is left alone is a hit."""
+        stranger = self._added(_quoted(name, self._random.randbytes(MARK_BYTES + OWN_BYTES), alphabet))
+        self._strangers[name] = stranger.needles()
+        return stranger
 
     def adopted(self, name: str, key: bytes) -> None:
         """Take in 32 bytes that the product made by itself; these have no mark and are looked for one by one."""
