@@ -60,6 +60,7 @@ _raw:
 import typing as t
 
 from ansible.errors import AnsibleLookupError
+from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.lookup import LookupBase
 
 from ..module_utils._errors import EncryptionError, Refused, unforeseen
@@ -74,16 +75,19 @@ class LookupModule(LookupBase):
     """Keys by the names of their roots."""
 
     def run(self, terms: list[str], variables: dict[str, t.Any] | None = None, **options: t.Any) -> list[str]:
-        self.set_options(var_options=variables, direct=options)
-        host = str(self.get_option("host") or (variables or {}).get("inventory_hostname") or "")
+        self.set_options(var_options=variables, direct=options)  # type: ignore[no-untyped-call]
+        host = str(self._option("host") or (variables or {}).get("inventory_hostname") or "")
         try:
             # What a connection is, a lookup does not know; it writes nothing.
-            around = Surroundings(self._loader, host, "ssh")
-            return keys_of(backends_from(self.get_option("escrow") or [], around), host, terms)
+            around = Surroundings(t.cast(DataLoader, self._loader), host, "ssh")
+            return keys_of(backends_from(self._option("escrow") or [], around), host, terms)
         except EncryptionError as error:
             raise AnsibleLookupError(str(error)) from None
         except Exception as error:  # noqa: BLE001  # its text may hold anything
             raise AnsibleLookupError(unforeseen(error)) from None
+
+    def _option(self, name: str) -> t.Any:
+        return self.get_option(name)  # type: ignore[no-untyped-call]
 
 
 def keys_of(backends: t.Sequence[Backend], host: str, terms: t.Iterable[str]) -> list[str]:
