@@ -35,7 +35,7 @@ EXAMPLES = r"""
 
 - name: What is kept in one place only?
   ansible.builtin.debug:
-    msg: "{{ kept['keys'] | selectattr('missing_in') | map(attribute='dataset') }}"
+    msg: "{{ kept.versions | selectattr('missing_in') | map(attribute='dataset') }}"
 """
 
 RETURN = r"""
@@ -51,7 +51,7 @@ places:
     readable:
       description: Whether it could be read. If not, a warning says why.
       type: bool
-keys:
+versions:
   description: All versions of the host's keys that are not destroyed, oldest first.
   returned: always
   type: list

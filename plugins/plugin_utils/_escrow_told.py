@@ -21,7 +21,7 @@ def told(escrow: Escrow, host: str) -> Told:
     """
     held = escrow.entries(host)
     places = [{"name": name, "readable": name in escrow.readable} for name in escrow.names]
-    found: Told = {"changed": False, "places": places, "keys": [_version(each, escrow) for each in held]}
+    found: Told = {"changed": False, "places": places, "versions": [_version(each, escrow) for each in held]}
     return {**found, "warnings": list(escrow.problems)} if escrow.problems else found
 
 

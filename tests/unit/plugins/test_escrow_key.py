@@ -36,8 +36,9 @@ def kept(controller: Controller) -> Controller:
     return controller
 
 
-def look(controller: Controller, *terms: str, host: str = "nas1", escrow: t.Any = TWO) -> list[str]:
-    return keys_of(backends_from(escrow, Surroundings(controller.loader, host, "ssh")), host, terms)
+def look(controller: Controller, *terms: str, host: str = "nas1", escrow: t.Any = None) -> list[str]:
+    backends = backends_from(TWO if escrow is None else escrow, Surroundings(controller.loader, host, "ssh"))
+    return keys_of(backends, host, terms)
 
 
 def test_keys_come_as_people_write_them(kept: Controller) -> None:

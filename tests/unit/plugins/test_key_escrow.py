@@ -51,7 +51,7 @@ def adopt(controller: Controller, **options: t.Any) -> dict[str, t.Any]:
 
 
 def info(controller: Controller, **options: t.Any) -> list[dict[str, t.Any]]:
-    found: list[dict[str, t.Any]] = controller.act("zfs_key_escrow_info", **{"escrow": TWO, **options})["keys"]
+    found: list[dict[str, t.Any]] = controller.act("zfs_key_escrow_info", **{"escrow": TWO, **options})["versions"]
     return found
 
 
@@ -189,7 +189,7 @@ def test_places_that_lack_a_version_or_cannot_be_read_are_told(stocked: Controll
     result = stocked.act("zfs_key_escrow_info", escrow=TWO)
     assert result["places"] == [{"name": "one", "readable": True}, {"name": "two", "readable": False}]
     assert result["warnings"] == ["two does not answer."]
-    assert {tuple(each["missing_in"]) for each in result["keys"]} == {()}
+    assert {tuple(each["missing_in"]) for each in result["versions"]} == {()}
 
 
 # -- states
