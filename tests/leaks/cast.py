@@ -106,5 +106,5 @@ WRONG_SECRETS = [
     {"name": f"{POOL}/letters", "passphrase": given("wrong_letters")},
 ]
 SOME: Options = {"names": [entry["name"] for entry in WRONG_SECRETS]}
-ESCROW = [{"type": "vault_file", "path": "{{ escrow_path }}"}]
+ESCROW = [{"type": "vault_file", "path": "{{ escrow_path }}", "allow_local": True}]
 WHOLE: Options = {"name": POOL, "recursive": True}
