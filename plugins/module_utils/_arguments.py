@@ -83,7 +83,6 @@ def offers() -> Arguments:
 
 def candidates() -> Arguments:
     """Keys that are only tried, each under an id of the caller's."""
-    forms = ("key", "passphrase")
     return {
         "candidates": {
             "type": "list",
@@ -92,10 +91,10 @@ def candidates() -> Arguments:
             "options": {
                 "name": {"type": "str", "required": True},
                 "id": {"type": "str", "required": True},
-                **{form: one_secret()[form] for form in forms},
+                **{form: one_secret()[form] for form in ONE_KEY_IN_TEXT},
             },
-            "mutually_exclusive": [forms],
-            "required_one_of": [forms],
+            "mutually_exclusive": [ONE_KEY_IN_TEXT],
+            "required_one_of": [ONE_KEY_IN_TEXT],
         },
     }
 

@@ -16,7 +16,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ._errors import CallFailed, Refused
-from ._model import directories_above
+from ._model import names_above
 
 _LIMIT = 4096  # more than any key; a larger file is a mistake
 
@@ -49,7 +49,7 @@ class KeyFiles:
         problems = {
             path: f"The key file {path} lies inside what is to be locked and could not be read then."
             for path in self.contents
-            if any(above in closed for above in (*directories_above(path), "/"))
+            if any(above in closed for above in (*names_above(path), "/"))
         }
         return KeyFiles(self.contents, {**self.problems, **problems})
 

@@ -235,12 +235,12 @@ def is_below(name: str, ancestor: str) -> bool:
     return name.startswith(ancestor + "/")
 
 
-def directories_above(path: str) -> t.Iterator[str]:
-    """Yield the directories above a path, nearest first, without the root directory."""
-    directory = path.rpartition("/")[0]
-    while directory:
-        yield directory
-        directory = directory.rpartition("/")[0]
+def names_above(name: str) -> t.Iterator[str]:
+    """Yield the datasets above a dataset, or the directories above a path but for the root directory, nearest first."""
+    above = name.rpartition("/")[0]
+    while above:
+        yield above
+        above = above.rpartition("/")[0]
 
 
 def _follows(member: Dataset, above: str) -> bool:
@@ -287,11 +287,7 @@ class Tree:
 
     def ancestors(self, name: str) -> t.Iterator[Dataset]:
         """Yield the datasets above, nearest first."""
-        above = parent_of(name)
-        while above is not None:
-            if above in self.datasets:
-                yield self.datasets[above]
-            above = parent_of(above)
+        return (self.datasets[above] for above in names_above(name) if above in self.datasets)
 
     def at_or_below(self, name: str) -> t.Iterator[Dataset]:
         """Yield the dataset, if there, and its descendants, every parent before its children."""

@@ -17,7 +17,7 @@ from ._dataset_wanted import BatchWanted, DatasetWanted
 from ._errors import Refused
 from ._keyfiles import KeyFiles
 from ._keys import Key
-from ._model import WRAP, Dataset, Pool, Tree, is_below, parent_of, pool_of
+from ._model import WRAP, Dataset, Pool, Tree, is_below, names_above, parent_of, pool_of
 from ._new_dataset import new_dataset, predicted, refuse_occupied
 from ._observe import find_occupants, observe_tree, read_key_files, try_keys
 from ._offers import KeyFile
@@ -178,14 +178,14 @@ class _Kinship:
         self._below: dict[str, list[str]] = {}
 
     def of(self, names: t.Collection[str]) -> list[str]:
-        lines = (line for name in names for line in (name, *_above(name)))
+        lines = (line for name in names for line in (name, *names_above(name)))
         at_or_above = [group for line in lines for group in self._at.get(line, ())]
         return at_or_above + [group for name in names for group in self._below.get(name, ())]
 
     def add(self, group: str, names: t.Iterable[str]) -> None:
         for name in names:
             self._at.setdefault(name, []).append(group)
-            for above in _above(name):
+            for above in names_above(name):
                 self._below.setdefault(above, []).append(group)
 
 
@@ -200,13 +200,6 @@ def _touched(name: str, steps: t.Iterable[Step]) -> list[str]:
         elif isinstance(step, ProveReadable):
             touched[step.dataset] = None
     return [each for each in touched if not is_below(each, name)]
-
-
-def _above(name: str) -> t.Iterator[str]:
-    above = parent_of(name)
-    while above is not None:
-        yield above
-        above = parent_of(above)
 
 
 def _missing(wanted: BatchWanted, observed: Observed) -> tuple[str, ...]:

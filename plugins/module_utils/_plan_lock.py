@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ._errors import Refused
-from ._model import Dataset, Tree, directories_above, is_below
+from ._model import Dataset, Tree, is_below, names_above
 from ._mount_steps import ProtectMountpoint, Unmount
 from ._plan import Failure, Group, Observed
 from ._step import Step
@@ -67,7 +67,7 @@ def unprotected(chosen: t.Sequence[Dataset], observed: Observed) -> tuple[str, .
         for path in (dataset.value("mountpoint"),)
         if path in observed.places
         and observed.places[path].obstacle is not None
-        and not any(above in closing for above in directories_above(path))
+        and not any(above in closing for above in names_above(path))
     )
 
 
@@ -95,7 +95,7 @@ def _protecting(root: Dataset, closing: t.Container[str], observed: Observed) ->
     for dataset in observed.tree.domain(root.name):
         path = dataset.value("mountpoint")
         place = observed.places.get(path)
-        is_seen = not any(above in closing for above in directories_above(path))
+        is_seen = not any(above in closing for above in names_above(path))
         if place is not None and is_seen and place.can_be_protected(after_unmount=dataset.is_mounted):
             yield ProtectMountpoint(dataset.name, path)
 

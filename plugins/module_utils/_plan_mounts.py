@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
-from ._model import Dataset, directories_above
+from ._model import Dataset, names_above
 from ._plan import Failure, Observed
 from ._unlock_wanted import UnlockWanted
 
@@ -69,7 +69,7 @@ def _places(due: t.Mapping[str, Due]) -> set[str]:
 def _obstacle(dataset: Dataset, places: t.Container[str], observed: Observed) -> str | None:
     """Say what stands in the way; inside what is mounted before, nothing that shows now does."""
     obstacle = observed.obstacle(dataset)
-    if obstacle is None or any(above in places for above in directories_above(dataset.value("mountpoint"))):
+    if obstacle is None or any(above in places for above in names_above(dataset.value("mountpoint"))):
         return None
     return obstacle
 

@@ -47,15 +47,14 @@ class Changes:
     def steps(self, dataset: Dataset, tree: Tree) -> tuple[Step, ...]:
         if not self.shown:
             return ()
-        from ._steps import SetProperties
+        from ._steps import InheritProperties, SetProperties
 
         left = tuple(_places_of(dataset, tree)) if "mountpoint" in self.shown else ()
         steps: list[Step] = []
         if self.to_set:
             steps.append(SetProperties(dataset.name, self.to_set, _values(dataset, self.to_set), left))
         if self.to_inherit:
-            replaced = _values(dataset, self.to_inherit)
-            steps.append(SetProperties(dataset.name, self.to_inherit, replaced, left, inherit=True))
+            steps.append(InheritProperties(dataset.name, self.to_inherit, _values(dataset, self.to_inherit), left))
         return tuple(steps)
 
 

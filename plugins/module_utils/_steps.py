@@ -249,26 +249,34 @@ class SetProperties:
         after: the values that it is given.
         before: those that they replace.
         left: the mountpoints that are none any more afterwards.
-        inherit: it gives up values of its own instead, and has these from its parent.
     """
 
     dataset: str
     after: Values
     before: Values
     left: tuple[str, ...] = ()
-    inherit: bool = False
+    action: t.ClassVar[str] = "set_properties"
     undone_by: t.ClassVar[None] = None
-
-    @property
-    def action(self) -> str:
-        return "inherit_properties" if self.inherit else "set_properties"
 
     def perform(self, host: Host) -> None:
         with released(host, *self.left):
-            if self.inherit:
-                host.inherit_properties(self.dataset, tuple(self.after))
-            else:
-                host.set_properties(self.dataset, self.after)
+            host.set_properties(self.dataset, self.after)
+
+
+@dataclass(frozen=True)
+class InheritProperties:
+    """Properties that a dataset has from its parent, of which it gives up its own values; the rest as for setting."""
+
+    dataset: str
+    after: Values
+    before: Values
+    left: tuple[str, ...] = ()
+    action: t.ClassVar[str] = "inherit_properties"
+    undone_by: t.ClassVar[None] = None
+
+    def perform(self, host: Host) -> None:
+        with released(host, *self.left):
+            host.inherit_properties(self.dataset, tuple(self.after))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import time
 from ._command import READ_TIMEOUT, run
 from ._delegation import ONLY_ROOT_READS, is_root
 from ._errors import CallFailed, NotPermitted, Refused
+from ._mounts import lines, node_of, open_volume, volumes
 
 TIMEOUT = 20  # seconds
 UDEV_IS_ASKED_AFTER = (2, 5, 10)  # seconds
@@ -28,8 +29,6 @@ def read(name: str) -> None:
     Raises:
         CallFailed: it cannot be read, or its node does not come.
     """
-    from ._mounts import node_of
-
     node = node_of(name)
     started = time.monotonic()
     left = [started + seconds for seconds in (*UDEV_IS_ASKED_AFTER, TIMEOUT)]
@@ -43,8 +42,6 @@ def read(name: str) -> None:
 
 
 def _was_read(name: str) -> bool:
-    from ._mounts import open_volume
-
     try:
         volume = open_volume(name)
         try:
@@ -66,8 +63,6 @@ def _ask_udev() -> None:
 
     While OpenZFS is busy, a volume cannot be opened (ERESTARTSYS, zvol_os.c); udev then ignores the device for good.
     """
-    from ._mounts import lines, volumes
-
     named = volumes()
     devices = [path for path in glob.glob("/sys/block/zd*") if "".join(lines(f"{path}/dev")) not in named]
     if devices:

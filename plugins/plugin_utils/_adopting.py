@@ -18,7 +18,7 @@ from ._key_task import Assigned
 from ._plan_escrow import Known
 from ._providing import Providing
 from ._seen import Root, Seen
-from ._trial import Ask, Result, Trial
+from ._trial import Ask, Result, Trial, failed
 from ._wish import Wish
 
 Options = t.Mapping[str, t.Any]
@@ -107,7 +107,4 @@ def _told(result: Result, seen: Seen, keys: t.Mapping[str, Key], failures: t.Map
         "already": [name for name in seen.roots if name in ids and name not in keys],
         "failures": dict(failures),
     }
-    if not failures:
-        return told
-    before = [str(result["msg"])] if result.get("failed") else []
-    return {**told, "failed": True, "msg": " ".join([*before, *(each["msg"] for each in failures.values())])}
+    return failed(told, [each["msg"] for each in failures.values()]) if failures else told

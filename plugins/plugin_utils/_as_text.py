@@ -20,7 +20,7 @@ from dataclasses import asdict, fields
 from ..module_utils import _keys
 from ..module_utils._errors import Refused
 from ..module_utils._keys import Key
-from ._record import Binding, Entry, KeyId, Version, key_id_from
+from ._record import Binding, KeyId, Version, key_id_from
 
 _OF_VERSION = tuple(each.name for each in fields(Version) if each.name != "key_id")
 _MAY_BE_EMPTY = ("pool_guid", "keyguid")
@@ -112,17 +112,6 @@ def _text(value: t.Any) -> str:
     if not isinstance(value, str):
         raise TypeError
     return value
-
-
-def in_order(bindings: t.Iterable[Binding]) -> tuple[Binding, ...]:
-    """Return bindings, oldest first."""
-    return tuple(sorted(bindings, key=lambda binding: (binding.at, binding.copy)))
-
-
-def concerns(entry: Entry, keyguids: t.Collection[str], pool_guids: t.Collection[str]) -> bool:
-    """Tell whether a version was made or bound for one of these master keys or pools."""
-    told: list[Version | Binding] = [entry.version, *entry.bindings]
-    return any(each.keyguid in keyguids or each.pool_guid in pool_guids for each in told)
 
 
 def path_segment(host: str) -> str:

@@ -13,7 +13,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ._backend import Backend, BackendDown, BackendFailed
-from ._record import Binding, Entry, Kept, KeyId, State, furthest
+from ._record import Binding, Entry, Kept, KeyId, State, furthest, in_order
 
 T = t.TypeVar("T")
 
@@ -301,18 +301,14 @@ def united(entries: t.Iterable[Entry]) -> Entry:
     first = each[0]
     state = furthest(entry.state for entry in each)
     since = min(entry.since for entry in each if entry.state == state)
-    bindings = _ordered(binding for entry in each for binding in entry.bindings)
+    bindings = in_order({binding for entry in each for binding in entry.bindings})
     faults = tuple(dict.fromkeys(fault for entry in each for fault in entry.faults))
     return dataclasses.replace(first, state=state, since=since, bindings=bindings, faults=faults)
 
 
-def _ordered(bindings: t.Iterable[Binding]) -> tuple[Binding, ...]:
-    return tuple(sorted(set(bindings), key=lambda binding: (binding.at, binding.copy)))
-
-
 def _joined(entry: Entry, state: State, bindings: t.Iterable[Binding]) -> Entry:
     reached = furthest((entry.state, state))
-    return dataclasses.replace(entry, state=reached, bindings=_ordered((*entry.bindings, *bindings)))
+    return dataclasses.replace(entry, state=reached, bindings=in_order({*entry.bindings, *bindings}))
 
 
 def _is_same(entry: Entry, other: Entry) -> bool:

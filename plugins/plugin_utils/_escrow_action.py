@@ -9,6 +9,7 @@ keys like any others. Private to the collection.
 
 from __future__ import annotations
 
+import abc
 import typing as t
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -56,13 +57,13 @@ class EscrowAction(SecretAction):
             if escrow is not None:
                 escrow.close()
 
+    @abc.abstractmethod
     def _with_escrow(self, arguments: dict[str, t.Any], escrow: Escrow) -> Result:
         """Do the task's work with the backends open.
 
         Raises:
             EncryptionError: it is refused, or failed before anything was changed on the host.
         """
-        raise NotImplementedError
 
     def _provided(self, task: KeyTask, escrow: Escrow) -> Result:
         """Carry out a task whose keys are in escrow, or foresee it."""

@@ -15,7 +15,7 @@ import typing as t
 from ..module_utils._errors import EncryptionError, Refused
 from . import _segment
 from ._directory import Directory, Unfit
-from ._record import STATES, Binding, Entry, Kept, KeyId, State, Version, furthest, now
+from ._record import STATES, Binding, Entry, Kept, KeyId, State, Version, furthest, in_order, now
 from ._segment import Files, Unreadable
 
 
@@ -158,10 +158,9 @@ class HostKeys:
                 bindings.append(_segment.binding_from(name, self._directory.read(name)))
             except (OSError, EncryptionError) as error:
                 faults.append(self._fault(name, error))
-        bindings.sort(key=lambda binding: (binding.at, binding.copy))
         state = _reached(files)
         since = min((at for reached, at in files.states if reached == state), default=version.created)
-        return Entry(version, state, since, tuple(bindings), tuple(faults))
+        return Entry(version, state, since, in_order(bindings), tuple(faults))
 
     def _version(self, key_id: KeyId) -> tuple[Version, list[str]]:
         """Return what a version is: by the plain file, else by the segment, else by what the names of files tell."""

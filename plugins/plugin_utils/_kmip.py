@@ -15,7 +15,6 @@ Private to the collection.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import typing as t
@@ -30,7 +29,7 @@ from ._as_text import Unreadable
 from ._backend import BackendDown, BackendFailed, Kind, Option, Options, Surroundings
 from ._kmip_connection import Connection, NoSuchObject, Rejected
 from ._kmip_objects import HOST, KEYGUID, POOL_GUID, Draft, Found, Objects
-from ._record import Binding, Entry, Kept, KeyId, State, Version, furthest, key_id_from
+from ._record import Binding, Entry, Kept, KeyId, State, Version, digest_of, furthest, in_order, key_id_from, named
 from ._strict_kmip import Address
 
 OPTIONS = {
@@ -107,9 +106,7 @@ class Kmip:
         uids = {uid for namespace, guid in wanted for uid in self._objects.informed(namespace, guid, doing)}
         found = filter(None, (self._objects.found(uid, doing) for uid in sorted(uids)))
         hosts = sorted({_as_text.host_of(there.host) for there in found})
-        return [
-            entry for host in hosts for entry in self.entries(host) if _as_text.concerns(entry, keyguids, pool_guids)
-        ]
+        return [entry for host in hosts for entry in self.entries(host) if entry.concerns(keyguids, pool_guids)]
 
     def fetch(self, entry: Entry) -> Kept:
         return self._kept(entry.version, f"read {named(entry.version)}")
@@ -137,8 +134,7 @@ class Kmip:
         return self._uids[version.key_id][0]
 
     def _registered(self, kept: Kept, doing: str) -> str:
-        version, key = kept.version, kept.key
-        value = key.secret if key.kind == "passphrase" else key.secret.hex().encode("ascii")
+        version, value = kept.version, kept.key.text("hex")
         host = _as_text.path_segment(version.host)
         return self._objects.register(
             Draft("key", _name_of(version), host, version, _as_text.told(version), value), doing
@@ -161,7 +157,7 @@ class Kmip:
         doing = f"note that {named(version)} opens {binding.dataset}"
         self._present(version, doing)
         text = _as_text.binding_text(binding)
-        name = f"{_name_of(version)}-opens-{hashlib.sha256(text.encode('utf-8')).hexdigest()[:16]}"
+        name = f"{_name_of(version)}-opens-{digest_of(text.encode('utf-8'))}"
         if binding in self._bindings[version.key_id]:
             return
         if version.host in self._listed or not self._objects.named(name, doing):
@@ -241,7 +237,7 @@ class Kmip:
         # To the second, and so perhaps before the version was made; a server need not tell at all.
         times = [each.since[state] for each in found if state in each.since]
         since = max(version.created, min(times, default=version.created))
-        return Entry(version, state, since, _as_text.in_order(bindings), tuple(faults))
+        return Entry(version, state, since, in_order(bindings), tuple(faults))
 
     def _kept(self, version: Version, doing: str) -> Kept:
         """Read a version and its key from all objects that are said to hold it."""
@@ -295,11 +291,6 @@ class Kmip:
 
     def _gone(self, version: Version) -> BackendFailed:
         return BackendFailed(f"{self.name}: {named(version)} is not there, or was destroyed.")
-
-
-def named(version: Version) -> str:
-    """Name a version in a sentence."""
-    return f"the key {version.key_id}" + (f" of {version.dataset}" if version.dataset else "")
 
 
 def _name_of(version: Version) -> str:

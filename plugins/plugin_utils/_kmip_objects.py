@@ -20,7 +20,7 @@ from datetime import datetime, timezone
 from . import _strict_kmip
 from ._backend import BackendFailed
 from ._kmip_connection import Connection, Denied, NoSuchObject, Rejected
-from ._record import STATES, Binding, State, Version
+from ._record import STATES, Binding, State, Version, noted
 
 # One namespace for each thing, as some servers take no second value in one.
 TOLD = "zfsfleet.encryption"
@@ -250,7 +250,7 @@ def _loaded(text: str) -> dict[str, t.Any]:
 
 def _time(seconds: int) -> str:
     """Return a date of KMIP, to the second, as records note it."""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return noted(datetime.fromtimestamp(seconds, timezone.utc))
 
 
 def _succeeded(result: t.Any) -> t.Any:

@@ -91,12 +91,7 @@ class Offering:
 
 def chosen_by(choice: Choice) -> t.Callable[[Root], bool]:
     """Return what tells whether a root is among those that a task names, or all below them."""
-
-    def is_chosen(root: Root) -> bool:
-        below = choice.recursive and any(is_below(root.name, name) for name in choice.names)
-        return below or root.name in choice.names
-
-    return is_chosen
+    return lambda root: choice.covers(root.name)
 
 
 def with_those_above(choice: Choice) -> t.Callable[[Root], bool]:

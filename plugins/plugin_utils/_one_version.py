@@ -77,7 +77,7 @@ class OneVersion:
                 "became known to somebody, its state is compromised."
             )
         if not check:
-            bindings = [root.binding(now()) for root in opened if not _is_bound(held, root)]
+            bindings = [root.binding(now()) for root in opened if not root.is_bound_among(held.entry.bindings)]
             held = self._escrow.level(held, kept, state, *bindings)
         warning = f"{self._key_id} is compromised and opens {_names(opened)}. Rotate its key." if opened else None
         return self._told(held, changed=True, state=state, warning=warning if state == "compromised" else None)
@@ -168,7 +168,3 @@ class OneVersion:
 
 def _names(roots: t.Iterable[Root]) -> str:
     return ", ".join(root.name for root in roots)
-
-
-def _is_bound(held: Held, root: Root) -> bool:
-    return any(root.is_bound_by(binding) for binding in held.entry.bindings)

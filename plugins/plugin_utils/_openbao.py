@@ -12,7 +12,6 @@ Private to the collection.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import typing as t
@@ -23,8 +22,8 @@ from . import _as_text
 from ._as_text import Unreadable
 from ._backend import BackendFailed, Kind, Option, Options, Surroundings
 from ._openbao_connection import Address, AppRole, Connection, Denied, Token
-from ._openbao_secrets import MOST_NOTES, Damaged, Secrets, named
-from ._record import STATES, Binding, Entry, Kept, KeyId, State, Version, furthest, now
+from ._openbao_secrets import MOST_NOTES, Damaged, Secrets
+from ._record import STATES, Binding, Entry, Kept, KeyId, State, Version, digest_of, furthest, in_order, named, now
 
 OPTIONS = {
     "url": Option(required=True),
@@ -122,7 +121,7 @@ class OpenBao:
         if not keyguids and not pool_guids:
             return []
         everything = self._entries(self._secrets.all_notes())
-        return [entry for entry in everything if _as_text.concerns(entry, keyguids, pool_guids)]
+        return [entry for entry in everything if entry.concerns(keyguids, pool_guids)]
 
     def fetch(self, entry: Entry) -> Kept:
         about = named(entry.version)
@@ -180,7 +179,7 @@ class OpenBao:
                 )
         state = _state_in(notes)
         since = notes.get(_STATE + state, version.created)
-        return Entry(version, state, since, _as_text.in_order(bindings), tuple(faults))
+        return Entry(version, state, since, in_order(bindings), tuple(faults))
 
     def _version(self, nameless: Version, notes: t.Mapping[str, str]) -> tuple[Version, list[str]]:
         """Return what a version is, by the custom metadata, else by the secret, else no more than its id."""
@@ -217,7 +216,7 @@ def _superseded(notes: t.Mapping[str, str], binding: Binding) -> list[str]:
 
 def _name_of(binding: str) -> str:
     """Name a binding by its content, so that the same one twice is one entry."""
-    return f"binding-{hashlib.sha256(binding.encode('utf-8')).hexdigest()[:16]}"
+    return f"binding-{digest_of(binding.encode('utf-8'))}"
 
 
 KIND = Kind(build=openbao_from, options=OPTIONS)

@@ -19,7 +19,7 @@ from . import _as_text
 from ._as_text import Unreadable
 from ._backend import BackendFailed
 from ._openbao_connection import Conflict, Connection, Denied, NothingThere, Unexpected
-from ._record import Kept, KeyId, Version
+from ._record import Kept, KeyId, Version, named
 
 MOST_NOTES = 64  # of custom metadata (kv, validateCustomMetadata)
 
@@ -272,8 +272,3 @@ def _noted(metadata: t.Mapping[str, t.Any]) -> dict[str, str] | None:
     if not content or content.get("destroyed"):
         return None
     return metadata.get("custom_metadata") or {}
-
-
-def named(version: Version) -> str:
-    """Name a version in a sentence."""
-    return f"the key {version.key_id}" + (f" of {version.dataset}" if version.dataset else "")

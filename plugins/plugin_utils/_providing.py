@@ -26,7 +26,7 @@ from ._key_task import Assigned
 from ._plan_escrow import Decision, Known, decide, new_format
 from ._record import Entry, Kept, Version, new_key_id, new_record, now
 from ._seen import Root, Seen
-from ._trial import Ask, HostFailed, Result, Trial, succeeded
+from ._trial import Ask, HostFailed, Result, Trial, failed, succeeded
 from ._wish import Wish
 
 _MARK = "zfsfleet.encryption:"
@@ -206,7 +206,11 @@ class Providing:
         """Tell whether a version that opens its root is not noted everywhere as what it is."""
         if str(held.key_id) in self._trial.disagreements:
             return False  # the person is told; nothing more is written about it
-        is_behind = held.state == "pre-active" or not _is_bound(held, root) or bool(self._trial.superseded(held))
+        is_behind = (
+            held.state == "pre-active"
+            or not root.is_bound_among(held.entry.bindings)
+            or bool(self._trial.superseded(held))
+        )
         return is_behind or not held.is_level(self._escrow.readable)
 
     def _assigned(self, known: Known, work: t.Sequence[Work], labels: t.Sequence[str]) -> dict[str, Assigned]:
@@ -253,10 +257,10 @@ class Providing:
                 self._note(each, root)
             except BackendFailed as error:
                 problems.append(str(error))
-        return _failed(result, problems) if problems else result
+        return failed(result, problems) if problems else result
 
     def _note(self, work: Work, root: Root) -> None:
-        bindings = () if _is_bound(work.held, root) else (root.binding(now()),)
+        bindings = () if root.is_bound_among(work.held.entry.bindings) else (root.binding(now()),)
         held = self._escrow.level(work.held, work.kept, "active", *bindings)
         for old in self._trial.superseded(held):
             self._escrow.advance(old, "deactivated")
@@ -284,10 +288,6 @@ class Providing:
         return {"dataset": work.dataset, "action": action, "after": {"places": list(self._escrow.names)}}
 
 
-def _is_bound(held: Held, root: Root) -> bool:
-    return any(root.is_bound_by(binding) for binding in held.entry.bindings)
-
-
 def _opening(held: Held, root: Root, known: Known) -> Key:
     """Return the key of a version that was seen to open a root; of copies that differ, the one that did."""
     ids = (each for each in known.seen.opened_by(root.name) if each in known.held)
@@ -303,8 +303,3 @@ def _unproven(work: Work) -> str:
         f"{work.dataset} is not opened by {work.known_as}, which its key should be. It stays in escrow as it is. "
         "Find out who changes keys beside this run."
     )
-
-
-def _failed(result: Result, problems: t.Sequence[str]) -> Result:
-    before = [str(result.get("msg", ""))] if result.get("failed") else []
-    return {**result, "failed": True, "msg": " ".join([*before, *problems])}

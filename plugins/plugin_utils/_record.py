@@ -10,6 +10,7 @@ replica has its source's keyguid. Private to the collection.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import typing as t
@@ -66,7 +67,17 @@ def new_key_id(record: str) -> KeyId:
 
 def now() -> str:
     """Return the time as records note it: UTC, ISO 8601, to the microsecond, so that texts sort by time."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return noted(datetime.now(timezone.utc))
+
+
+def noted(moment: datetime) -> str:
+    """Return a moment in UTC as records note it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def digest_of(content: bytes) -> str:
+    """Return what names a content, so that the same one twice has one name: 16 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -141,6 +152,11 @@ class Entry:
     def key_id(self) -> KeyId:
         return self.version.key_id
 
+    def concerns(self, keyguids: t.Collection[str], pool_guids: t.Collection[str]) -> bool:
+        """Tell whether it was made or bound for one of these master keys or pools."""
+        told: list[Version | Binding] = [self.version, *self.bindings]
+        return any(each.keyguid in keyguids or each.pool_guid in pool_guids for each in told)
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -153,6 +169,16 @@ class Kept:
 
     version: Version
     key: Key = field(repr=False)
+
+
+def named(version: Version) -> str:
+    """Name a version in a sentence."""
+    return f"the key {version.key_id}" + (f" of {version.dataset}" if version.dataset else "")
+
+
+def in_order(bindings: t.Iterable[Binding]) -> tuple[Binding, ...]:
+    """Return bindings, oldest first."""
+    return tuple(sorted(bindings, key=lambda binding: (binding.at, binding.copy)))
 
 
 def furthest(states: t.Iterable[State]) -> State:

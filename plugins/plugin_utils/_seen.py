@@ -38,9 +38,9 @@ class Root:
     salt: str = "0"
     locked: bool = False
 
-    def is_bound_by(self, binding: Binding) -> bool:
-        """Tell whether a binding is to this copy of the data as it is now."""
-        return binding == self.binding(binding.at)
+    def is_bound_among(self, bindings: t.Iterable[Binding]) -> bool:
+        """Tell whether one of these bindings is to this copy of the data as it is now."""
+        return any(binding == self.binding(binding.at) for binding in bindings)
 
     def binding(self, at: str) -> Binding:
         """Return the binding of this copy of the data to a version that was seen to open it then."""

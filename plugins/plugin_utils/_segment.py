@@ -17,7 +17,6 @@ Private to the collection.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 import typing as t
@@ -26,7 +25,7 @@ from urllib.parse import quote, unquote
 
 from ..module_utils._errors import EncryptionError
 from ..module_utils._keys import HEX_KEY, Key, KeyFormat
-from ._record import Binding, Kept, KeyId, State, Version, key_id_from
+from ._record import Binding, Kept, KeyId, State, Version, digest_of, key_id_from
 
 FORMAT = 1
 _FORMAT_FIELD = "zfsfleet_escrow"
@@ -112,13 +111,12 @@ def state_name(version: Version, state: State, at: str) -> str:
 
 
 def binding_name(version: Version, content: bytes) -> str:
-    return f"{_stem(version)}.bound.{_digest(content)}"
+    return f"{_stem(version)}.bound.{digest_of(content)}"
 
 
 def segment_content(kept: Kept) -> bytes:
     """Return what is encrypted."""
-    secret = kept.key.secret if kept.key.kind == "passphrase" else kept.key.secret.hex().encode()
-    return secret + b"\n" + json.dumps(_told(kept.version)).encode() + b"\n"
+    return kept.key.text("hex") + b"\n" + json.dumps(_told(kept.version)).encode() + b"\n"
 
 
 def kept_from(content: bytes) -> Kept:
@@ -182,7 +180,7 @@ def binding_from(name: str, content: bytes) -> Binding:
     Raises:
         Unreadable: it is torn, or changed.
     """
-    if not name.endswith(f".{_digest(content)}"):
+    if not name.endswith(f".{digest_of(content)}"):
         raise Unreadable("it is torn, or was changed by hand")
     told = _loaded(content)
     try:
@@ -234,10 +232,6 @@ def _text(told: t.Mapping[str, t.Any], name: str) -> str:
 
 def _is_count(value: t.Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _at_length(since: str) -> str:

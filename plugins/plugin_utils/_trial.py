@@ -193,6 +193,12 @@ def succeeded(result: Result) -> Result:
     return result
 
 
+def failed(result: Result, problems: t.Sequence[str]) -> Result:
+    """Return a result with more that went wrong."""
+    before = [str(result.get("msg", ""))] if result.get("failed") else []
+    return {**result, "failed": True, "msg": " ".join([*before, *problems])}
+
+
 def text(key: Key) -> dict[str, str]:
     """Return a key as modules take it."""
     return _manifest.kind_and_text(key)

@@ -71,7 +71,7 @@ class VaultFile:
         with self._failing("be searched"), closing(opened(self._path)) as place:
             for name in _directories(place):
                 with self._keys(place, name) as keys:
-                    found += (entry for entry in keys.entries() if _concerns(entry, keyguids, pool_guids))
+                    found += (entry for entry in keys.entries() if entry.concerns(keyguids, pool_guids))
         return found
 
     def fetch(self, entry: Entry) -> Kept:
@@ -196,12 +196,6 @@ class VaultFile:
 def _directories(place: Directory, first: str = "") -> list[str]:
     """Return the names of all hosts' directories, one of them first."""
     return sorted(filter(place.is_directory, place.names()), key=lambda name: (name != first, name))
-
-
-def _concerns(entry: Entry, keyguids: t.Collection[str], pool_guids: t.Collection[str]) -> bool:
-    told = [(each.keyguid, each.pool_guid) for each in entry.bindings]
-    told.append((entry.version.keyguid, entry.version.pool_guid))
-    return any(keyguid in keyguids or pool_guid in pool_guids for keyguid, pool_guid in told)
 
 
 def vault_file_from(options: Options, around: Surroundings) -> VaultFile:

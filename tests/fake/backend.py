@@ -65,15 +65,8 @@ class MemoryBackend:
         return self._asked("entries", lambda: [each for each in self._alive() if each.version.host == host])
 
     def elsewhere(self, keyguids: t.Collection[str], pool_guids: t.Collection[str]) -> t.Sequence[Entry]:
-        def concerns(entry: Entry) -> bool:
-            told = [(each.keyguid, each.pool_guid) for each in entry.bindings]
-            told.append((entry.version.keyguid, entry.version.pool_guid))
-            return any(
-                (keyguid and keyguid in keyguids) or (pool_guid and pool_guid in pool_guids)
-                for keyguid, pool_guid in told
-            )
-
-        return self._asked("elsewhere", lambda: [each for each in self._alive() if concerns(each)])
+        known = set(keyguids) - {""}, set(pool_guids) - {""}
+        return self._asked("elsewhere", lambda: [each for each in self._alive() if each.concerns(*known)])
 
     def fetch(self, entry: Entry) -> Kept:
         def fetch() -> Kept:

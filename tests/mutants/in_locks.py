@@ -178,7 +178,7 @@ PROTECTION = (
         "what lies inside what is closed is protected too",
         "The flag is set on a directory that nobody can see any more.",
         "module_utils/_plan_lock.py",
-        "        is_seen = not any(above in closing for above in directories_above(path))\n",
+        "        is_seen = not any(above in closing for above in names_above(path))\n",
         "        is_seen = True\n",
         ("test_plan_lock", "test_locking"),
     ),

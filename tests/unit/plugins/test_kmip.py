@@ -12,12 +12,10 @@ import subprocess
 import sys
 import textwrap
 import time
-import traceback
 import typing as t
 
 import pytest
 
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import EncryptionError
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _kmip_connection, _strict_kmip
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendDown
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backends import backends_from
@@ -26,6 +24,7 @@ from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._kmip_objects 
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._record import Kept, State
 from ansible_collections.zfsfleet.encryption.tests.escrow import kmip_server, server
 from ansible_collections.zfsfleet.encryption.tests.escrow.certificates import Authority, Issued
+from ansible_collections.zfsfleet.encryption.tests.escrow.failing import failure_of
 from ansible_collections.zfsfleet.encryption.tests.escrow.kmip_place import options
 from ansible_collections.zfsfleet.encryption.tests.escrow.kmip_server import Server
 from ansible_collections.zfsfleet.encryption.tests.escrow.openbao import GUIDE
@@ -87,16 +86,6 @@ def opened(kmip: Server, alice: Issued) -> Iterator[Callable[..., Kmip]]:
 @pytest.fixture
 def host() -> str:
     return a_host()
-
-
-def failure_of(call: Callable[[], object], *secrets: str | bytes) -> str:
-    """Return the sentence of a failure in which, and in whose traceback, no secret stands."""
-    with pytest.raises(EncryptionError) as caught:
-        call()
-    shown = "".join(traceback.format_exception(caught.value))
-    for secret in secrets:
-        assert (secret.hex() if isinstance(secret, bytes) else secret) not in shown
-    return str(caught.value)
 
 
 class TestReaching:
