@@ -60,19 +60,6 @@ class KeyChange:
 
 
 @dataclass(frozen=True)
-class Lineage:
-    """What a dataset's snapshots tell.
-
-    Args:
-        last_snapshot: the newest one's name, None if there is none.
-        received_snapshot: one that was received from elsewhere for certain. Where there is none, nothing is certain.
-    """
-
-    last_snapshot: str | None = None
-    received_snapshot: str | None = None
-
-
-@dataclass(frozen=True)
 class PoolCreation:
     """A pool to make.
 
@@ -242,10 +229,10 @@ class Host(t.Protocol):
         """
 
     def receiving(self, names: t.Collection[str]) -> frozenset[str]:
-        """Return those of the datasets that a stream is being received into, or was until it broke off."""
+        """Return those of the datasets that an increment is being received into, or was until it broke off."""
 
-    def lineage(self, names: t.Collection[str]) -> t.Mapping[str, Lineage]:
-        """Read what the snapshots of datasets tell, by the datasets' names."""
+    def received_snapshots(self, names: t.Collection[str]) -> t.Mapping[str, str]:
+        """Return, by dataset, a snapshot that was received from elsewhere for certain. Without one nothing is."""
 
     def occupant(self, path: str) -> str | None:
         """Say what stands in the way of mounting at a path, None if nothing does."""

@@ -14,10 +14,11 @@ import os
 import typing as t
 
 from . import _keyfiles, _keys
-from ._command import Answer, assignments, failure, run
+from ._command import Answer, assignments, failure, run, run_about
 from ._errors import CallFailed, Reason, Refused
 from ._keys import Key, new_salt
 from ._model import OPENS, WRONG, Dataset, Verdict
+from ._side_by_side import PROCESSORS, side_by_side
 
 if t.TYPE_CHECKING:
     from ._host import KeyChange
@@ -94,6 +95,11 @@ class CoreKeys:
     def reattach(self, name: str) -> None:
         with self._explained(f"{name} does not refer to its parent's root", (name, "change-key")):
             self._core.lzc_change_key(name.encode(), "force_inherit")
+
+    def existing(self, names: t.Sequence[str]) -> frozenset[str]:
+        """Return those of the datasets that are there, hidden ones too, which nothing lists."""
+        found = side_by_side(lambda name: self._core.lzc_exists(name.encode()), names, threads=2 * PROCESSORS)
+        return frozenset(name for name, is_there in zip(names, found) if is_there)
 
     @contextlib.contextmanager
     def _explained(
@@ -181,6 +187,11 @@ class CommandKeys:
         if answer.code != 0:
             what = f"{name} does not inherit its parent's key"
             raise failure(what, answer, needs=(name, "change-key"))
+
+    def existing(self, names: t.Sequence[str]) -> frozenset[str]:
+        # The exit code says that some are not there, which is as it should be.
+        answers = run_about(names, "zfs", "get", "-Ho", "name", "type")
+        return frozenset(name for answer in answers for name in answer.out.splitlines())
 
     def repoint(self, name: str) -> None:
         raise CallFailed(f"{name} was not re-pointed: {_ONLY_PYZFS}")

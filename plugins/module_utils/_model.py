@@ -14,7 +14,8 @@ import re
 import typing as t
 from dataclasses import dataclass, field, replace
 
-# Always read; a run adds the properties that its task sets. Hidden ones answer when named (pbkdf2salt, keyguid).
+# Always read; a run adds the properties that its task sets. Hidden ones answer when named: pbkdf2salt, keyguid,
+# inconsistent, prevsnap.
 OBSERVED_PROPERTIES = (
     "type",
     "guid",
@@ -32,6 +33,8 @@ OBSERVED_PROPERTIES = (
     "canmount",
     "readonly",
     "receive_resume_token",
+    "inconsistent",
+    "prevsnap",
     "volsize",
     "volmode",
     "zfsfleet.encryption:key_id",
@@ -155,6 +158,17 @@ class Dataset:
     def has_received_properties(self) -> bool:
         """Tell whether a stream that was received brought properties (``zfs send -p`` or ``-R``)."""
         return any(prop.source == "received" for prop in self.properties.values())
+
+    @property
+    def is_half_received(self) -> bool:
+        """Tell whether the first stream that is received into it has not come to its end."""
+        return self.value("inconsistent") == "1"
+
+    @property
+    def last_snapshot(self) -> str | None:
+        """Its newest snapshot, None if it has none: ``prevsnap`` of a clone is its origin's then."""
+        newest = self.value("prevsnap")
+        return newest if newest.startswith(f"{self.name}@") else None
 
     @property
     def key_file(self) -> str | None:

@@ -16,10 +16,11 @@ import os
 import platform
 import re
 import sys
+import threading
 import typing as t
 
 from . import _keyfiles
-from ._command import READ_TIMEOUT, failure, patiently, run
+from ._command import READ_TIMEOUT, failure, patiently, run, run_about
 from ._errors import CallFailed, Refused
 from ._key_calls import CommandKeys, CoreKeys
 from ._key_units import KeyUnits
@@ -36,13 +37,13 @@ from ._model import (
     pool_of,
 )
 from ._property_lines import in_order, parsed, spelled_out
+from ._side_by_side import PROCESSORS
 
 if t.TYPE_CHECKING:
     from ._devices import Device
-    from ._host import Binding, Creation, Importable, KeyChange, Lineage, PoolCreation, PoolImport, PoolState
+    from ._host import Binding, Creation, Importable, KeyChange, PoolCreation, PoolImport, PoolState
 
 BY_ITSELF_SINCE = (2, 2)  # OpenZFS mounts at a new mountpoint; libzfs_changelist.c
-MOST_NAMES = 500  # on one command line
 
 
 class OpenZFS:
@@ -55,6 +56,7 @@ class OpenZFS:
     def __init__(self, binding: str | None = None) -> None:
         self._keys = _path_for_keys(binding)
         self._key_units = KeyUnits()
+        self._turns = threading.BoundedSemaphore(2 * PROCESSORS)  # for what takes nothing but processor time
         self._pools: dict[str, Pool] = {}
 
     def binding(self) -> Binding:
@@ -110,7 +112,10 @@ class OpenZFS:
     def verify(self, root: Dataset, key: Key) -> Verdict:
         if not root.is_encryption_root:
             return Verdict("unknown", errno.EINVAL, "it is not an encryption root")
-        return self._keys.verify(root, key) if key.fits(root.keyformat) else WRONG
+        if not key.fits(root.keyformat):
+            return WRONG
+        with self._turns:
+            return self._keys.verify(root, key)
 
     def load_key(self, root: Dataset, key: Key) -> None:
         what = f"The key of {root.name} was not loaded"
@@ -128,9 +133,7 @@ class OpenZFS:
         patiently(lambda: self._keys.drop_left(name))
 
     def loaded(self, roots: t.Collection[str]) -> frozenset[str]:
-        names = sorted(roots)
-        parts = (names[start : start + MOST_NAMES] for start in range(0, len(names), MOST_NAMES))
-        answers = (run("zfs", "get", "-Hpo", "name,value", "keystatus", *part, timeout=READ_TIMEOUT) for part in parts)
+        answers = run_about(roots, "zfs", "get", "-Hpo", "name,value", "keystatus")
         rows = (line.rpartition("\t") for answer in answers for line in answer.out.splitlines())
         return frozenset(name for name, _tab, status in rows if status == "available")
 
@@ -251,17 +254,16 @@ class OpenZFS:
         except OSError as error:
             what = f"{dataset.name} cannot be read though its key is loaded"
             raise CallFailed(f"{what}: {error.strerror}.", errno=error.errno) from None
-        _lineage.read_filesystem(dataset.name)
+        _lineage.read_filesystem(dataset)
 
     def receiving(self, names: t.Collection[str]) -> frozenset[str]:
+        hidden = {f"{name}/%recv": name for name in names}  # what an increment fills, until it takes its place
+        return frozenset(hidden[name] for name in self._keys.existing(tuple(hidden)))
+
+    def received_snapshots(self, names: t.Collection[str]) -> t.Mapping[str, str]:
         from . import _lineage
 
-        return _lineage.receiving(names)
-
-    def lineage(self, names: t.Collection[str]) -> t.Mapping[str, Lineage]:
-        from . import _lineage
-
-        return _lineage.lineage(names)
+        return _lineage.received_snapshots(names)
 
     def _is_readonly(self, pool: str) -> bool:
         if pool not in self._pools:

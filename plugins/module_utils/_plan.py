@@ -36,7 +36,6 @@ class Observed:
         receiving: datasets that a stream is being received into.
         can_repoint: whether the host's binding can change references to encryption roots.
         received_snapshots: datasets that were certainly received, and a snapshot that shows it.
-        snapshots: the last snapshot of each dataset that is to be destroyed and has one.
     """
 
     pools: t.Mapping[str, Pool]
@@ -49,7 +48,6 @@ class Observed:
     receiving: frozenset[str] = frozenset()
     can_repoint: bool = True
     received_snapshots: t.Mapping[str, str] = field(default_factory=dict)
-    snapshots: t.Mapping[str, str] = field(default_factory=dict)
     places: t.Mapping[str, Place] = field(default_factory=dict)
     foundations: t.Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

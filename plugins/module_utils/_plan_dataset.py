@@ -66,14 +66,7 @@ def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]
     observed = Observed(pools, tree, key_files, try_keys(host, candidates), occupied)
     named = [(entry, tree.get(entry.name)) for entry in wanted.entries]
     affected = [(entry, dataset) for entry, dataset in named if dataset and _changes_key(entry, dataset, observed)]
-    return observe_risks(affected, replace(observed, snapshots=_snapshots(named, host)), host)
-
-
-def _snapshots(named: t.Iterable[tuple[DatasetWanted, Dataset | None]], host: Host) -> dict[str, str]:
-    """Return the last snapshot, by dataset, of what is to be destroyed and has one."""
-    going = [dataset.name for entry, dataset in named if dataset and entry.state == "absent" and entry.force_destroy]
-    found = host.lineage(going) if going else {}
-    return {name: each.last_snapshot for name, each in found.items() if each.last_snapshot is not None}
+    return observe_risks(affected, observed, host)
 
 
 def _candidates(wanted: BatchWanted, tree: Tree, key_files: KeyFiles) -> dict[str, tuple[Dataset, list[Key]]]:
@@ -233,7 +226,7 @@ def _plan_entry(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Planne
 
 def _plan_state(entry: DatasetWanted, dataset: Dataset | None, tree: Tree, observed: Observed) -> _Planned:
     if entry.state == "absent":
-        return _plan_absent(entry, dataset, tree, observed)
+        return _plan_absent(entry, dataset, tree)
     if dataset is None:
         return _plan_creation(entry, tree, observed)
     _refuse_other_kind(entry, dataset)
@@ -267,7 +260,7 @@ def _synced(entry: DatasetWanted, changed: t.Mapping[str, str], observed: Observ
     return (SyncKeyFile(entry.name, path),)
 
 
-def _plan_absent(entry: DatasetWanted, dataset: Dataset | None, tree: Tree, observed: Observed) -> _Planned:
+def _plan_absent(entry: DatasetWanted, dataset: Dataset | None, tree: Tree) -> _Planned:
     if dataset is None:
         return _Planned((), tree)
     if not entry.force_destroy:
@@ -282,9 +275,9 @@ def _plan_absent(entry: DatasetWanted, dataset: Dataset | None, tree: Tree, obse
         )
     if parent_of(entry.name) is None:
         raise Refused(f"{entry.name} is a pool's root dataset; it goes only with its pool.")
-    if entry.name in observed.snapshots:
+    if dataset.last_snapshot is not None:
         raise Refused(
-            f"{entry.name} is not destroyed: it has snapshots, the last of which is {observed.snapshots[entry.name]}. "
+            f"{entry.name} is not destroyed: it has snapshots, the last of which is {dataset.last_snapshot}. "
             f"Snapshots are never destroyed along; 'zfs destroy {entry.name}@%' destroys all of them."
         )
     from ._steps import DestroyDataset

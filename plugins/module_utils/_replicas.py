@@ -100,7 +100,7 @@ def observe_risks(affected: t.Iterable[tuple[DatasetWanted, Dataset]], observed:
             inheriting |= members.keys()
     if not touched:
         return observed
-    receiving = host.receiving(touched)
+    receiving = _receiving((observed.tree.datasets[name] for name in touched), host)
     # A mounted filesystem's master key is loaded. What receives is not disturbed.
     unproven = [
         member
@@ -110,12 +110,11 @@ def observe_risks(affected: t.Iterable[tuple[DatasetWanted, Dataset]], observed:
     readings = read_from(host, unproven)
     for name, why in readings.undecided.items():
         raise Refused(f"No key is changed: {why} What the loaded key of {name} does not open would crash the pool.")
-    lineage = host.lineage(inheriting) if inheriting else {}
     return replace(
         observed,
         receiving=receiving,
         unreadable=readings.unreadable,
-        received_snapshots={name: each.received_snapshot for name, each in lineage.items() if each.received_snapshot},
+        received_snapshots=host.received_snapshots(inheriting) if inheriting else {},
         can_repoint=can_repoint is not False,
     )
 
@@ -129,16 +128,23 @@ def observe_replicas(roots: t.Iterable[Dataset], observed: Observed, host: Host)
     members = {member.name: member for root in roots for member in observed.tree.members(root.name)}
     if not members:
         return observed
-    receiving = host.receiving(members)
-    closed = {
-        name: member
-        for name, member in members.items()
+    receiving = _receiving(members.values(), host)
+    to_read = [
+        member
+        for member in members.values()
         if member.is_key_loaded
-        and not (member.is_mounted or member.is_volume or name in receiving or differences(member, observed.tree))
-    }
-    lineage = host.lineage(closed) if closed else {}
-    to_read = (closed[name] for name, each in lineage.items() if each.last_snapshot is not None)
+        and member.last_snapshot is not None
+        and not (member.is_mounted or member.is_volume or member.name in receiving)
+        and not differences(member, observed.tree)
+    ]
     return replace(observed, receiving=receiving, unreadable=read_from(host, to_read).unreadable)
+
+
+def _receiving(datasets: t.Iterable[Dataset], host: Host) -> frozenset[str]:
+    """Return what a stream is being received into: a first one shows by itself, of an increment the host is asked."""
+    is_half_received = {dataset.name: dataset.is_half_received for dataset in datasets}
+    whole = [name for name, is_half in is_half_received.items() if not is_half]
+    return frozenset({*(is_half_received.keys() - whole), *host.receiving(whole)})
 
 
 def broken_below(root: Dataset, observed: Observed) -> list[str]:

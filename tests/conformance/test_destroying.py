@@ -56,13 +56,13 @@ def test_what_has_a_clone_is_kept(host: Host, world: World, name: str) -> None:
 @pytest.mark.parametrize("kind", ["a filesystem", "a volume"])
 def test_what_has_a_snapshot_is_kept_and_shows_it(host: Host, world: World, name: str, kind: str) -> None:
     (create_volume if kind == "a volume" else create)(host, name)
-    assert host.lineage([name])[name].last_snapshot is None
+    assert read(host, name).last_snapshot is None
     world.clone(name, f"{name}-clone")
     host.destroy(f"{name}-clone")
     with fails():
         host.destroy(name)
 
-    assert host.lineage([name])[name].last_snapshot == f"{name}@{name.rpartition('/')[2]}-clone"
+    assert read(host, name).last_snapshot == f"{name}@{name.rpartition('/')[2]}-clone"
 
 
 @pytest.mark.parametrize("kind", ["a filesystem", "a volume"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host, Lineage
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     KEY,
     OTHER_KEY,
@@ -44,7 +44,9 @@ def test_what_rests_does_not_receive(host: Host, world: World, source: str, name
 
 def test_a_running_first_receive_shows(host: Host, world: World, source: str, name: str) -> None:
     with world.receiving(source, name):
-        assert host.receiving([source, name]) == {name}
+        assert read(host, name).is_half_received
+        assert not read(host, source).is_half_received
+        assert host.receiving([source, name]) == frozenset()
         assert token_of(host, name) == "-"
 
     assert host.dataset(name) is None
@@ -54,6 +56,7 @@ def test_a_running_increment_shows(host: Host, world: World, source: str, name: 
     world.replicate(source, name)
     with world.receiving(source, name):
         assert host.receiving([source, name]) == {name}
+        assert not read(host, name).is_half_received
 
     assert host.receiving([source, name]) == frozenset()
 
@@ -66,10 +69,12 @@ def test_a_stream_that_broke_off_shows_and_leaves_a_token(
         world.replicate(source, name)
     world.break_off(source, name)
 
-    assert host.receiving([source, name]) == {name}
+    assert host.receiving([source, name]) == ({name} if what == "an increment" else frozenset())
+    assert read(host, name).is_half_received == (what == "the first")
     assert token_of(host, name) != "-"
     world.resume(name)
     assert host.receiving([name]) == frozenset()
+    assert not read(host, name).is_half_received
     assert token_of(host, name) == "-"
 
 
@@ -114,19 +119,20 @@ def test_reading_a_replica_leaves_it_as_it_was_received(host: Host, world: World
 
 def test_a_snapshot_that_was_received_is_known_for_one(host: Host, world: World, source: str, name: str) -> None:
     world.replicate(source, name)
-    found = host.lineage([source, name])
+    received = read(host, name).last_snapshot
 
-    assert found[source].last_snapshot is not None
-    assert found[source].received_snapshot is None
-    assert found[name].received_snapshot == found[name].last_snapshot
-    assert found[name].received_snapshot is not None
+    assert received is not None
+    assert read(host, source).last_snapshot is not None
+    assert host.received_snapshots([source, name, f"{name}-missing"]) == {name: received}
 
 
 def test_what_has_no_snapshots_shows_none(host: Host, name: str) -> None:
     create(host, name)
-    assert host.lineage([name, f"{name}-missing"]) == {name: Lineage()}
+    assert read(host, name).last_snapshot is None
+    assert host.received_snapshots([name]) == {}
 
 
-def test_a_clone_was_not_received(host: Host, world: World, source: str, name: str) -> None:
+def test_a_clone_has_none_of_its_origins_snapshots(host: Host, world: World, source: str, name: str) -> None:
     world.clone(source, name)
-    assert host.lineage([name])[name].received_snapshot is None
+    assert read(host, name).last_snapshot is None
+    assert host.received_snapshots([name]) == {}

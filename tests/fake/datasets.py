@@ -63,6 +63,7 @@ class Record:
     mounted_at: str | None = None
     arrived: bool = False
     incoming: Wrap | None = None
+    is_half_received: bool = False
     token: str = "-"
     guid: str = field(default_factory=random_id)
 
@@ -151,6 +152,8 @@ class Datasets:
             "guid": record.guid,
             "origin": record.origin or "-",
             "receive_resume_token": record.token,
+            "inconsistent": str(int(record.is_half_received)),
+            "prevsnap": self._snapshot_before(record),
             "mounted": "-" if record.kind == "volume" else "yes" if self.mounts_of(record) else "no",
         }
         if name in fixed:
@@ -162,6 +165,10 @@ class Datasets:
         if name == "mountpoint" and altroot is not None and found.value.startswith("/"):
             return Property((altroot + found.value).rstrip("/") or "/", found.source)
         return found
+
+    def _snapshot_before(self, record: Record) -> str:
+        """Name what a dataset goes on from: its newest snapshot, else its origin."""
+        return f"{record.name}@{record.snapshots[-1]}" if record.snapshots else record.origin or "-"
 
     def _stored_property(self, record: Record, name: str) -> Property:
         if name in record.local:

@@ -10,7 +10,7 @@ import sys
 import typing as t
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, Refused
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Binding, Creation, Lineage
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Binding, Creation
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import (
     OBSERVED_PROPERTIES,
     Dataset,
@@ -73,8 +73,8 @@ class FakeOpenZFS(Keys, Around):
     def receiving(self, names: t.Collection[str]) -> frozenset[str]:
         return self.replication.receiving(names)
 
-    def lineage(self, names: t.Collection[str]) -> t.Mapping[str, Lineage]:
-        return self.replication.lineage(names)
+    def received_snapshots(self, names: t.Collection[str]) -> t.Mapping[str, str]:
+        return self.replication.received_snapshots(names)
 
     def create(self, creation: Creation) -> None:
         self._enter("create", creation.name)

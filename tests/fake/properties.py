@@ -71,7 +71,7 @@ UNCHANGEABLE = {"encryption", "keyformat", "pbkdf2iters", *ONLY_AT_CREATION, *ON
 # Answered by `zfs get`, never set by a person.
 READ_ONLY = {
     *("type", "guid", "origin", "encryptionroot", "keystatus", "pbkdf2salt", "keyguid", "mounted"),
-    "receive_resume_token",
+    *("receive_resume_token", "inconsistent", "prevsnap"),
 }
 ENCRYPTION = ("encryption", "keyformat", "keylocation", "pbkdf2iters")
 KNOWN = {*DEFAULTS["filesystem"], *DEFAULTS["volume"], *READ_ONLY, *ENCRYPTION, "mountpoint"}

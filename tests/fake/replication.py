@@ -9,8 +9,6 @@ import contextlib
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Lineage
-
 from .datasets import Datasets, Record
 
 
@@ -39,7 +37,7 @@ class Replication:
         record = self._datasets.records[target]
         if record.protection is not None and record.incoming is not None:
             record.protection.wrap = record.incoming
-        record.incoming, record.token = None, "-"
+        record.incoming, record.token, record.is_half_received = None, "-", False
 
     def _begin(self, source: str, target: str) -> Record:
         sent = self._datasets.records[source]
@@ -49,19 +47,17 @@ class Replication:
             sent.snapshots.append(str(len(sent.snapshots)))
         else:
             self._datasets.replicate(source, target, properties=False)
+            self._datasets.records[target].is_half_received = True
         record = self._datasets.records[target]
         record.incoming = replace(sent.protection.wrap)
         return record
 
     def receiving(self, names: t.Iterable[str]) -> frozenset[str]:
-        records = self._datasets.records
-        return frozenset(name for name in names if name in records and records[name].incoming is not None)
-
-    def lineage(self, names: t.Iterable[str]) -> dict[str, Lineage]:
         found = {name: self._datasets.records[name] for name in names if name in self._datasets.records}
-        return {name: _lineage(record) for name, record in found.items()}
+        return frozenset(
+            name for name, each in found.items() if each.incoming is not None and not each.is_half_received
+        )
 
-
-def _lineage(record: Record) -> Lineage:
-    last = f"{record.name}@{record.snapshots[-1]}" if record.snapshots else None
-    return Lineage(last, last if record.arrived else None)
+    def received_snapshots(self, names: t.Iterable[str]) -> dict[str, str]:
+        found = (self._datasets.records[name] for name in names if name in self._datasets.records)
+        return {each.name: f"{each.name}@{each.snapshots[-1]}" for each in found if each.arrived and each.snapshots}

@@ -282,24 +282,6 @@ def test_what_has_snapshots_is_not_destroyed_and_check_mode_says_so(provisioned:
     assert provisioned.changes == []
 
 
-def test_snapshots_are_read_only_where_something_is_destroyed(
-    provisioned: FakeOpenZFS, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[tuple[str, ...]] = []
-    lineage = provisioned.lineage
-
-    def ask(names: t.Collection[str]) -> t.Any:
-        asked.append(tuple(names))
-        return lineage(names)
-
-    monkeypatch.setattr(provisioned, "lineage", ask)
-    run("zfs_dataset_key", datasets=[{"name": "tank/none", "state": "absent"}], force_destroy=True)
-    assert "force_destroy" in run("zfs_dataset_key", name="tank/keyed/child", state="absent")["msg"]
-    assert asked == []
-    run("zfs_dataset_key", name="tank/keyed/child", state="absent", force_destroy=True)
-    assert asked == [("tank/keyed/child",)]
-
-
 def test_a_whole_play_can_be_checked_on_a_bare_host(run: Run) -> None:
     lake = [{"name": "lake/a", "key": KEY_TEXT}, {"name": "lake/a/b", "state": "inherited"}]
     created = run("zfs_dataset_key", check=True, datasets=lake)
