@@ -99,6 +99,41 @@ def candidates() -> Arguments:
     }
 
 
+def rotation() -> Arguments:
+    """Which keys are due, and what takes their place."""
+    return {
+        "max_age_days": {"type": "float"},
+        "made_before": {"type": "str"},
+        "back_to": {"type": "str"},
+        "new_keys": {
+            "type": "list",
+            "elements": "dict",
+            "no_log": False,
+            "options": {
+                "name": {"type": "str", "required": True},
+                **{form: one_secret()[form] for form in ONE_KEY_IN_TEXT},
+            },
+            "mutually_exclusive": [ONE_KEY_IN_TEXT],
+            "required_one_of": [ONE_KEY_IN_TEXT],
+        },
+        "keyformat": {"type": "str", "choices": ["hex", "raw", "passphrase"], "no_log": False},
+        "pbkdf2iters": {"type": "int"},
+        "hierarchy": {"type": "str", "choices": ["truenas", "openzfs"]},
+        "replicas_keep_old_key": {"type": "bool", "default": False, "no_log": False},
+        "despite_checkpoint": {"type": "bool", "default": False},
+        "keep_key_files": {"type": "bool", "default": False, "no_log": False},
+    }
+
+
+def retention() -> Arguments:
+    """How long replaced keys are kept."""
+    return {
+        "retain_days": {"type": "float", "required": True},
+        "retain_versions": {"type": "int", "default": 1},
+        "unseen_copies": {"type": "bool", "default": False},
+    }
+
+
 def escrow() -> Arguments:
     """Where keys are kept outside the host: the action plugin's options, with suboptions that only it knows."""
     return {

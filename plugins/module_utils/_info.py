@@ -80,6 +80,7 @@ def _pool(pool: Pool, tree: Tree) -> dict[str, t.Any]:
         "guid": pool.guid,
         "health": pool.health,
         "readonly": pool.readonly,
+        "checkpoint": pool.has_checkpoint,
         "roots": sum(dataset.is_encryption_root for dataset in datasets),
         "encrypted": sum(dataset.is_encrypted for dataset in datasets),
         "plain": sorted(dataset.name for dataset in datasets if not dataset.is_encrypted),

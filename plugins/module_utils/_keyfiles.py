@@ -131,6 +131,18 @@ def sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
+def versioned(path: str, version: str) -> str:
+    """Return the file beside a key file, or beside one of its versions, that a rotation puts another version into.
+
+    Args:
+        path: the file that serves a root.
+        version: of the key's id, 12 hexadecimal digits; ``in_use`` takes the result for the file that was named.
+    """
+    directory, name = os.path.split(path)
+    stem = re.sub(r"(\.[0-9a-f]{12})?(\.key)?$", "", name) or name
+    return os.path.join(directory, f"{stem}.{version}.key")
+
+
 def in_use(key_file: str, keylocation_path: str | None) -> str:
     """Return the file that really serves a root: the named one, or the version that a rotation put beside it.
 

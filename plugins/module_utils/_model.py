@@ -78,6 +78,7 @@ class Pool:
     Args:
         guid: its decimal text, which names the lock file and copies of the data.
         altroot: what OpenZFS puts before the mountpoints that it shows; they are set without it. Empty for none.
+        has_checkpoint: whether the pool can be rewound to a checkpoint (zpool-checkpoint(8)).
     """
 
     name: str
@@ -85,6 +86,7 @@ class Pool:
     health: str = "ONLINE"
     readonly: bool = False
     altroot: str = ""
+    has_checkpoint: bool = False
 
     def shown(self, mountpoint: str) -> str:
         """Return a mountpoint as ``zfs get`` shows it once it is set (zfs_prop_get_mountpoint)."""

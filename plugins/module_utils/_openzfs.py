@@ -70,15 +70,15 @@ class OpenZFS:
 
     def pools(self) -> t.Mapping[str, Pool]:
         try:
-            answer = run("zpool", "list", "-Hpo", "name,guid,health,readonly,altroot", timeout=READ_TIMEOUT)
+            answer = run("zpool", "list", "-Hpo", "name,guid,health,readonly,altroot,checkpoint", timeout=READ_TIMEOUT)
         except Refused:
             return {}
         if answer.code != 0:
             raise Refused(f"The pools cannot be listed: {answer.error}")
         rows = (line.split("\t") for line in answer.out.splitlines())
         self._pools = {
-            name: Pool(name, guid, health, readonly == "on", "" if altroot == "-" else altroot.rstrip("/"))
-            for name, guid, health, readonly, altroot in rows
+            name: Pool(name, guid, health, readonly == "on", root.rstrip("/") if root != "-" else "", saved != "-")
+            for name, guid, health, readonly, root, saved in rows
         }
         return dict(self._pools)
 

@@ -113,6 +113,9 @@ pools:
     readonly:
       description: Whether it is imported read-only.
       type: bool
+    checkpoint:
+      description: Whether it can be rewound to a checkpoint, and the keys of its datasets with it.
+      type: bool
     roots:
       description: How many encryption roots it has.
       type: int

@@ -73,8 +73,8 @@ def adopt(choice: Choice, options: Options, trial: Trial, export: Export, *, che
     task = _Adoption(tuple(wishes), choice.pools)
     providing = Providing(task, trial, lambda _files: {})
     proven = known.with_given(keys)
-    result = providing.foresee(proven) if check else providing.carry_out(proven)
-    return _told(result, seen, keys, failures)
+    provided = providing.foresee(proven) if check else providing.carry_out(proven)
+    return _told(provided.result, seen, keys, failures)
 
 
 def _judged(seen: Seen, known: Known) -> tuple[list[Root], dict[str, dict[str, t.Any]]]:
@@ -82,7 +82,7 @@ def _judged(seen: Seen, known: Known) -> tuple[list[Root], dict[str, dict[str, t
     new: list[Root] = []
     failures: dict[str, dict[str, t.Any]] = {}
     for root in seen.roots.values():
-        if known.opens(root.name):
+        if known.opener(root.name) is not None:
             continue
         if seen.offered.get(root.name):
             new.append(root)

@@ -68,7 +68,7 @@ class EscrowAction(SecretAction):
     def _provided(self, task: KeyTask, escrow: Escrow) -> Result:
         """Carry out a task whose keys are in escrow, or foresee it."""
         providing = Providing(task, self._trial(escrow), self._from_files)
-        return providing.foresee() if self._task.check_mode else providing.carry_out()
+        return (providing.foresee() if self._task.check_mode else providing.carry_out()).result
 
     def _from_files(self, files: t.Mapping[str, str]) -> dict[str, Key]:
         secrets = [{"name": name, "key_file": path} for name, path in files.items()]

@@ -13,6 +13,7 @@ from ._seen import Root
 
 # After a crash the pre-active one may be what the root has; a rewound pool has an older one again.
 _LIKELIHOOD = ("active", "pre-active", "deactivated", "compromised")
+_USED = ("active", "pre-active")
 
 
 class Index:
@@ -67,14 +68,22 @@ class Index:
         """
         return tuple(each for each in self._unbound.get(dataset, ()) if each.state == "pre-active")
 
+    def all(self) -> tuple[Held, ...]:
+        """Return every version, oldest first."""
+        return tuple(self._by_id.values())
+
+    def of_record(self, record: str) -> tuple[Held, ...]:
+        """Return all versions of a record, oldest first."""
+        return tuple(self._by_record.get(record, ()))
+
     def siblings(self, held: Held) -> tuple[Held, ...]:
         """Return the other versions of the same record."""
-        return tuple(each for each in self._by_record.get(held.key_id.record, ()) if each.key_id != held.key_id)
+        return tuple(each for each in self.of_record(held.key_id.record) if each.key_id != held.key_id)
 
     def superseded(self, held: Held) -> tuple[Held, ...]:
-        """Return older versions of the same record that still count as active in any place."""
+        """Return older versions of the same record that any place still counts as active, or as begun."""
         older = (each for each in self.siblings(held) if _age(each) < _age(held))
-        return tuple(each for each in older if any(entry.state == "active" for entry in each.at.values()))
+        return tuple(each for each in older if any(entry.state in _USED for entry in each.at.values()))
 
 
 def is_bound_to(held: Held, root: Root) -> bool:

@@ -35,11 +35,13 @@ class Assigned:
         key: the key.
         current: the key that it replaces, or may have to be proven to be kept.
         marks: user properties that say which key it is.
+        version: of the key's id, where the root gets it now; it tells the file that holds it from those beside it.
     """
 
     key: Key = field(repr=False)
     current: Key | None = field(default=None, repr=False)
     marks: t.Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
 
 
 @dataclass(frozen=True)

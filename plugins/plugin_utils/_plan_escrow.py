@@ -88,9 +88,10 @@ class Known:
     def index(self) -> Index:
         return Index(self.held.values())
 
-    def opens(self, root: str) -> bool:
-        """Tell whether a key in escrow was seen to open a root."""
-        return any(known_as in self.held for known_as in self.seen.opened_by(root))
+    def opener(self, root: str) -> Held | None:
+        """Return the version that was seen to open a root, of several the likeliest."""
+        ids = (known_as for known_as in self.seen.opened_by(root) if known_as in self.held)
+        return min((self.held[known_as] for known_as in ids), key=rank, default=None)
 
     def with_given(self, roots: t.Iterable[str]) -> Known:
         """Return the same, with keys given for these roots that the host proved to open them."""
@@ -162,12 +163,11 @@ def _serves(held: Held, wish: Wish, known: Known) -> bool:
 
 def _of_root(wish: Wish, root: Root, known: Known) -> Decision:
     opened = known.seen.opened_by(root.name)
-    versions = sorted((known.held[each] for each in opened if each in known.held), key=rank)
-    if not versions and GIVEN in opened:
+    held = known.opener(root.name)
+    if held is None and GIVEN in opened:
         return Decision(wish, "adopt", root=root)
-    if not versions:
+    if held is None:
         return Decision(wish, "refuse", root=root, sentence=_unknown_key(wish, root, known))
-    held = versions[0]
     is_wrong = wish.given is not None and GIVEN not in opened
     if is_wrong and not wish.change:
         sentence = (
@@ -175,7 +175,7 @@ def _of_root(wish: Wish, root: Root, known: Known) -> Decision:
             f"({held.key_id}). Leave the key out, or set update_key: always to change it."
         )
         return Decision(wish, "refuse", held, root=root, sentence=sentence)
-    if wish.change and (is_wrong or _drifts(wish, root)):
+    if wish.renew or (wish.change and (is_wrong or _drifts(wish, root))):
         return Decision(wish, "change", held, _begun(wish, held, root, known), root)
     return Decision(wish, "use", held, root=root, sentence=_warning(root, held))
 
@@ -194,13 +194,16 @@ def _drifts(wish: Wish, root: Root) -> bool:
 
 
 def _begun(wish: Wish, held: Held, root: Root, known: Known) -> Held | None:
-    """Return the version with which a change to what is wanted was begun, and did not get to its end."""
-    for each in known.held.values():
+    """Return the version with which a change to what is wanted was begun, and did not get to its end.
+
+    The oldest is taken, whatever the clocks of controllers said, so that two runs that find the same go on with the
+    same.
+    """
+    for each in known.index.siblings(held):
         version = each.entry.version
-        is_next = version.key_id.record == held.key_id.record and each.state == "pre-active"
         wanted = new_format(wish, root) == (version.keyformat, version.iterations)
         key = known.key_of(each)
-        if is_next and wanted and key is not None and wish.given in (None, key):
+        if each.state == "pre-active" and wanted and key is not None and wish.given in (None, key):
             return each
     return None
 

@@ -24,7 +24,7 @@ from ._backend import BackendFailed
 from ._escrow import Held
 from ._key_task import Assigned
 from ._plan_escrow import Decision, Known, decide, new_format
-from ._record import Entry, Kept, Version, new_key_id, new_record, now
+from ._record import Entry, Kept, Version, later_than, new_key_id, new_record, now
 from ._seen import Root, Seen
 from ._trial import Ask, HostFailed, Result, Trial, failed, succeeded
 from ._wish import Wish
@@ -45,6 +45,7 @@ class Work:
         held: the same as the backends have it, in none of them where it is new.
         current: the key that the root has, where the task may change it.
         is_noted: whether something about it has to be written into escrow.
+        receipts: by the place's name, what finds a key there that this run put there.
     """
 
     decision: Decision
@@ -52,6 +53,7 @@ class Work:
     held: Held
     current: Key | None = field(default=None, repr=False)
     is_noted: bool = True
+    receipts: t.Mapping[str, str] = field(default_factory=dict)
 
     @property
     def dataset(self) -> str:
@@ -86,6 +88,21 @@ class Task(t.Protocol):
     def run(self, ask: Ask, keys: t.Mapping[str, Assigned], *, check: bool) -> Result: ...
 
 
+@dataclass(frozen=True)
+class Provided:
+    """What came of a task.
+
+    Args:
+        result: of the host's module, with what was done about keys.
+        work: what was done, or was to be done, about each root.
+        problems: by root, why its key is not noted in escrow as what opens it.
+    """
+
+    result: Result
+    work: tuple[Work, ...]
+    problems: t.Mapping[str, str] = field(default_factory=dict)
+
+
 class Providing:
     """A task whose keys are in escrow.
 
@@ -101,7 +118,7 @@ class Providing:
         self._escrow = trial.escrow
         self._fetch = fetch
 
-    def foresee(self, known: Known | None = None) -> Result:
+    def foresee(self, known: Known | None = None) -> Provided:
         """Foretell what a real run would do; nothing is written anywhere.
 
         Args:
@@ -114,10 +131,10 @@ class Providing:
         """
         known, work = self._decided(known, foresee=True)
         self._escrow.find_out()
-        return self._told(self._rehearsed(known, work), work)
+        return Provided(self._told(self._rehearsed(known, work), work), tuple(work))
 
-    def carry_out(self, known: Known | None = None) -> Result:
-        """Do it, and return the result of the host's module with what was done about keys.
+    def carry_out(self, known: Known | None = None) -> Provided:
+        """Do it.
 
         Args:
             known: what opens which root, where that was found out already.
@@ -135,7 +152,10 @@ class Providing:
         work = [each if each.is_used_already else self._put(each) for each in work]
         keys = self._assigned(known, work, [each.known_as for each in work])
         result = self._task.run(self._trial.ask, keys, check=False)
-        return self._told(self._noted(result, known, [each for each in work if each.is_noted]), work)
+        problems = self._noted(known, [each for each in work if each.is_noted])
+        if problems:
+            result = failed(result, list(dict.fromkeys(problems.values())))
+        return Provided(self._told(result, work), tuple(work), problems)
 
     def _decided(self, known: Known | None, *, foresee: bool) -> tuple[Known, list[Work]]:
         wishes = self._task.wishes
@@ -163,7 +183,7 @@ class Providing:
             for wish in self._task.wishes
             if wish.given is None and wish.key_file is not None and wish.dataset in known.seen.roots
         }
-        left = {name: path for name, path in files.items() if not known.opens(name)}
+        left = {name: path for name, path in files.items() if known.opener(name) is None}
         if not left:
             return {}
         try:
@@ -181,7 +201,8 @@ class Providing:
         there = decision.begun if decision.action == "change" else held
         if there is not None:
             return Work(decision, Kept(there.entry.version, t.cast(Key, known.key_of(there))), there, current)
-        key = wish.given or (current if current is not None and _fits(current, decision) else wish.new_key())
+        keeps_key = current is not None and not wish.renew and _fits(current, decision)
+        key = wish.given or (t.cast(Key, current) if keeps_key else wish.new_key())
         version = self._new_version(decision, known.seen)
         return Work(decision, Kept(version, key), Held(Entry(version, "pre-active", version.created), {}), current)
 
@@ -197,7 +218,7 @@ class Providing:
             decision.dataset,
             keyformat,
             iterations,
-            now(),
+            later_than(each.entry.version.created for each in self._trial.index.of_record(record)),
             seen.pools.get(pool_of(decision.dataset), ""),
             "" if root is None else root.keyguid,
         )
@@ -221,7 +242,8 @@ class Providing:
             is_set_now = each.decision.action in ("mint", "resume", "change")
             marks = {"key_id": label, "rotated_at": each.kept.version.created, "pool_guid": pool_guid or ""}
             marked = {f"{_MARK}{name}": value for name, value in marks.items()} if is_set_now and pool_guid else {}
-            assigned[each.dataset] = Assigned(each.kept.key, each.current, marked)
+            version = label.rpartition(".")[2] if is_set_now else ""
+            assigned[each.dataset] = Assigned(each.kept.key, each.current, marked, version)
         return assigned
 
     def _rehearsed(self, known: Known, work: t.Sequence[Work]) -> Result:
@@ -234,30 +256,32 @@ class Providing:
         stored = self._escrow.put(work.kept)
         at = {name: Entry(work.kept.version, "pre-active", work.kept.version.created) for name in stored.receipts}
         held = Held(work.held.entry, {**at, **work.held.at})
-        return dataclasses.replace(work, kept=stored.kept, held=held)
+        return dataclasses.replace(work, kept=stored.kept, held=held, receipts=stored.receipts)
 
-    def _noted(self, result: Result, known: Known, work: t.Sequence[Work]) -> Result:
-        """Have the host prove what was done, and note it; where that fails, the next run does it."""
-        if not work:
-            return result
-        problems: list[str] = []
+    def _noted(self, known: Known, work: t.Sequence[Work]) -> dict[str, str]:
+        """Have the host prove what was done, and note it; where that fails, the next run does it.
+
+        Returns:
+            By root, why its key is not noted as what opens it.
+        """
+        keys = {each.dataset: [(each.known_as, each.kept.key)] for each in work if not each.is_used_already}
         try:
-            keys = {each.dataset: [(each.known_as, each.kept.key)] for each in work if not each.is_used_already}
             seen = self._trial.look(self._task.pools, keys) if keys else known.seen
         except EncryptionError as error:
-            seen, problems = Seen(), [f"What was done could not be verified: {error} Run again."]
+            return {each.dataset: f"What was done could not be verified: {error} Run again." for each in work}
+        problems: dict[str, str] = {}
         for each in work:
             root = (known.seen if each.is_used_already else seen).roots.get(each.dataset)
             if root is None:
                 continue  # it was not made; its key waits for the next run
             if not each.is_used_already and each.known_as not in seen.opened_by(each.dataset):
-                problems.append(_unproven(each))
+                problems[each.dataset] = _unproven(each)
                 continue
             try:
                 self._note(each, root)
             except BackendFailed as error:
-                problems.append(str(error))
-        return failed(result, problems) if problems else result
+                problems[each.dataset] = str(error)
+        return problems
 
     def _note(self, work: Work, root: Root) -> None:
         bindings = () if root.is_bound_among(work.held.entry.bindings) else (root.binding(now()),)

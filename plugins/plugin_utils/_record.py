@@ -15,7 +15,7 @@ import re
 import secrets
 import typing as t
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from ..module_utils._errors import Refused
 from ..module_utils._keys import Key, KeyFormat
@@ -24,6 +24,7 @@ from ..module_utils._keys import Key, KeyFormat
 STATES = ("pre-active", "active", "deactivated", "compromised", "destroyed")
 State = t.Literal["pre-active", "active", "deactivated", "compromised", "destroyed"]
 
+_NOTED = "%Y-%m-%dT%H:%M:%S.%fZ"
 _KEY_ID = re.compile(r"(?P<record>[0-9a-f]{16})\.(?P<version>[0-9a-f]{12})")
 
 
@@ -70,9 +71,36 @@ def now() -> str:
     return noted(datetime.now(timezone.utc))
 
 
+def later_than(moments: t.Iterable[str]) -> str:
+    """Return the time as records note it, but later than these: a clock that was put back does not mix up versions."""
+    latest = max(moments, default="")
+    moment = now()
+    if moment > latest:
+        return moment
+    return noted(datetime.strptime(latest, _NOTED).replace(tzinfo=timezone.utc) + timedelta(microseconds=1))
+
+
+def moment_from(text: str, *, option: str) -> str:
+    """Read a time or a date that a person wrote, in ISO 8601; without an offset it is UTC.
+
+    Raises:
+        Refused: it is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused(f"{option} is no time. Write it like 2026-11-30 or 2026-11-30T18:00:00Z.") from None
+    return noted(moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc))
+
+
+def days_ago(days: float) -> str:
+    """Return the moment this many days ago as records note it."""
+    return noted(datetime.now(timezone.utc) - timedelta(days=days))
+
+
 def noted(moment: datetime) -> str:
     """Return a moment in UTC as records note it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.strftime(_NOTED)
 
 
 def digest_of(content: bytes) -> str:

@@ -28,6 +28,7 @@ class Root:
         iterations: PBKDF2 rounds, 0 for what is no passphrase.
         salt: what a passphrase is stretched with, in decimal; ``0`` for what is no passphrase.
         locked: whether its key is not loaded.
+        location: where OpenZFS looks for its key, as ``keylocation`` says it.
     """
 
     name: str
@@ -37,6 +38,12 @@ class Root:
     iterations: int = 0
     salt: str = "0"
     locked: bool = False
+    location: str = "prompt"
+
+    @property
+    def key_file(self) -> str | None:
+        """The file on the host that ``keylocation`` names, None where it names none."""
+        return self.location[len("file://") :] if self.location.startswith("file://") else None
 
     def is_bound_among(self, bindings: t.Iterable[Binding]) -> bool:
         """Tell whether one of these bindings is to this copy of the data as it is now."""
@@ -66,6 +73,7 @@ class Seen:
         others: their other datasets, those that inherit a key and those that are plain.
         tried: by root, what came of the keys that were tried.
         offered: by root, whether a key that was offered besides opens it; None where there was none.
+        checkpointed: names of the pools that can be rewound to a checkpoint.
     """
 
     pools: t.Mapping[str, str] = field(default_factory=dict)
@@ -73,6 +81,7 @@ class Seen:
     others: frozenset[str] = frozenset()
     tried: t.Mapping[str, Tried] = field(default_factory=dict)
     offered: t.Mapping[str, bool | None] = field(default_factory=dict)
+    checkpointed: frozenset[str] = frozenset()
 
     def has(self, dataset: str) -> bool:
         """Tell whether a dataset is there."""
@@ -82,6 +91,9 @@ class Seen:
         tried = self.tried.get(dataset, Tried())
         return known_as in (*tried.opened_by, *tried.wrong, *tried.unknown)
 
+    def was_found_wrong(self, dataset: str, known_as: str) -> bool:
+        return known_as in self.tried.get(dataset, Tried()).wrong
+
     def opened_by(self, dataset: str) -> tuple[str, ...]:
         """Return the ids of the key that was seen to open a root."""
         return self.tried.get(dataset, Tried()).opened_by
@@ -90,12 +102,13 @@ class Seen:
 def seen_from(info: t.Mapping[str, t.Any]) -> Seen:
     """Read the result of ``zfs_encryption_info``."""
     guids = {name: pool["guid"] for name, pool in info["pools"].items()}
+    checkpointed = frozenset(name for name, pool in info["pools"].items() if pool["checkpoint"])
     plain = {name for pool in info["pools"].values() for name in pool["plain"]}
     inheriting = {name for root in info["roots"] for name in root["inheriting"]}
     roots = {root["name"]: _root(root, guids) for root in info["roots"]}
     tried = {each["name"]: _tried(each) for each in info["candidates"]}
     offered = {each["name"]: each["valid_key"] if each["key_given"] else None for each in info["summary"]}
-    return Seen(guids, roots, frozenset(plain | inheriting), tried, offered)
+    return Seen(guids, roots, frozenset(plain | inheriting), tried, offered, checkpointed)
 
 
 def _root(root: t.Mapping[str, t.Any], guids: t.Mapping[str, str]) -> Root:
@@ -107,6 +120,7 @@ def _root(root: t.Mapping[str, t.Any], guids: t.Mapping[str, str]) -> Root:
         int(root["pbkdf2iters"]),
         root["pbkdf2salt"] if root["keyformat"] == "passphrase" else "0",
         bool(root["locked"]),
+        root["keylocation"],
     )
 
 

@@ -18,7 +18,7 @@ from ._backend import BackendFailed
 from ._escrow import Escrow, Held
 from ._fitting import Index
 from ._plan_escrow import GIVEN, Known
-from ._record import KeyId
+from ._record import KeyId, State
 from ._seen import Root, Seen, Tried, seen_from
 
 INFO = "zfsfleet.encryption.zfs_encryption_info"
@@ -58,7 +58,8 @@ class Trial:
     """
 
     def __init__(self, escrow: Escrow, ask: Ask, host: str) -> None:
-        self._index = Index(escrow.entries(host))
+        self.index = Index(escrow.entries(host))
+        """All versions of this host's records."""
         self.host = host
         self.ask = ask
         self.escrow = escrow
@@ -79,13 +80,13 @@ class Trial:
         Raises:
             HostFailed: the host could not be looked at.
         """
-        first = {name: (*self._index.named(name)[:_LIKELIEST], *self._index.waiting(name)) for name in roots}
+        first = {name: (*self.index.named(name)[:_LIKELIEST], *self.index.waiting(name)) for name in roots}
         offered = {name: [(GIVEN, given[name])] if name in given else [] for name in roots}
         seen = self.look(pools, {name: [*offered[name], *self.candidates(first[name])] for name in roots})
         left = [seen.roots[name] for name in roots if name in seen.roots and not self._is_opened(seen, name)]
         if left:
             others = self.of_other_hosts(left)
-            more = {root.name: [*self._index.fitting(root), *others[root.name]] for root in left}
+            more = {root.name: [*self.index.fitting(root), *others[root.name]] for root in left}
             new = {
                 name: [each for each in self.candidates(found) if not seen.was_tried(name, each[0])]
                 for name, found in more.items()
@@ -96,7 +97,7 @@ class Trial:
 
     def for_roots(self, roots: t.Sequence[Root]) -> dict[str, tuple[Held, ...]]:
         """Return the versions worth trying on each root; those of other hosts only where this host has none."""
-        found = {root.name: self._index.fitting(root) for root in roots}
+        found = {root.name: self.index.fitting(root) for root in roots}
         left = [root for root in roots if not found[root.name]]
         return {**found, **(self.of_other_hosts(left) if left else {})}
 
@@ -109,7 +110,7 @@ class Trial:
 
     def superseded(self, held: Held) -> tuple[Held, ...]:
         """Return what a version took the place of, and what still counts as active."""
-        return self._index.superseded(held)
+        return self.index.superseded(held)
 
     def look(self, pools: t.Collection[str], candidates: Candidates) -> Seen:
         """Look at pools, all of them where none is named, and have the host try these keys, in their order.
@@ -133,11 +134,18 @@ class Trial:
 
     def siblings(self, held: Held) -> tuple[Held, ...]:
         """Return the other versions of the same record."""
-        return self._index.siblings(held)
+        return self.index.siblings(held)
+
+    def with_siblings(self, known: Known, states: t.Container[State]) -> Known:
+        """Return what is known with those other versions of the same records that have one of these states."""
+        ids = [each for tried in known.seen.tried.values() for each in tried.opened_by if each in known.held]
+        siblings = (other for each in ids for other in self.siblings(known.held[each]))
+        self.candidates(other for other in siblings if other.state in states)
+        return Known(known.seen, dict(self._by_id), dict(self._keys), self.escrow.problems)
 
     def find(self, key_id: KeyId) -> Held | None:
         """Return a version of this host's records."""
-        return self._index.get(key_id)
+        return self.index.get(key_id)
 
     def candidates(self, versions: t.Iterable[Held]) -> list[tuple[str, Key]]:
         """Read versions; return the ids under which their keys are tried, and the keys."""

@@ -27,6 +27,7 @@ class Wish:
         keyformat: as asked for, None where anything will do; a new key is ``hex`` then, or as the given one is.
         iterations: PBKDF2 rounds as asked for.
         change: whether an existing root may get another key.
+        renew: whether it is to get another key although nothing is wrong with the one that it has.
         may_mint: whether a key may be made; not where the task says ``generate_key: false``.
         brings_its_pool: whether the task makes the pool too.
     """
@@ -37,6 +38,7 @@ class Wish:
     keyformat: KeyFormat | None = None
     iterations: int | None = None
     change: bool = False
+    renew: bool = False
     may_mint: bool = True
     brings_its_pool: bool = False
 

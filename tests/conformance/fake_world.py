@@ -30,6 +30,9 @@ class FakeWorld:
     def host(self, binding: str) -> Host:
         return self._host
 
+    def checkpointed(self, name: str) -> t.ContextManager[None]:
+        return self._host.checkpointed(name)
+
     def clone(self, origin: str, name: str) -> None:
         self._host.clone(origin, name)
         self._data[self._guid(name)] = self._data.get(self._guid(origin), b"")

@@ -133,6 +133,12 @@ class RealWorld(RealStreams, RealUsers):
     def mode_of(self, path: str) -> int:
         return stat.S_IMODE(os.stat(path).st_mode)
 
+    @contextlib.contextmanager
+    def checkpointed(self, name: str) -> t.Iterator[None]:
+        output("zpool", "checkpoint", name)
+        yield
+        output("zpool", "checkpoint", "--discard", "--wait", name)
+
     def history(self) -> str:
         found = output("zpool", "history", "-il", POOL)
         assert "create" in found

@@ -29,6 +29,14 @@ def test_the_pool_is_listed(host: Host) -> None:
 
 
 @pytest.mark.any_binding
+def test_a_pool_that_can_be_rewound_shows_it(host: Host, world: World) -> None:
+    assert not host.pools()[SMALL_POOL].has_checkpoint
+    with world.checkpointed(SMALL_POOL):
+        assert host.pools()[SMALL_POOL].has_checkpoint
+    assert not host.pools()[SMALL_POOL].has_checkpoint
+
+
+@pytest.mark.any_binding
 def test_one_read_shows_filesystems_and_volumes_but_no_snapshots(host: Host, world: World, small_name: str) -> None:
     create(host, small_name)
     create_volume(host, f"{small_name}/volume")

@@ -99,6 +99,9 @@ class World(t.Protocol):
     def history(self) -> str:
         """Return all that the pool keeps of what was ever done to it."""
 
+    def checkpointed(self, name: str) -> t.ContextManager[None]:
+        """Have a checkpoint of a pool."""
+
     def encrypted_pool(self, name: str, key: Key) -> t.ContextManager[None]:
         """Have another pool, its root dataset an encryption root of keyformat hex."""
 

@@ -73,6 +73,14 @@ class Beside(State):
         problem = problem or (OTHER_SYSTEM if last_host else "")
         pool.health, pool.problem, pool.last_host = state, problem, last_host
 
+    @contextlib.contextmanager
+    def checkpointed(self, name: str) -> t.Iterator[None]:
+        """Have a checkpoint of a pool."""
+        pool = self._pools.imported[name]
+        pool.has_checkpoint = True
+        yield
+        pool.has_checkpoint = False
+
     def clone(self, origin: str, name: str) -> None:
         """Clone a new snapshot of a dataset."""
         self._datasets.clone(origin, name)

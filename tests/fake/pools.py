@@ -53,6 +53,7 @@ class PoolRecord:
     last_host: str = ""
     crashed_with: str | None = None
     is_readonly: bool = False
+    has_checkpoint: bool = False
     records: dict[str, Record] = field(default_factory=dict)
 
 
@@ -70,7 +71,7 @@ class Pools:
     def listed(self) -> dict[str, Pool]:
         altroots = self._datasets.altroots
         return {
-            name: Pool(name, pool.guid, readonly=pool.is_readonly, altroot=altroots.get(name, ""))
+            name: Pool(name, pool.guid, "ONLINE", pool.is_readonly, altroots.get(name, ""), pool.has_checkpoint)
             for name, pool in self.imported.items()
         }
 

@@ -22,6 +22,8 @@ from ansible_collections.zfsfleet.encryption.plugins.modules import (
     zfs_key_escrow,
     zfs_key_escrow_info,
     zfs_key_export,
+    zfs_key_retire,
+    zfs_key_rotate,
     zfs_unlock,
 )
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _backends
@@ -39,6 +41,8 @@ MODULES: dict[str, types.ModuleType] = {
     "zfs_encryption_info": zfs_encryption_info,
     "zfs_key_escrow": zfs_key_escrow,
     "zfs_key_escrow_info": zfs_key_escrow_info,
+    "zfs_key_retire": zfs_key_retire,
+    "zfs_key_rotate": zfs_key_rotate,
     "zfs_key_export": zfs_key_export,
     "zfs_unlock": zfs_unlock,
 }

@@ -30,7 +30,7 @@ class Story:
     """A task, and how things are in the end.
 
     Args:
-        before: tasks that went well before.
+        before: tasks of zfs_dataset_key that went well before.
         task: the options of the task that dies.
         states: by dataset, the states of its versions in the end, oldest first.
         key: by dataset, the key that opens it, where the task says it.
@@ -40,6 +40,7 @@ class Story:
     task: dict[str, t.Any]
     states: dict[str, list[str]]
     key: dict[str, Key]
+    module: str = "zfs_dataset_key"
 
 
 STORIES = {
@@ -79,6 +80,27 @@ STORIES = {
         {"tank/a": ["active"]},
         {},
     ),
+    "keys are rotated": Story(
+        ({"datasets": [{"name": "tank/a"}, {"name": "tank/b", "keyformat": "raw"}], "escrow": TWO},),
+        {"name": "tank", "recursive": True, "new_keys": [{"name": "tank/a", "key": OTHER_KEY_TEXT}], "escrow": TWO},
+        {"tank/a": ["deactivated", "active"], "tank/b": ["active"]},
+        {"tank/a": OTHER_KEY},
+        "zfs_key_rotate",
+    ),
+    "a new kind of key is made": Story(
+        ({"datasets": [{"name": "tank/a"}, {"name": "tank/a/b"}], "escrow": TWO},),
+        {"names": ["tank/a", "tank/a/b"], "keyformat": "raw", "escrow": TWO},
+        {"tank/a": ["deactivated", "active"], "tank/a/b": ["deactivated", "active"]},
+        {},
+        "zfs_key_rotate",
+    ),
+    "a key in a file is rotated": Story(
+        ({"name": "tank/a", "key_file": "/etc/zfs/a.key", "keyformat": "raw", "escrow": TWO},),
+        {"names": ["tank/a"], "keyformat": "hex", "escrow": TWO},
+        {"tank/a": ["deactivated", "active"]},
+        {},
+        "zfs_key_rotate",
+    ),
 }
 
 
@@ -93,7 +115,7 @@ def moments_of(controller: Controller, story: Story) -> list[str]:
     begin(controller, story)
     found: list[str] = []
     controller.moment = found.append
-    assert not controller.act("zfs_dataset_key", **story.task).get("failed")
+    assert not controller.act(story.module, **story.task).get("failed")
     return found
 
 
@@ -109,7 +131,7 @@ def dies(controller: Controller, story: Story, number: int) -> bool:
 
     controller.moment = count_down
     try:
-        controller.act("zfs_dataset_key", **story.task)
+        controller.act(story.module, **story.task)
     except Died:
         return True
     finally:
@@ -119,7 +141,7 @@ def dies(controller: Controller, story: Story, number: int) -> bool:
 
 def check_the_end(controller: Controller, story: Story) -> None:
     """The next run finishes; every root opens with the one key that counts for it, everywhere; then all is quiet."""
-    result = controller.act("zfs_dataset_key", **story.task)
+    result = controller.act(story.module, **story.task)
     assert not result.get("failed"), result["msg"]
     for drawer in (controller.drawer("one"), controller.drawer("two")):
         assert drawer.states() == story.states
@@ -132,7 +154,7 @@ def check_the_end(controller: Controller, story: Story) -> None:
                 assert key == story.key.get(root.name, key)
                 assert [binding.keyguid for binding in entry.bindings] == [root.value("keyguid")]
     assert controller.drawer("one").keys == controller.drawer("two").keys
-    again = controller.act("zfs_dataset_key", **story.task)
+    again = controller.act(story.module, **story.task)
     assert (again["changed"], again["actions"], again.get("warnings")) == (False, [], None)
 
 
@@ -161,7 +183,7 @@ def test_a_run_that_finishes_another_may_die_itself(controller: Controller, name
 def test_what_a_place_refuses_is_done_by_the_next_run(controller: Controller, story: Story, call: str) -> None:
     begin(controller, story)
     controller.drawer("two").failing[call] = BackendFailed(f"two does not {call}.")
-    first = controller.act("zfs_dataset_key", **story.task)
+    first = controller.act(story.module, **story.task)
     assert first.get("failed") or first.get("warnings"), first
     controller.drawer("two").failing.clear()
     check_the_end(controller, story)

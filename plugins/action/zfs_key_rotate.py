@@ -1,0 +1,68 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller side of M(zfsfleet.encryption.zfs_key_rotate), which has no other side."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..module_utils import _keys
+from ..module_utils._choice import choice_from
+from ..module_utils._keys import Key
+from ..module_utils._offers import secret_from
+from ..modules.zfs_key_rotate import SPEC
+from ..plugin_utils._escrow import Escrow
+from ..plugin_utils._escrow_action import EscrowAction
+from ..plugin_utils._plan_rotation import Policy
+from ..plugin_utils._record import days_ago, moment_from
+from ..plugin_utils._rotating import Rotating
+
+_CHOICE = ("name", "names", "recursive")
+
+
+class ActionModule(EscrowAction):
+    """Rotates the keys of a host; the host tries keys and changes them."""
+
+    spec = SPEC.arguments
+
+    def _with_escrow(self, arguments: dict[str, t.Any], escrow: Escrow) -> dict[str, t.Any]:
+        params = self._typed(arguments)
+        rotating = Rotating(
+            choice_from(params),
+            {name: arguments[name] for name in _CHOICE if arguments.get(name) is not None},
+            _policy(params),
+            params.get("hierarchy"),
+            keeps_files=bool(params["keep_key_files"]),
+        )
+        return rotating.carry_out(self._trial(escrow), check=bool(self._task.check_mode))
+
+
+def _policy(params: t.Mapping[str, t.Any]) -> Policy:
+    """Read which keys are due.
+
+    Raises:
+        Refused: a moment or a key is malformed.
+    """
+    made_before = ""
+    if params.get("made_before") is not None:
+        made_before = moment_from(params["made_before"], option="made_before")
+    elif params.get("max_age_days") is not None:
+        made_before = days_ago(params["max_age_days"])
+    back_to = "" if params.get("back_to") is None else moment_from(params["back_to"], option="back_to")
+    given = {entry["name"]: _key(entry) for entry in params.get("new_keys") or ()}
+    return Policy(
+        made_before,
+        back_to,
+        params.get("keyformat"),
+        params.get("pbkdf2iters"),
+        given,
+        keeps_replicas=bool(params["replicas_keep_old_key"]),
+        keeps_checkpoint=bool(params["despite_checkpoint"]),
+    )
+
+
+def _key(entry: t.Mapping[str, t.Any]) -> Key:
+    key = t.cast(Key, secret_from(entry, whose=entry["name"]))
+    _keys.refuse_unsettable(key, whose=entry["name"])
+    return key

@@ -1,0 +1,95 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Planning which replaced keys are destroyed: those that are old enough, that nothing needs, and never the last.
+
+Nothing is read and nothing is changed here. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ._escrow import Held
+from ._fitting import Index
+from ._seen import Root, Seen
+
+_REPLACED = ("deactivated", "compromised")
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long replaced keys are kept.
+
+    Args:
+        replaced_before: those that were replaced later are kept; as records note it.
+        versions: how many of each record's replaced versions are kept, whatever their age.
+        is_unseen_gone: whether copies that the host does not show are gone, or have another key.
+    """
+
+    replaced_before: str
+    versions: int
+    is_unseen_gone: bool
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What becomes of a replaced version.
+
+    Args:
+        held: the version.
+        kept_because: why it is kept, None where it is destroyed.
+    """
+
+    held: Held
+    kept_because: str | None = None
+
+
+def due_versions(index: Index, versions: t.Iterable[Held], retention: Retention) -> tuple[Held, ...]:
+    """Return the versions that are old enough, of records that have enough others, oldest first."""
+    due: list[Held] = []
+    for record in dict.fromkeys(held.key_id.record for held in versions):
+        replaced = [held for held in index.of_record(record) if held.state in _REPLACED]
+        newest_first = sorted(replaced, key=lambda held: held.entry.since, reverse=True)
+        due += [held for held in newest_first[retention.versions :] if held.entry.since < retention.replaced_before]
+    return tuple(sorted(due, key=lambda held: held.entry.version.created))
+
+
+def active_of(index: Index, held: Held) -> tuple[Held, ...]:
+    """Return the versions of a record that count as what opens its root."""
+    return tuple(each for each in index.siblings(held) if each.state == "active")
+
+
+def roots_of(held: Held, index: Index, seen: Seen) -> list[Root]:
+    """Return the roots that a version, or what took its place, may open."""
+    family = Index((held, *index.siblings(held)))
+    return [root for root in seen.roots.values() if family.fitting(root) or root.name == held.entry.version.dataset]
+
+
+def judge(held: Held, index: Index, seen: Seen, retention: Retention) -> Judged:
+    """Say what becomes of a version that is old enough.
+
+    Args:
+        held: the version.
+        index: all versions of the host.
+        seen: the host, and what came of trying it and those that took its place.
+        retention: how long keys are kept.
+    """
+    key_id = str(held.key_id)
+    likely = roots_of(held, index, seen)
+    opened = [root.name for root in likely if key_id in seen.opened_by(root.name)]
+    if opened:
+        return Judged(held, f"it opens {', '.join(opened)}")
+    # A root that another key opens was not tried any further: it has one key.
+    undecided = (root.name for root in likely if not seen.opened_by(root.name))
+    untried = [name for name in undecided if not seen.was_found_wrong(name, key_id)]
+    if untried:
+        return Judged(held, f"it could not be tried on {', '.join(untried)}")
+    unseen = sorted({each.copy for each in held.entry.bindings if each.pool_guid not in set(seen.pools.values())})
+    if unseen and not retention.is_unseen_gone:
+        copies = ", ".join(f"{dataset} of the pool with GUID {guid}" for guid, dataset in unseen)
+        return Judged(held, f"it was seen to open {copies}, which this host does not show")
+    successors = {str(each.key_id) for each in active_of(index, held)}
+    proven = any(successors & set(seen.opened_by(root.name)) for root in likely)
+    return Judged(held) if proven else Judged(held, "no newer key of its record was seen to open anything")

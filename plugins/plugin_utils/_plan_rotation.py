@@ -1,0 +1,190 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Planning a rotation: which roots get another key and which, from what is in escrow and what opens what.
+
+Nothing is read and nothing is changed here. What was begun is finished first: a key that an earlier run put into escrow
+for a root is the one that it gets, so that no second one is made. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ..module_utils._errors import Refused
+from ..module_utils._keys import Key, KeyFormat
+from ..module_utils._model import pool_of
+from ._escrow import Held
+from ._plan_escrow import GIVEN, Known
+from ._record import State
+from ._seen import Root
+from ._wish import Wish
+
+BEGUN: frozenset[State] = frozenset({"pre-active"})
+EVER: frozenset[State] = frozenset({"pre-active", "deactivated", "compromised"})
+"""States of the versions of a record, besides the one that opens its root, that a roll-back has to know."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Which keys are due, and what takes their place.
+
+    Args:
+        made_before: keys made before this moment are due, as records note it; empty where age makes none due.
+        back_to: each root gets the key again that it had at this moment; empty where it does not.
+        keyformat: of the new keys; by default as it is.
+        iterations: PBKDF2 rounds of new passphrases; a root with fewer is due.
+        given: by root, the key that it is to get.
+        keeps_replicas: whether copies of the data may go on needing the old key.
+        keeps_checkpoint: whether a pool may keep a checkpoint that the old keys belong to.
+    """
+
+    made_before: str = ""
+    back_to: str = ""
+    keyformat: KeyFormat | None = None
+    iterations: int | None = None
+    given: t.Mapping[str, Key] = field(default_factory=dict, repr=False)
+    keeps_replicas: bool = False
+    keeps_checkpoint: bool = False
+
+    @property
+    def states(self) -> frozenset[State]:
+        """States of the versions that have to be read besides what opens the roots."""
+        return EVER if self.back_to else BEGUN
+
+
+def plan_rotation(policy: Policy, roots: t.Collection[str], known: Known) -> tuple[Wish, ...]:
+    """Say what every chosen root is to have.
+
+    Args:
+        policy: what is wanted.
+        roots: names of the chosen roots.
+        known: the host and what is in escrow, with all versions in the policy's states.
+
+    Returns:
+        A wish for each root; one that nothing in escrow opens is refused or adopted by what decides about wishes.
+
+    Raises:
+        Refused: a root that is due must not get another key now; all of them are told.
+    """
+    wishes = [_wish(known.seen.roots[name], policy, known) for name in roots]
+    renewed = [known.seen.roots[wish.dataset] for wish in wishes if wish.renew]
+    refusals = [sentence for root in renewed for sentence in _refusals(root, policy, known)]
+    pools = {pool_of(root.name) for root in renewed} & known.seen.checkpointed
+    if not policy.keeps_checkpoint:
+        refusals += [_checkpointed(pool) for pool in sorted(pools)]
+    if refusals:
+        raise Refused(" ".join(refusals))
+    return tuple(wishes)
+
+
+def _wish(root: Root, policy: Policy, known: Known) -> Wish:
+    held = known.opener(root.name)
+    if held is None:
+        return Wish(root.name, policy.given.get(root.name))
+    if policy.back_to:
+        return _going_back(root, held, policy.back_to, known)
+    given = policy.given.get(root.name)
+    if given is not None:
+        keyformat = policy.keyformat or (root.keyformat if given.fits(root.keyformat) else None)
+        is_new = GIVEN not in known.seen.opened_by(root.name)
+        return Wish(root.name, given, None, keyformat, policy.iterations, change=True, renew=is_new)
+    begun = _begun(held, policy, known)
+    if begun is not None:
+        version = begun.entry.version
+        iterations = version.iterations or None
+        return Wish(root.name, None, None, version.keyformat, iterations, change=True, renew=True)
+    keyformat = policy.keyformat or root.keyformat
+    return Wish(root.name, None, None, keyformat, policy.iterations, renew=_is_due(root, held, policy))
+
+
+def _begun(held: Held, policy: Policy, known: Known) -> Held | None:
+    """Return the version with which a rotation was begun, unless another kind of key is asked for now."""
+    for each in known.index.siblings(held):
+        fits = policy.keyformat in (None, each.entry.version.keyformat)
+        if each.state == "pre-active" and fits and known.key_of(each) is not None:
+            return each
+    return None
+
+
+def _is_due(root: Root, held: Held, policy: Policy) -> bool:
+    wanted = policy.keyformat or root.keyformat
+    is_weak = wanted == "passphrase" and root.iterations < (policy.iterations or 0)
+    is_old = held.entry.version.created < policy.made_before
+    return is_old or is_weak or wanted != root.keyformat or held.state == "compromised"
+
+
+def _going_back(root: Root, held: Held, moment: str, known: Known) -> Wish:
+    """Wish for the key again that a root had at a moment.
+
+    Raises:
+        Refused: escrow does not have it, or somebody may know it who should not.
+    """
+    then = _held_then(root, held, moment, known)
+    if then is None:
+        raise Refused(
+            f"{root.name} cannot go back: escrow has no key that was seen to open it at {moment} or before. "
+            "zfs_key_escrow_info tells what it has had since when."
+        )
+    key = known.key_of(then)
+    if key is None:
+        raise Refused(f"{root.name} cannot go back: {then.key_id}, which it had at {moment}, cannot be read.")
+    if then.state == "compromised":
+        raise Refused(f"{root.name} does not go back to {then.key_id}: it is compromised. Rotate to a new key instead.")
+    version = then.entry.version
+    is_other = key != known.key_of(held)
+    given = key if is_other else None
+    return Wish(root.name, given, None, version.keyformat, version.iterations or None, change=is_other, renew=is_other)
+
+
+def _held_then(root: Root, held: Held, moment: str, known: Known) -> Held | None:
+    """Return the version that opened a root at a moment: of those that were seen to open it by then, the latest."""
+    found: list[tuple[str, str, Held]] = []
+    for each in (held, *known.index.siblings(held)):
+        seen_at = [binding.at for binding in each.entry.bindings if binding.keyguid == root.keyguid]
+        if seen_at and min(seen_at) <= moment:
+            found.append((min(seen_at), each.entry.version.created, each))
+    return max(found, key=lambda one: one[:2])[2] if found else None
+
+
+def _refusals(root: Root, policy: Policy, known: Known) -> t.Iterator[str]:
+    if root.location != "prompt" and root.key_file is None:
+        yield (
+            f"The key of {root.name} is not changed: OpenZFS fetches it from {root.location}, which would go on to "
+            "hand out the old one. Set its keylocation to prompt first."
+        )
+    copies = _copies(root, known)
+    if copies and not policy.keeps_replicas:
+        yield (
+            f"The key of {root.name} is not changed: it was seen to open {', '.join(copies)} as well, which would need "
+            "it until replication brings them the new one. It stays in escrow; set replicas_keep_old_key: true to "
+            "change it here."
+        )
+
+
+def _copies(root: Root, known: Known) -> list[str]:
+    """Name the other copies of a root's data that its key was seen to open, and that are not known to be gone.
+
+    A dataset that was renamed left a binding of its old name; where the pool can be seen and no root of that name has
+    that master key, there is no such copy.
+    """
+    held = known.opener(root.name)
+    bindings = () if held is None else held.entry.bindings
+    guids = set(known.seen.pools.values())
+    found: dict[str, None] = {}
+    for binding in bindings:
+        if binding.copy == (root.pool_guid, root.name) or binding.keyguid != root.keyguid:
+            continue
+        there = known.seen.roots.get(binding.dataset)
+        is_there = there is not None and (there.pool_guid, there.keyguid) == (binding.pool_guid, binding.keyguid)
+        if is_there or binding.pool_guid not in guids:
+            found[f"{binding.dataset} of the pool with GUID {binding.pool_guid}"] = None
+    return list(found)
+
+
+def _checkpointed(pool: str) -> str:
+    return (
+        f"The pool {pool} has a checkpoint, and rewinding to it would bring back the old keys. Discard it with 'zpool "
+        f"checkpoint -d {pool}'; or set despite_checkpoint: true, since the old keys stay in escrow."
+    )

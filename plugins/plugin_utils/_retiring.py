@@ -1,0 +1,80 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Destroying replaced keys, after the host was asked what they and their successors open. Private to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..module_utils._keys import Key
+from ._backend import BackendFailed
+from ._escrow import Held
+from ._plan_retirement import Judged, Retention, active_of, due_versions, judge, roots_of
+from ._seen import Seen
+from ._trial import Result, Trial, failed
+
+
+def retire(trial: Trial, retention: Retention, *, check: bool) -> Result:
+    """Destroy what is due and needed by nothing.
+
+    Returns:
+        What was destroyed and what was kept, and why.
+
+    Raises:
+        HostFailed: the host could not be looked at.
+    """
+    due = due_versions(trial.index, trial.index.all(), retention)
+    if not due:
+        return _told(trial, [], {})
+    seen = trial.look((), {})
+    candidates = _candidates(due, trial, seen)
+    if candidates:
+        seen = trial.look((), candidates)
+    judged = [_judged(held, trial, judge(held, trial.index, seen, retention)) for held in due]
+    problems: dict[str, str] = {}
+    for each in judged:
+        if each.kept_because is None and not check:
+            try:
+                trial.escrow.destroy(each.held)
+            except BackendFailed as error:
+                problems[str(each.held.key_id)] = str(error)
+    return _told(trial, judged, problems)
+
+
+def _candidates(due: t.Sequence[Held], trial: Trial, seen: Seen) -> dict[str, list[tuple[str, Key]]]:
+    """Return the keys to try on each root: all that are due, and those that took their place."""
+    successors = {each.key_id: each for held in due for each in active_of(trial.index, held)}
+    candidates: dict[str, list[tuple[str, Key]]] = {}
+    for held in (*due, *successors.values()):
+        for root in roots_of(held, trial.index, seen):
+            candidates.setdefault(root.name, []).extend(trial.candidates([held]))
+    return candidates
+
+
+def _judged(held: Held, trial: Trial, judged: Judged) -> Judged:
+    """Keep what could not be read everywhere alike: its copies may be different keys, and one of them the right one."""
+    if str(held.key_id) in trial.disagreements or not trial.ids(held):
+        return Judged(held, "its copies differ or cannot be read")
+    return judged
+
+
+def _told(trial: Trial, judged: t.Sequence[Judged], problems: t.Mapping[str, str]) -> Result:
+    gone = [each.held for each in judged if each.kept_because is None and str(each.held.key_id) not in problems]
+    destroyed = [_version(held) for held in gone]
+    kept = [{**_version(each.held), "why": each.kept_because} for each in judged if each.kept_because is not None]
+    warnings = list(dict.fromkeys([*trial.disagreements.values(), *trial.escrow.problems]))
+    result: Result = {
+        "changed": bool(destroyed),
+        "destroyed": destroyed,
+        "kept": kept,
+        "actions": [{"dataset": each["dataset"], "action": "destroy_key", "after": each} for each in destroyed],
+        **({"warnings": warnings} if warnings else {}),
+    }
+    return failed(result, list(problems.values())) if problems else result
+
+
+def _version(held: Held) -> dict[str, t.Any]:
+    entry = held.entry
+    told = {"key_id": str(held.key_id), "dataset": entry.version.dataset, "state": entry.state}
+    return {**told, "created": entry.version.created, "since": entry.since}

@@ -1,0 +1,117 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Destroying replaced keys: whole tasks of zfs_key_retire."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendFailed
+
+from .acting import Controller
+
+TWO: list[dict[str, t.Any]] = [{"type": "memory", "name": "one"}, {"type": "memory", "name": "two"}]
+
+
+@pytest.fixture
+def fleet(controller: Controller) -> Controller:
+    """A host with a root whose key was replaced twice."""
+    controller.act("zfs_dataset_key", name="tank/a", escrow=TWO)
+    for _time in range(2):
+        assert not rotate(controller).get("failed")
+    return controller
+
+
+def rotate(controller: Controller, **options: t.Any) -> dict[str, t.Any]:
+    due: dict[str, t.Any] = {} if "back_to" in options else {"max_age_days": 0}
+    return controller.act("zfs_key_rotate", escrow=TWO, **due, **options)
+
+
+def retire(controller: Controller, **options: t.Any) -> dict[str, t.Any]:
+    return controller.act("zfs_key_retire", **{"retain_days": 0, "retain_versions": 0, "escrow": TWO, **options})
+
+
+def ids(controller: Controller) -> list[str]:
+    return [str(key_id) for key_id in controller.drawer("one").keys]
+
+
+def test_what_was_replaced_goes_from_every_place_and_what_opens_stays(fleet: Controller) -> None:
+    *old, present = ids(fleet)
+    result = retire(fleet)
+    assert [each["key_id"] for each in result["destroyed"]] == old
+    assert result["changed"]
+    assert [str(key_id) for key_id in fleet.drawer("two").keys] == [present]
+    assert ids(fleet) == [present]
+    again = retire(fleet)
+    assert (again["changed"], again["destroyed"], again["kept"]) == (False, [], [])
+
+
+def test_the_last_replaced_ones_and_the_young_are_kept(fleet: Controller) -> None:
+    first = ids(fleet)[0]
+    assert retire(fleet, retain_days=1)["destroyed"] == []
+    assert [each["key_id"] for each in retire(fleet, retain_versions=1)["destroyed"]] == [first]
+
+
+def test_check_mode_destroys_nothing(fleet: Controller) -> None:
+    before = ids(fleet)
+    assert len(retire(fleet, check=True)["destroyed"]) == 2
+    assert ids(fleet) == before
+
+
+def test_a_key_that_came_back_is_kept_in_all_its_versions(fleet: Controller) -> None:
+    first = fleet.drawer("one").entries_by_id[next(iter(fleet.drawer("one").keys))]
+    assert not rotate(fleet, back_to=first.bindings[0].at).get("failed")
+    result = retire(fleet)
+    assert [(each["key_id"], each["why"]) for each in result["kept"]] == [(str(first.key_id), "it opens tank/a")]
+    assert len(result["destroyed"]) == 2
+
+
+def test_a_key_that_opened_what_cannot_be_seen_is_kept_unless_told(fleet: Controller) -> None:
+    fleet.host.add_pool("backup")
+    fleet.host.replicate("tank/a", "backup/a")
+    assert not fleet.act("zfs_key_escrow", name="backup/a", escrow=TWO).get("failed")
+    present = ids(fleet)[-1]
+    assert not rotate(fleet, name="tank/a", replicas_keep_old_key=True).get("failed")
+    (kept,) = retire(fleet)["kept"]
+    assert (kept["key_id"], kept["why"]) == (present, "it opens backup/a")
+    fleet.host.export_pool("backup")
+    (kept,) = retire(fleet)["kept"]
+    assert "which this host does not show" in kept["why"]
+    assert [each["key_id"] for each in retire(fleet, unseen_copies=True)["destroyed"]] == [present]
+
+
+def test_nothing_is_destroyed_of_a_record_whose_root_is_gone(fleet: Controller) -> None:
+    fleet.host.sweep("tank/a")
+    result = retire(fleet)
+    assert result["destroyed"] == []
+    assert {each["why"] for each in result["kept"]} == {"no newer key of its record was seen to open anything"}
+
+
+def test_nothing_is_destroyed_while_the_newest_key_opens_nothing(fleet: Controller) -> None:
+    old = fleet.drawer("one").keys[next(iter(fleet.drawer("one").keys))].key
+    present = list(fleet.drawer("one").keys.values())[-1].key
+    entry = {"name": "tank/a", "key": "ab" * 32, "update_key": "always", "current": {"key": present.secret.hex()}}
+    assert not fleet.act("zfs_dataset_key", **entry).get("failed")
+    assert old != present
+    assert retire(fleet)["destroyed"] == []
+
+
+def test_what_cannot_be_tried_is_kept(fleet: Controller) -> None:
+    fleet.host.fail_on("verify", "tank/a", CallFailed("the disk is gone", errno=5))
+    result = retire(fleet)
+    assert result["destroyed"] == []
+    assert all("could not be tried on tank/a" in each["why"] for each in result["kept"])
+
+
+def test_a_place_that_does_not_destroy_fails_the_task(fleet: Controller) -> None:
+    fleet.drawer("two").failing["destroy"] = BackendFailed("two is read-only.")
+    result = retire(fleet)
+    assert (result["failed"], result["destroyed"]) == (True, [])
+    assert "two is read-only." in result["msg"]
+    fleet.drawer("two").failing.clear()
+    assert not retire(fleet).get("failed")
+    assert len(fleet.drawer("two").keys) == 1

@@ -1,0 +1,390 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rotating keys: whole tasks of zfs_key_rotate, from the action plugin to the host."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import typing as t
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _record
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendFailed
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._record import KeyId
+
+from .acting import Controller
+from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
+
+ONE: list[dict[str, t.Any]] = [{"type": "memory", "name": "one"}]
+TWO: list[dict[str, t.Any]] = [*ONE, {"type": "memory", "name": "two"}]
+TREE: list[dict[str, t.Any]] = [
+    {"name": "tank/a"},
+    {"name": "tank/a/child", "state": "inherited"},
+    {"name": "tank/a/b", "keyformat": "raw"},
+    {"name": "tank/w", "keyformat": "passphrase", "pbkdf2iters": 100_000},
+]
+ROOTS = ["tank/a", "tank/w", "tank/a/b"]
+EVERYTHING = {"name": "tank", "recursive": True, "max_age_days": 0}
+
+
+@pytest.fixture
+def fleet(controller: Controller) -> Controller:
+    """A host with roots of all kinds, their keys in two places."""
+    assert not controller.act("zfs_dataset_key", datasets=TREE, escrow=TWO).get("failed")
+    controller.calls.clear()
+    return controller
+
+
+def rotate(controller: Controller, **options: t.Any) -> dict[str, t.Any]:
+    return controller.act("zfs_key_rotate", **{**EVERYTHING, "escrow": TWO, **options})
+
+
+def after_now() -> str:
+    """A moment that everything so far is older than, and nothing that comes."""
+    return _record.now()
+
+
+def active_key(controller: Controller, dataset: str) -> Key:
+    drawer = controller.drawer("one")
+    (key_id,) = (entry.key_id for entry in drawer.entries_by_id.values() if is_active(entry, dataset))
+    return drawer.keys[key_id].key
+
+
+def is_active(entry: t.Any, dataset: str) -> bool:
+    return bool(entry.version.dataset == dataset and entry.state == "active")
+
+
+def opens(controller: Controller, dataset: str, key: Key) -> bool:
+    root = controller.host.dataset(dataset)
+    assert root is not None
+    return controller.host.verify(root, key).outcome == "opens"
+
+
+def states(controller: Controller) -> dict[str, list[str]]:
+    (found,) = {json.dumps(drawer.states()) for drawer in controller.drawers.values()}
+    return t.cast("dict[str, list[str]]", json.loads(found))
+
+
+def by_dataset(result: dict[str, t.Any]) -> dict[str, dict[str, t.Any]]:
+    return {row["dataset"]: row for row in result["rotated"]}
+
+
+# -- what is rotated
+
+
+def test_every_root_gets_a_new_key_and_the_old_ones_stay_in_escrow(fleet: Controller) -> None:
+    before = {name: active_key(fleet, name) for name in ROOTS}
+    result = rotate(fleet)
+    assert (result["changed"], result["failures"], result.get("warnings")) == (True, {}, None)
+    assert sorted(by_dataset(result)) == sorted(ROOTS)
+    assert states(fleet) == {name: ["deactivated", "active"] for name in ROOTS}
+    for name in ROOTS:
+        new = active_key(fleet, name)
+        assert new != before[name]
+        assert opens(fleet, name, new)
+        assert not opens(fleet, name, before[name])
+        assert before[name] in [kept.key for kept in fleet.drawer("two").keys.values()]
+
+
+def test_all_roots_together_take_a_constant_number_of_modules(fleet: Controller) -> None:
+    rotate(fleet)
+    info = "zfs_encryption_info"
+    assert fleet.modules == [info, info, "zfs_dataset_key (check)", "zfs_dataset_key", info]
+
+
+def test_a_report_names_versions_and_receipts_and_no_key(fleet: Controller) -> None:
+    result = rotate(fleet)
+    for row in result["rotated"]:
+        assert row["old_key_id"].partition(".")[0] == row["new_key_id"].partition(".")[0]
+        assert sorted(row["receipts"]) == ["one", "two"]
+        assert row["resumed"] is False
+        assert result["key_ids"][row["dataset"]] == row["new_key_id"]
+    words = active_key(fleet, "tank/w")
+    assert by_dataset(result)["tank/w"]["keyformat"] == "passphrase"
+    assert words.secret.decode() not in json.dumps(result)
+    assert active_key(fleet, "tank/a").secret.hex() not in json.dumps(result)
+
+
+def test_the_dataset_says_which_key_it_has_and_since_when(fleet: Controller) -> None:
+    row = by_dataset(rotate(fleet))["tank/a"]
+    (root,) = (each for each in fleet.act("zfs_encryption_info")["roots"] if each["name"] == "tank/a")
+    assert (root["key_id"], root["rotated_at"]) == (row["new_key_id"], row["rotated_at"])
+
+
+def test_only_what_is_old_enough_is_due(fleet: Controller) -> None:
+    since = after_now()
+    fleet.act("zfs_dataset_key", name="tank/young", escrow=TWO)
+    result = rotate(fleet, max_age_days=None, made_before=since)
+    assert sorted(by_dataset(result)) == sorted(ROOTS)
+    assert result["already"] == ["tank/young"]
+    again = rotate(fleet, max_age_days=None, made_before=since)
+    assert (again["changed"], again["rotated"], again["actions"]) == (False, [], [])
+    assert rotate(fleet, max_age_days=1)["changed"] is False
+
+
+def test_what_somebody_may_know_is_due_at_any_age(fleet: Controller) -> None:
+    (entry,) = (each for each in fleet.drawer("one").entries_by_id.values() if is_active(each, "tank/a"))
+    noted = fleet.act("zfs_key_escrow", key_id=str(entry.key_id), key_state="compromised", escrow=TWO)
+    assert not noted.get("failed")
+    result = rotate(fleet, max_age_days=100)
+    assert list(by_dataset(result)) == ["tank/a"]
+    assert states(fleet)["tank/a"] == ["compromised", "active"]
+
+
+def test_a_passphrase_that_is_made_is_long_and_keeps_its_rounds(fleet: Controller) -> None:
+    rotate(fleet)
+    key = active_key(fleet, "tank/w")
+    root = fleet.host.dataset("tank/w")
+    assert root is not None
+    assert (key.kind, len(key.secret) >= 35) == ("passphrase", True)
+    assert root.number("pbkdf2iters") == 100_000
+
+
+def test_more_rounds_and_other_formats_are_rotations(fleet: Controller) -> None:
+    result = rotate(fleet, name="tank/w", max_age_days=None, keyformat="passphrase", pbkdf2iters=200_000)
+    assert by_dataset(result)["tank/w"]["pbkdf2iters"] == 200_000
+    again = rotate(fleet, name="tank/w", max_age_days=None, keyformat="passphrase", pbkdf2iters=150_000)
+    assert again["changed"] is False
+    rotate(fleet, name="tank/w", max_age_days=None, keyformat="hex")
+    root = fleet.host.dataset("tank/w")
+    assert root is not None
+    assert (root.keyformat, active_key(fleet, "tank/w").kind) == ("hex", "key")
+
+
+def test_a_key_that_is_given_is_the_one_that_is_set(fleet: Controller) -> None:
+    given = [{"name": "tank/a", "key": OTHER_KEY_TEXT}, {"name": "tank/w", "passphrase": "correct horse"}]
+    result = rotate(fleet, max_age_days=None, new_keys=given)
+    assert sorted(by_dataset(result)) == ["tank/a", "tank/w"]
+    assert opens(fleet, "tank/a", OTHER_KEY)
+    assert opens(fleet, "tank/w", PASSPHRASE)
+    assert rotate(fleet, max_age_days=None, new_keys=given)["changed"] is False
+
+
+def test_a_locked_root_is_rotated_and_stays_locked(fleet: Controller) -> None:
+    fleet.act("zfs_unlock", name="tank/a", recursive=True, state="locked", escrow=TWO)
+    result = rotate(fleet, name="tank/a")
+    assert result["failures"] == {}
+    root = fleet.host.dataset("tank/a")
+    assert root is not None
+    assert not root.is_key_loaded
+    assert opens(fleet, "tank/a", active_key(fleet, "tank/a"))
+
+
+# -- back
+
+
+def test_a_roll_back_is_a_new_version_with_the_old_key(fleet: Controller) -> None:
+    old = {name: active_key(fleet, name) for name in ROOTS}
+    morning = after_now()
+    rotate(fleet)
+    result = rotate(fleet, max_age_days=None, back_to=morning)
+    assert sorted(by_dataset(result)) == sorted(ROOTS)
+    for name in ROOTS:
+        assert opens(fleet, name, old[name])
+    assert states(fleet) == {name: ["deactivated", "deactivated", "active"] for name in ROOTS}
+    assert rotate(fleet, max_age_days=None, back_to=morning)["changed"] is False
+
+
+def test_nothing_goes_back_to_a_key_that_somebody_may_know(fleet: Controller) -> None:
+    morning = after_now()
+    (entry,) = (each for each in fleet.drawer("one").entries_by_id.values() if is_active(each, "tank/a"))
+    rotate(fleet)
+    fleet.act("zfs_key_escrow", key_id=str(entry.key_id), key_state="compromised", escrow=TWO)
+    result = rotate(fleet, max_age_days=None, back_to=morning)
+    assert result["refused"]
+    assert f"tank/a does not go back to {entry.key_id}: it is compromised" in result["msg"]
+
+
+def test_nothing_goes_back_to_before_its_first_key(fleet: Controller) -> None:
+    result = rotate(fleet, max_age_days=None, back_to="2001-01-01")
+    assert "escrow has no key that was seen to open it at 2001-01-01" in result["msg"]
+
+
+# -- what was begun
+
+
+def begun(fleet: Controller, dataset: str) -> KeyId:
+    """Have a rotation whose controller died after the key was kept and before the host was told."""
+
+    def dies(where: str) -> None:
+        if where == "before zfs_dataset_key" and fleet.calls[-1].check:
+            raise KeyboardInterrupt
+
+    fleet.moment = dies
+    with pytest.raises(KeyboardInterrupt):
+        rotate(fleet, name=dataset, recursive=False)
+    fleet.moment = lambda _where: None
+    entries = fleet.drawer("one").entries_by_id.values()
+    (waiting,) = (each.key_id for each in entries if each.state == "pre-active")
+    return waiting
+
+
+def test_what_was_begun_is_finished_with_the_key_that_was_kept_though_nothing_is_due(fleet: Controller) -> None:
+    waiting = begun(fleet, "tank/a")
+    foreseen = rotate(fleet, max_age_days=100, check=True)
+    assert by_dataset(foreseen)["tank/a"]["new_key_id"] == str(waiting)
+    result = rotate(fleet, max_age_days=100)
+    row = by_dataset(result)["tank/a"]
+    assert (row["new_key_id"], row["resumed"]) == (str(waiting), True)
+    assert opens(fleet, "tank/a", fleet.drawer("one").keys[waiting].key)
+    assert states(fleet)["tank/a"] == ["deactivated", "active"]
+
+
+def test_what_was_begun_gives_way_to_another_key_that_is_given(fleet: Controller) -> None:
+    begun(fleet, "tank/a")
+    rotate(fleet, max_age_days=None, new_keys=[{"name": "tank/a", "key": KEY_TEXT}])
+    assert opens(fleet, "tank/a", KEY)
+    assert states(fleet)["tank/a"] == ["deactivated", "deactivated", "active"]
+
+
+def test_a_clock_that_was_put_back_does_not_mix_up_versions(fleet: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_record, "now", lambda: "2001-01-01T00:00:00.000000Z")
+    rotate(fleet, name="tank/a", recursive=False)
+    assert states(fleet)["tank/a"] == ["deactivated", "active"]
+    assert opens(fleet, "tank/a", active_key(fleet, "tank/a"))
+
+
+def test_versions_follow_each_other_by_a_microsecond_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_record, "now", lambda: "2001-01-01T00:00:00.000000Z")
+    assert _record.later_than(["2026-12-31T23:59:59.999999Z"]) == "2027-01-01T00:00:00.000000Z"
+    assert _record.later_than([]) == "2001-01-01T00:00:00.000000Z"
+
+
+# -- what is refused, before anything is changed
+
+
+def refused(fleet: Controller, **options: t.Any) -> str:
+    writes = [list(drawer.writes) for drawer in fleet.drawers.values()]
+    fleet.host.calls.clear()
+    result = rotate(fleet, **options)
+    assert result["failed"]
+    assert fleet.host.changes == []
+    assert [list(drawer.writes) for drawer in fleet.drawers.values()] == writes
+    return str(result["msg"])
+
+
+def test_a_root_that_no_key_in_escrow_opens_refuses_the_whole_host(fleet: Controller) -> None:
+    root = fleet.host.dataset("tank/a")
+    assert root is not None
+    old = active_key(fleet, "tank/a")
+    changed = {"name": "tank/a", "key": KEY_TEXT, "update_key": "always", "current": {"key": old.secret.hex()}}
+    assert not fleet.act("zfs_dataset_key", **changed).get("failed")
+    assert "tank/a is an encryption root and none of the" in refused(fleet)
+
+
+def test_a_checkpoint_is_in_the_way_unless_told(fleet: Controller) -> None:
+    with fleet.host.checkpointed("tank"):
+        assert "The pool tank has a checkpoint" in refused(fleet)
+        assert rotate(fleet, max_age_days=100)["changed"] is False
+        assert not rotate(fleet, despite_checkpoint=True).get("failed")
+
+
+def test_a_replica_that_needs_the_old_key_is_in_the_way_unless_told(fleet: Controller) -> None:
+    fleet.host.add_pool("backup")
+    fleet.host.replicate("tank/a", "backup/a")
+    seen = fleet.act("zfs_key_escrow", name="backup/a", escrow=TWO)
+    assert not seen.get("failed"), seen["msg"]
+    assert "was seen to open backup/a of the pool with GUID" in refused(fleet)
+    result = rotate(fleet, replicas_keep_old_key=True)
+    assert "tank/a" in by_dataset(result)
+
+
+def test_a_dataset_that_was_renamed_is_no_replica_of_itself(fleet: Controller) -> None:
+    fleet.host.rename("tank/w", "tank/words")
+    assert not rotate(fleet).get("failed")
+
+
+def test_a_key_that_openzfs_fetches_elsewhere_is_not_rotated(fleet: Controller) -> None:
+    fleet.act("zfs_dataset_key", name="tank/a", keylocation="https://keys.example.org/a", escrow=TWO)
+    assert "OpenZFS fetches it from https://keys.example.org/a" in refused(fleet)
+
+
+def test_a_key_for_a_root_that_was_not_chosen_is_refused(fleet: Controller) -> None:
+    message = refused(fleet, max_age_days=None, new_keys=[{"name": "tank/none", "key": KEY_TEXT}])
+    assert "new_keys names tank/none, which was not chosen" in message
+
+
+def test_a_place_that_takes_no_keys_changes_nothing_on_the_host(fleet: Controller) -> None:
+    fleet.drawer("two").failing["put"] = BackendFailed("two is full.")
+    fleet.host.calls.clear()
+    result = rotate(fleet)
+    assert "two is full" in result["msg"]
+    assert fleet.host.changes == []
+    fleet.drawer("two").failing.clear()
+    finished = rotate(fleet, max_age_days=100)
+    assert all(row["resumed"] for row in finished["rotated"])
+    assert "pre-active" not in json.dumps(states(fleet))
+
+
+# -- check mode
+
+
+def test_check_mode_foretells_and_writes_nothing(fleet: Controller) -> None:
+    writes = [list(drawer.writes) for drawer in fleet.drawers.values()]
+    fleet.host.calls.clear()
+    foreseen = rotate(fleet, check=True)
+    assert fleet.host.changes == []
+    assert [list(drawer.writes) for drawer in fleet.drawers.values()] == writes
+    assert (foreseen["changed"], {row["new_key_id"] for row in foreseen["rotated"]}) == (True, {"new"})
+    assert list(by_dataset(foreseen)) == list(by_dataset(rotate(fleet)))
+
+
+# -- keys in files on the host
+
+
+FILED = {"name": "tank/boot", "key_file": "/etc/zfs/boot.key", "generate_key": True, "keyformat": "raw"}
+
+
+def test_a_key_in_a_file_gets_a_file_of_its_own_and_the_old_one_goes_last(fleet: Controller) -> None:
+    fleet.act("zfs_dataset_key", **FILED, escrow=TWO)
+    old = fleet.host.key_files["/etc/zfs/boot.key"]
+    result = rotate(fleet, name="tank/boot")
+    version = by_dataset(result)["tank/boot"]["new_key_id"].partition(".")[2]
+    root = fleet.host.dataset("tank/boot")
+    assert root is not None
+    assert root.value("keylocation") == f"file:///etc/zfs/boot.{version}.key"
+    assert fleet.host.key_files == {f"/etc/zfs/boot.{version}.key": active_key(fleet, "tank/boot").secret}
+    assert result["removed_files"] == ["/etc/zfs/boot.key"]
+    assert old in [kept.key.secret for kept in fleet.drawer("one").keys.values()]
+    again = fleet.act("zfs_dataset_key", **FILED, escrow=TWO)
+    assert (again["changed"], again.get("failed")) == (False, None)
+    second = by_dataset(rotate(fleet, name="tank/boot"))["tank/boot"]["new_key_id"].partition(".")[2]
+    assert list(fleet.host.key_files) == [f"/etc/zfs/boot.{second}.key"]
+
+
+def test_a_file_that_opens_something_else_as_well_stays(fleet: Controller) -> None:
+    fleet.act("zfs_dataset_key", **FILED, escrow=TWO)
+    key = active_key(fleet, "tank/boot").secret.hex()
+    shared = {"name": "tank/other", "key": key, "key_file": "/etc/zfs/boot.key", "keyformat": "raw"}
+    assert not fleet.act("zfs_dataset_key", **shared, escrow=TWO).get("failed")
+    assert rotate(fleet, name="tank/boot")["removed_files"] == []
+    assert "/etc/zfs/boot.key" in fleet.host.key_files
+
+
+def test_files_of_old_keys_may_be_kept(fleet: Controller) -> None:
+    fleet.act("zfs_dataset_key", **FILED, escrow=TWO)
+    result = rotate(fleet, name="tank/boot", keep_key_files=True)
+    assert "removed_files" not in result
+    assert len(fleet.host.key_files) == 2
+
+
+# -- moments
+
+
+@pytest.mark.parametrize("text", ["2026-11-30T18:00:00Z", "2026-11-30T19:00:00+01:00", "2026-11-30T18:00:00"])
+def test_a_moment_is_read_as_people_write_it(text: str) -> None:
+    assert _record.moment_from(text, option="made_before") == "2026-11-30T18:00:00.000000Z"
+
+
+def test_a_moment_that_is_none_is_refused_by_its_option(fleet: Controller) -> None:
+    assert "made_before is no time" in refused(fleet, max_age_days=None, made_before="yesterday")
+
+
+def test_days_are_counted_from_now() -> None:
+    day = dt.timedelta(days=1)
+    expected = dt.datetime.now(dt.timezone.utc) - day
+    assert _record.days_ago(1)[:16] == expected.strftime("%Y-%m-%dT%H:%M")
