@@ -94,7 +94,12 @@ def test_nothing_is_destroyed_of_a_record_whose_root_is_gone(fleet: Controller) 
 def test_nothing_is_destroyed_while_the_newest_key_opens_nothing(fleet: Controller) -> None:
     old = fleet.drawer("one").keys[next(iter(fleet.drawer("one").keys))].key
     present = list(fleet.drawer("one").keys.values())[-1].key
-    entry = {"name": "tank/a", "key": "ab" * 32, "update_key": "always", "current": {"key": present.secret.hex()}}
+    entry: dict[str, t.Any] = {
+        "name": "tank/a",
+        "key": "ab" * 32,
+        "update_key": "always",
+        "current": {"key": present.secret.hex()},
+    }
     assert not fleet.act("zfs_dataset_key", **entry).get("failed")
     assert old != present
     assert retire(fleet)["destroyed"] == []

@@ -28,7 +28,7 @@ TREE: list[dict[str, t.Any]] = [
     {"name": "tank/w", "keyformat": "passphrase", "pbkdf2iters": 100_000},
 ]
 ROOTS = ["tank/a", "tank/w", "tank/a/b"]
-EVERYTHING = {"name": "tank", "recursive": True, "max_age_days": 0}
+EVERYTHING: dict[str, t.Any] = {"name": "tank", "recursive": True, "max_age_days": 0}
 
 
 @pytest.fixture
@@ -271,7 +271,12 @@ def test_a_root_that_no_key_in_escrow_opens_refuses_the_whole_host(fleet: Contro
     root = fleet.host.dataset("tank/a")
     assert root is not None
     old = active_key(fleet, "tank/a")
-    changed = {"name": "tank/a", "key": KEY_TEXT, "update_key": "always", "current": {"key": old.secret.hex()}}
+    changed: dict[str, t.Any] = {
+        "name": "tank/a",
+        "key": KEY_TEXT,
+        "update_key": "always",
+        "current": {"key": old.secret.hex()},
+    }
     assert not fleet.act("zfs_dataset_key", **changed).get("failed")
     assert "tank/a is an encryption root and none of the" in refused(fleet)
 
@@ -336,7 +341,12 @@ def test_check_mode_foretells_and_writes_nothing(fleet: Controller) -> None:
 # -- keys in files on the host
 
 
-FILED = {"name": "tank/boot", "key_file": "/etc/zfs/boot.key", "generate_key": True, "keyformat": "raw"}
+FILED: dict[str, t.Any] = {
+    "name": "tank/boot",
+    "key_file": "/etc/zfs/boot.key",
+    "generate_key": True,
+    "keyformat": "raw",
+}
 
 
 def test_a_key_in_a_file_gets_a_file_of_its_own_and_the_old_one_goes_last(fleet: Controller) -> None:
@@ -359,7 +369,7 @@ def test_a_key_in_a_file_gets_a_file_of_its_own_and_the_old_one_goes_last(fleet:
 def test_a_file_that_opens_something_else_as_well_stays(fleet: Controller) -> None:
     fleet.act("zfs_dataset_key", **FILED, escrow=TWO)
     key = active_key(fleet, "tank/boot").secret.hex()
-    shared = {"name": "tank/other", "key": key, "key_file": "/etc/zfs/boot.key", "keyformat": "raw"}
+    shared: dict[str, t.Any] = {"name": "tank/other", "key": key, "key_file": "/etc/zfs/boot.key", "keyformat": "raw"}
     assert not fleet.act("zfs_dataset_key", **shared, escrow=TWO).get("failed")
     assert rotate(fleet, name="tank/boot")["removed_files"] == []
     assert "/etc/zfs/boot.key" in fleet.host.key_files
