@@ -25,6 +25,9 @@ notes:
     refuses where it cannot, since Ansible would else write the arguments into a file there: with O(ignore:async), with
     C(ANSIBLE_KEEP_REMOTE_FILES), with C(become_method=su), and with connections that do not have pipelining.
   - A key is never part of a result, a diff, a warning or an error.
+  - >-
+    Where the variable C(zfsfleet_evidence) names a directory on the controller, what is done with keys is written down
+    there; M(zfsfleet.encryption.zfs_evidence_info) tells how.
 attributes:
   action_group:
     description: Use C(group/zfsfleet.encryption.encryption) in C(module_defaults) to set defaults for this module.

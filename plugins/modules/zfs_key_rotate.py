@@ -155,6 +155,9 @@ rotated:
     new_key_id:
       description: The version that opens it, V(new) in check mode.
       type: str
+    keyguid:
+      description: The id of its master key, which no rotation changes.
+      type: str
     keyformat:
       description: What the new key is.
       type: str

@@ -133,6 +133,7 @@ def _row(work: Work, known: Known) -> dict[str, t.Any]:
         "dataset": work.dataset,
         "old_key_id": None if before is None else str(before.key_id),
         "new_key_id": work.label,
+        "keyguid": known.seen.roots[work.dataset].keyguid,
         "keyformat": version.keyformat,
         "pbkdf2iters": version.iterations,
         "rotated_at": version.created,

@@ -22,6 +22,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils import _manifest
 from ..module_utils._errors import Refused
+from ._evidence import Evidence, NotRecorded, events_of
 from ._misplaced import refuse_misplaced_keys
 from ._unfit import refuse_unfit
 
@@ -43,9 +44,31 @@ class SecretAction(ActionBase):
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         self._variables = {**(task_vars or {}), **_QUIET}
         arguments = self._arguments()
-        with self._pipelining():
+        with self._pipelining(), self._evidence() as note:
             result.update(self._work(arguments))
+            note(result)
         return result
+
+    @contextlib.contextmanager
+    def _evidence(self) -> t.Iterator[t.Callable[[dict[str, t.Any]], None]]:
+        """Open the host's chain of evidence, where the variable ``zfsfleet_evidence`` names a place for it.
+
+        Yields:
+            What writes down a result.
+
+        Raises:
+            AnsibleActionFail: it cannot be written to, before anything was done.
+        """
+        directory = self._templar.template(self._variables.get(_EVIDENCE) or "")
+        if not directory or self._task.check_mode:
+            yield lambda _result: None
+            return
+        try:
+            evidence = Evidence(str(directory), str(self._variables["inventory_hostname"]))
+        except NotRecorded as error:
+            raise AnsibleActionFail(str(error)) from None
+        with contextlib.closing(evidence):
+            yield lambda result: _note(evidence, self._module, result)
 
     def _work(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         """Do the task's work; pipelining is on."""
@@ -158,6 +181,16 @@ class SecretAction(ActionBase):
             return f"become_method {become.name} does not allow it; use sudo"
         return f"connection {self._connection.transport} does not allow it; use ssh"
 
+
+def _note(evidence: Evidence, module: str, result: dict[str, t.Any]) -> None:
+    try:
+        evidence.append(module, events_of(result))
+    except NotRecorded as error:
+        before = [str(result["msg"])] if result.get("failed") and result.get("msg") else []
+        result.update(failed=True, msg=" ".join([*before, str(error)]))
+
+
+_EVIDENCE = "zfsfleet_evidence"
 
 # Core masks a suboption's secret after str(), so one with a quote would reach the host's journal; and from 2.21 on
 # the arguments are echoed in the result only where this is asked for.

@@ -62,6 +62,7 @@ class Controller:
         calls: the modules that ran on the host, in order.
         moment: told of every boundary that a controller may die at, as ``before`` or ``after`` a backend's call or a
             module; what it raises ends the run there.
+        variables: of the host, as an inventory has them.
         seen: told of the result of every module, as whoever watches the connection is.
     """
 
@@ -72,6 +73,7 @@ class Controller:
         self.calls: list[Call] = []
         self.moment: Moment = _nothing
         self.seen: t.Callable[[t.Any], None] = lambda _result: None
+        self.variables: dict[str, t.Any] = {}
         self.loader = DataLoader()
         self.loader.set_vault_secrets([("default", VaultSecret(b"a vault password"))])  # type: ignore[list-item]
 
@@ -102,7 +104,7 @@ class Controller:
         plugin = plugin_class(task, connection, PlayContext(), self.loader, Templar(self.loader), None)
         plugin._execute_module = lambda **options: self._executed(plugin, **options)
         try:
-            result: dict[str, t.Any] = plugin.run(task_vars={"inventory_hostname": as_host})
+            result: dict[str, t.Any] = plugin.run(task_vars={"inventory_hostname": as_host, **self.variables})
         except AnsibleActionFail as failure:
             return {"failed": True, "msg": str(failure), "refused": True}
         json.dumps(result)

@@ -1,0 +1,244 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was done with keys, written down on the controller: lines of JSON of which each names the digest of the last.
+
+Nothing is ever rewritten. A line that was changed, taken out or put in breaks the chain at its place; lines taken off
+the end are seen by whoever noted the chain's head elsewhere. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import getpass
+import hashlib
+import json
+import os
+import socket
+import time
+import typing as t
+from dataclasses import dataclass
+
+from ..module_utils._errors import EncryptionError
+from ._as_text import host_of, path_segment
+from ._record import now
+
+_START = "0" * 64
+_SUFFIX = ".jsonl"
+_PATIENCE = 60.0  # seconds for another run's lines
+_ON_THE_HOST = ("create", "destroy", "change_key", "inherit_key", "load_key", "unload_key", "close")
+_ABOUT_FILES = ("generate_key_file", "write_key_file")
+_ABOUT_KEYS = {*_ON_THE_HOST, "repoint", "reattach", *_ABOUT_FILES, "escrow_key", "note_key", "destroy_key"}
+_TOLD = ("dataset", "action", "key_id", "old_key_id", "keyguid", "receipts", "result", "reason")
+
+Event = t.Mapping[str, t.Any]
+
+
+class NotRecorded(EncryptionError):
+    """Evidence cannot be written."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What a chain of evidence comes to.
+
+    Args:
+        host: the host's name in the inventory.
+        controller: who wrote it.
+        lines: how many there are.
+        head: the digest of the last one, to be noted elsewhere.
+        problem: what is wrong with it, None where it is whole.
+        digests: those of all lines, each of which was the head once.
+    """
+
+    host: str
+    controller: str
+    lines: int
+    head: str
+    problem: str | None = None
+    digests: frozenset[str] = frozenset()
+
+
+class Evidence:
+    """The chain of one host that this controller writes, locked for as long as it is open.
+
+    Args:
+        directory: where chains lie, on the controller; it has to be there.
+        host: the host's name in the inventory.
+
+    Raises:
+        NotRecorded: it cannot be written to. Nothing was done yet.
+    """
+
+    def __init__(self, directory: str, host: str) -> None:
+        self._path = os.path.join(directory, path_segment(host), f"{path_segment(socket.gethostname())}{_SUFFIX}")
+        self._host = host
+        try:
+            if not os.path.isdir(directory):
+                raise FileNotFoundError(errno.ENOENT, "there is no such directory", directory)
+            _made_durably(os.path.dirname(self._path))
+            self._file = open(self._path, "ab+", opener=_opener)  # noqa: SIM115  # as long as the module runs
+        except OSError as error:
+            raise NotRecorded(
+                f"Evidence cannot be written to {self._path}: {error.strerror}. Nothing was done. Make "
+                "zfsfleet_evidence name a directory on the controller that this user may write to."
+            ) from None
+        try:
+            self._wait_for_others()
+            self._last = _last_line(self._file)
+            os.fsync(self._file.fileno())
+            _sync(os.path.dirname(self._path))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def close(self) -> None:
+        self._file.close()
+
+    def append(self, module: str, events: t.Iterable[Event]) -> None:
+        """Write down what was done; durable at return.
+
+        Raises:
+            NotRecorded: it is not durable. What was done is done.
+        """
+        lines: list[bytes] = []
+        for event in events:
+            told = {name: event[name] for name in _TOLD if event.get(name) is not None}
+            previous = _START if self._last is None else _digest(self._last)
+            origin = {"time": now(), "user": getpass.getuser(), "host": self._host, "module": module}
+            line = json.dumps({"previous": previous, **origin, **told}, separators=(",", ":")).encode()
+            lines.append(line)
+            self._last = line
+        try:
+            self._file.write(b"".join(line + b"\n" for line in lines))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise NotRecorded(
+                f"What was done is done, but is not in {self._path}: {error.strerror}. Write it down by hand."
+            ) from None
+
+    def _wait_for_others(self) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise NotRecorded(
+                        f"Another run writes {self._path} for more than {_PATIENCE:.0f} s. Nothing was done. "
+                        "Wait for it."
+                    ) from None
+                time.sleep(0.1)
+
+
+def chains(directory: str) -> tuple[Chain, ...]:
+    """Read all chains below a directory and check every link.
+
+    Raises:
+        NotRecorded: the directory cannot be read.
+    """
+    try:
+        found = sorted(
+            os.path.join(place, name)
+            for place, _below, names in os.walk(directory, onerror=_raise)
+            for name in names
+            if name.endswith(_SUFFIX)
+        )
+        return tuple(_chain(path) for path in found)
+    except OSError as error:
+        raise NotRecorded(f"Evidence in {directory} cannot be read: {error.strerror}.") from None
+
+
+def _chain(path: str) -> Chain:
+    with open(path, "rb") as file:
+        lines = file.read().split(b"\n")
+    torn = lines.pop()
+    expected, problem = _START, None
+    for number, line in enumerate(lines, 1):
+        problem = problem or _broken(line, number, expected)
+        expected = _digest(line)
+    if torn and problem is None:
+        problem = f"Its last line, {len(lines) + 1}, is torn: a run was killed while it wrote. The next run says so."
+    host, name = os.path.basename(os.path.dirname(path)), os.path.basename(path)
+    digests = frozenset(map(_digest, lines))
+    return Chain(host_of(host), host_of(name.removesuffix(_SUFFIX)), len(lines), expected, problem, digests)
+
+
+def _broken(line: bytes, number: int, expected: str) -> str | None:
+    try:
+        entry = json.loads(line)
+        previous = entry["previous"]
+    except (ValueError, KeyError, TypeError):
+        return f"Line {number} is no evidence: somebody wrote it who does not belong here, or a run was killed there."
+    if previous != expected:
+        return f"Line {number} does not follow the line before it: lines were changed, taken out or put in."
+    return None
+
+
+def _last_line(file: t.BinaryIO) -> bytes | None:
+    """Return the last line; what a killed run left unfinished is ended, and stays as a line of its own."""
+    file.seek(0, os.SEEK_END)
+    size = file.tell()
+    file.seek(max(0, size - 65536))
+    content = file.read()
+    if not content:
+        return None
+    if not content.endswith(b"\n"):
+        file.write(b"\n")
+        file.flush()
+        content += b"\n"
+    return content[:-1].rpartition(b"\n")[2]
+
+
+def _digest(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()
+
+
+def _opener(path: str, _flags: int) -> int:
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _made_durably(directory: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(directory, 0o700)
+    _sync(os.path.dirname(directory))
+
+
+def _sync(directory: str) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _raise(error: OSError) -> t.NoReturn:
+    raise error
+
+
+def events_of(result: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """Return what a module's result says was done with keys, and what failed.
+
+    Args:
+        result: of any module of the collection, not in check mode.
+    """
+    rotated = {row["dataset"]: row for row in result.get("rotated") or ()}
+    ids = result.get("key_ids") or {}
+    failures = result.get("failures") or {}
+    events: list[dict[str, t.Any]] = []
+    for action in result.get("actions") or ():
+        name = action["dataset"]
+        if action["action"] not in _ABOUT_KEYS or name in failures:
+            continue
+        row = rotated.get(name, {})
+        told = {"old_key_id": row.get("old_key_id"), "keyguid": row.get("keyguid"), "receipts": row.get("receipts")}
+        key_id = (action.get("after") or {}).get("key_id") or ids.get(name)
+        events.append({"dataset": name, "action": action["action"], "key_id": key_id, **told, "result": "done"})
+    events += [{"dataset": name, "action": "export_key", "result": "done"} for name in result.get("exported") or ()]
+    for name, failure in failures.items():
+        events.append({"dataset": name, "action": "none", "result": "failed", "reason": failure["reason"]})
+    return events

@@ -1,0 +1,172 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is written down of what was done with keys: whole tasks, and chains that somebody tampered with."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import typing as t
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._evidence import Evidence, NotRecorded, chains
+
+from .acting import Controller
+from .trees import KEY_TEXT
+
+ONE: list[dict[str, t.Any]] = [{"type": "memory", "name": "one"}]
+
+
+@pytest.fixture
+def place(controller: Controller, tmp_path: pathlib.Path) -> pathlib.Path:
+    """Where the controller's evidence lies."""
+    controller.variables["zfsfleet_evidence"] = str(tmp_path)
+    return tmp_path
+
+
+def lines(place: pathlib.Path, host: str = "nas1") -> list[dict[str, t.Any]]:
+    (file,) = (place / host).iterdir()
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def short(place: pathlib.Path) -> list[str]:
+    return [f"{line['module'].rpartition('.')[2]}: {line['action']} {line['dataset']}" for line in lines(place)]
+
+
+def verified(controller: Controller, place: pathlib.Path, **options: t.Any) -> dict[str, t.Any]:
+    return controller.act("zfs_evidence_info", path=str(place), **options)
+
+
+def test_every_operation_on_keys_is_a_line(controller: Controller, place: pathlib.Path) -> None:
+    controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)
+    controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)
+    controller.act("zfs_unlock", name="tank/a", state="locked", escrow=ONE)
+    controller.act("zfs_key_retire", retain_days=0, retain_versions=0, escrow=ONE)
+    assert short(place) == [
+        "zfs_dataset_key: escrow_key tank/a",
+        "zfs_dataset_key: create tank/a",
+        "zfs_key_rotate: escrow_key tank/a",
+        "zfs_key_rotate: change_key tank/a",
+        "zfs_unlock: unload_key tank/a",
+        "zfs_key_retire: destroy_key tank/a",
+    ]
+    assert {line["host"] for line in lines(place)} == {"nas1"}
+    (chain,) = verified(controller, place)["chains"]
+    assert (chain["lines"], chain["problem"]) == (6, None)
+
+
+def test_a_rotation_says_which_key_took_the_place_of_which(controller: Controller, place: pathlib.Path) -> None:
+    controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)
+    (row,) = controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)["rotated"]
+    changed = lines(place)[-1]
+    for name, column in {"key_id": "new_key_id", "old_key_id": "old_key_id", "keyguid": "keyguid"}.items():
+        assert changed[name] == row[column]
+    assert changed["receipts"] == row["receipts"]
+
+
+def test_a_failure_is_a_line_too(controller: Controller, place: pathlib.Path) -> None:
+    controller.act("zfs_dataset_key", name="tank/a", key=KEY_TEXT)
+    controller.act("zfs_unlock", name="tank/a", state="locked", verify_key=False)
+    controller.act("zfs_unlock", name="tank/a", secrets=[{"name": "tank/a", "key": "cd" * 32}])
+    last = lines(place)[-1]
+    assert (last["dataset"], last["result"], last["reason"]) == ("tank/a", "failed", "wrong_key")
+
+
+def test_no_key_is_in_it(controller: Controller, place: pathlib.Path) -> None:
+    controller.act("zfs_dataset_key", name="tank/a", key=KEY_TEXT, escrow=ONE)
+    assert KEY_TEXT not in json.dumps(lines(place))
+
+
+def test_check_mode_writes_nothing(controller: Controller, place: pathlib.Path) -> None:
+    controller.act("zfs_dataset_key", name="tank/a", escrow=ONE, check=True)
+    assert list(place.iterdir()) == []
+
+
+def test_nothing_is_done_that_cannot_be_written_down(controller: Controller, tmp_path: pathlib.Path) -> None:
+    controller.variables["zfsfleet_evidence"] = str(tmp_path / "none")
+    result = controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)
+    assert "Evidence cannot be written to" in result["msg"]
+    assert controller.calls == []
+
+
+def test_two_runs_do_not_write_at_once(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{Evidence.__module__}._PATIENCE", 0.2)
+    first = Evidence(str(tmp_path), "nas1")
+    with pytest.raises(NotRecorded, match="Another run writes"):
+        Evidence(str(tmp_path), "nas1")
+    first.close()
+    Evidence(str(tmp_path), "nas1").close()
+
+
+# -- tampering
+
+
+@pytest.fixture
+def file(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A chain of four lines, written in two runs."""
+    for number in range(2):
+        evidence = Evidence(str(tmp_path), "nas1")
+        evidence.append("zfs_unlock", [{"dataset": f"tank/{number}{each}", "action": "load_key"} for each in "ab"])
+        evidence.close()
+    (found,) = (tmp_path / "nas1").iterdir()
+    return found
+
+
+def problem(file: pathlib.Path) -> str | None:
+    (chain,) = chains(str(file.parent.parent))
+    return chain.problem
+
+
+def test_an_untouched_chain_is_whole(file: pathlib.Path) -> None:
+    assert problem(file) is None
+
+
+def test_a_changed_line_is_found(file: pathlib.Path) -> None:
+    file.write_text(file.read_text().replace("tank/0b", "tank/9b"))
+    assert "Line 3 does not follow the line before it" in str(problem(file))
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_line_that_was_taken_out_is_found(file: pathlib.Path, number: int) -> None:
+    kept = file.read_text().splitlines(keepends=True)
+    del kept[number]
+    file.write_text("".join(kept))
+    assert f"Line {number + 1} does not follow" in str(problem(file))
+
+
+def test_a_line_that_was_put_in_is_found(file: pathlib.Path) -> None:
+    first, *rest = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([first, first, *rest]))
+    assert "Line 2 does not follow" in str(problem(file))
+
+
+def test_lines_taken_off_the_end_are_found_by_whoever_noted_the_head(
+    controller: Controller, file: pathlib.Path
+) -> None:
+    place = file.parent.parent
+    heads = verified(controller, place)["heads"]
+    evidence = Evidence(str(place), "nas1")
+    evidence.append("zfs_unlock", [{"dataset": "tank/later", "action": "load_key"}])
+    evidence.close()
+    assert not verified(controller, place, heads=heads).get("failed")
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:3]))
+    assert problem(file) is None
+    assert "does not go through the head" in verified(controller, place, heads=heads)["msg"]
+
+
+def test_what_a_killed_run_left_is_told_and_the_chain_goes_on(file: pathlib.Path) -> None:
+    with file.open("a") as torn:
+        torn.write('{"previous": "half a li')
+    assert "is torn" in str(problem(file))
+    evidence = Evidence(str(file.parent.parent), "nas1")
+    evidence.append("zfs_unlock", [{"dataset": "tank/next", "action": "load_key"}])
+    evidence.close()
+    assert "Line 5 is no evidence" in str(problem(file))
+    assert json.loads(file.read_text().splitlines()[-1])["dataset"] == "tank/next"
+
+
+def test_only_its_owner_reads_it(file: pathlib.Path) -> None:
+    assert os.stat(file).st_mode & 0o777 == 0o600
