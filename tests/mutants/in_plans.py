@@ -250,8 +250,8 @@ HIERARCHY = (
         "what has snapshots is planned to be destroyed",
         "The call fails after a part of the batch is gone.",
         "module_utils/_plan_dataset.py",
-        "    if entry.name in observed.snapshots:\n",
-        "    if entry.name in observed.occupied:\n",
+        "    if dataset.last_snapshot is not None:\n",
+        "    if dataset.last_snapshot == entry.name:\n",
         ("test_modules", "test_any_tree"),
     ),
 )

@@ -103,7 +103,7 @@ READING = (
         "a torn binding is believed",
         "Where a key is used is told wrong.",
         "plugin_utils/_segment.py",
-        '    if not name.endswith(f".{_digest(content)}"):',
+        '    if not name.endswith(f".{digest_of(content)}"):',
         "    if not name:",
         ("test_vault_file",),
     ),

@@ -22,7 +22,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import in_keys, in_locks, in_plans, in_runs, in_servers
+from . import in_keys, in_locks, in_plans, in_rotation, in_runs, in_servers
 from .fault import Fault
 from .in_vault_file import READING, REFUSALS, WRITING
 
@@ -45,6 +45,9 @@ PLANTED: tuple[Fault, ...] = (
     *in_runs.EDGE,
     *in_servers.OPENBAO,
     *in_servers.KMIP,
+    *in_rotation.ROTATION,
+    *in_rotation.RETIREMENT,
+    *in_rotation.EVIDENCE,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
