@@ -41,6 +41,11 @@ class Index:
             self._by_record.setdefault(each.key_id.record, []).append(each)
             self._by_id[each.key_id] = each
 
+    @property
+    def all(self) -> tuple[Held, ...]:
+        """All of them, oldest first."""
+        return tuple(self._by_id.values())
+
     def get(self, key_id: KeyId) -> Held | None:
         return self._by_id.get(key_id)
 

@@ -29,6 +29,7 @@ class Root:
         salt: what a passphrase is stretched with, in decimal; ``0`` for what is no passphrase.
         locked: whether its key is not loaded.
         location: where OpenZFS looks for its key, as ``keylocation`` says it.
+        noted: the id of its key, as the dataset says it; empty where it says nothing that can be believed.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Root:
     salt: str = "0"
     locked: bool = False
     location: str = "prompt"
+    noted: str = ""
 
     @property
     def key_file(self) -> str | None:
@@ -121,6 +123,7 @@ def _root(root: t.Mapping[str, t.Any], guids: t.Mapping[str, str]) -> Root:
         root["pbkdf2salt"] if root["keyformat"] == "passphrase" else "0",
         bool(root["locked"]),
         root["keylocation"],
+        root.get("key_id", ""),
     )
 
 

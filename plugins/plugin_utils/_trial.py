@@ -68,6 +68,8 @@ class Trial:
         self._ids: dict[str, tuple[str, ...]] = {}
         self.disagreements: dict[str, str] = {}
         """By key id, a sentence about a version whose copies differ."""
+        self.unread: dict[str, tuple[str, ...]] = {}
+        """By key id, the places that list a version and did not give it back; only of what was read."""
 
     def known(self, roots: t.Collection[str], pools: t.Collection[str], given: t.Mapping[str, Key]) -> Known:
         """Find out what opens these roots.
@@ -143,6 +145,11 @@ class Trial:
         self.candidates(other for other in siblings if other.state in states)
         return Known(known.seen, dict(self._by_id), dict(self._keys), self.escrow.problems)
 
+    @property
+    def versions(self) -> tuple[Held, ...]:
+        """All versions of this host's records, oldest first."""
+        return self._index.all
+
     def find(self, key_id: KeyId) -> Held | None:
         """Return a version of this host's records."""
         return self.index.get(key_id)
@@ -160,6 +167,7 @@ class Trial:
         return self._ids[key_id]
 
     def _read(self, held: Held) -> tuple[str, ...]:
+        self.unread[str(held.key_id)] = tuple(held.at)
         try:
             copies = self.escrow.copies(held)
             for kept in copies.distinct:
@@ -169,6 +177,7 @@ class Trial:
         except UnicodeDecodeError:
             self.escrow.tell(f"{held.key_id} of {held.entry.version.dataset} is no UTF-8, which no module can take.")
             return ()
+        self.unread[str(held.key_id)] = tuple(name for name in held.at if name not in copies.kept)
         if copies.disagreement is not None:
             self.disagreements[str(held.key_id)] = copies.disagreement
         ids = [str(held.key_id), *(f"{held.key_id}/{number}" for number in range(2, len(copies.distinct) + 1))]
