@@ -121,7 +121,9 @@ def _of_opened(root: Root, held: Held, drilled: Drilled) -> list[Finding]:
 
 def _changed_behind(root: Root, held: Held, drilled: Drilled) -> str | None:
     key_id = str(held.key_id)
-    if root.noted and root.noted in {str(each.key_id) for each in drilled.wrong(root)}:
+    if held.state == "pre-active":
+        return None  # a run of our own ended between setting the key and noting it
+    if root.noted in {str(each.key_id) for each in drilled.wrong(root)}:
         return (
             f"{root.name} says that its key is {root.noted}, which does not open it; {key_id} does, which is "
             f"{held.state}. Somebody set the key beside this collection. Find out who did, and rotate the key."

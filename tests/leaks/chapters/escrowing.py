@@ -29,6 +29,10 @@ def chapter() -> list[Case]:
         sampled("zfs_key_escrow", adopted, diff=True),
         sampled("zfs_key_escrow_info", {"escrow": ESCROW}),
         sampled("zfs_key_escrow_info", {"escrow": strange}, refused="says more than a backend of this type takes"),
+        sampled("zfs_key_drill", {**WHOLE, "escrow": ESCROW}),
+        sampled(
+            "zfs_key_drill", {**WHOLE, "escrow": ESCROW, "fail_on": ["weak_iterations"]}, refused="rounds of PBKDF2"
+        ),
         case("zfs_encryption_info", {**WHOLE, "escrow": ESCROW}),
         sampled("zfs_unlock", {**WHOLE, "state": "locked", "escrow": ESCROW}),
         sampled("zfs_unlock", {**WHOLE, "escrow": ESCROW}, diff=True),

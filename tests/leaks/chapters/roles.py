@@ -31,6 +31,7 @@ def plays() -> list[Play]:
     offered = [*SECRETS, *provisioned]
     work: dict[str, Options] = {
         "provision": {"provision_datasets": provisioned},
+        "drill": {"drill_names": [POOL], "drill_fail_on": []},
         "unlock": {"unlock_secrets": offered, "unlock_state": "locked"},
         "export": {"export_secrets": offered, "export_dest": f"{ASKED}/role.json"},
     }

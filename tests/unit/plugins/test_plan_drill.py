@@ -92,6 +92,7 @@ NEXT = held(3, "pre-active")
         (id_of(OLD), OLD, [ACTIVE], ["stale"]),
         (id_of(ACTIVE), OLD, [ACTIVE], ["changed_behind"]),
         (id_of(NEXT), NEXT, [ACTIVE], ["stale"]),
+        (id_of(ACTIVE), NEXT, [ACTIVE], ["stale"]),
         ("", None, [ACTIVE, OLD], ["missing", "changed_behind"]),
         (id_of(NEXT), None, [NEXT], ["missing", "changed_behind"]),
         ("", None, [NEXT], ["missing"]),

@@ -30,20 +30,29 @@ LISTS = {
     "provision": ["provision_pools", "provision_datasets"],
     "unlock": ["unlock_secrets"],
     "export": ["export_secrets"],
+    "adopt": ["adopt_secrets", "adopt_escrow"],
+    "drill": ["drill_escrow"],
 }
 BROKEN_MAPPINGS: dict[str, t.Any] = {"text": CANARY, "text like a mapping": f"{{key: {CANARY}", "list": [CANARY]}
 MAPPINGS = {
     "provision": ["provision_dataset_defaults"],
     "unlock": ["unlock_manifest_content"],
     "export": ["export_manifest_content"],
+    "adopt": ["adopt_manifest_content"],
 }
 # What has to be said in any case.
-SAID: dict[str, dict[str, t.Any]] = {"provision": {"provision_escrow": []}}
+SAID: dict[str, dict[str, t.Any]] = {
+    "provision": {"provision_escrow": []},
+    "adopt": {"adopt_escrow": [{"type": "vault_file", "path": "keys"}], "adopt_names": ["tank"]},
+    "drill": {"drill_escrow": [{"type": "vault_file", "path": "keys"}]},
+}
 # Good entries beside something else that is wrong.
 BESIDE: dict[str, dict[str, t.Any]] = {
     "provision": {"provision_datasets": [{"name": "tank", "key": CANARY}], "provision_unlock": "sometimes"},
     "unlock": {"unlock_secrets": [{"name": "tank", "key": CANARY}], "unlock_state": "ajar"},
     "export": {"export_secrets": [{"name": "tank", "key": CANARY}], "export_format": "papyrus"},
+    "adopt": {"adopt_secrets": [{"name": "tank", "key": CANARY}], "adopt_recursive": "sometimes"},
+    "drill": {"drill_escrow": [{"type": "openbao", "token": CANARY}], "drill_recursive": "sometimes"},
 }
 
 
