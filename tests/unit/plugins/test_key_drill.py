@@ -263,6 +263,14 @@ def test_a_renamed_root_is_found(kept: Controller) -> None:
     assert found(drill(kept, name="tank/b")) == {"tank/b": ["ok"]}
 
 
+def test_what_moved_to_another_pool_is_no_orphan(kept: Controller) -> None:
+    kept.host.add_pool("bk")
+    kept.host.replicate("tank/b", "bk/b")
+    kept.host.sweep("tank/b")
+    assert found(drill(kept, name="tank", recursive=True)) == {"tank/a": ["ok"], "tank/w": ["ok"]}
+    assert found(drill(kept)) == {"tank/a": ["ok"], "tank/w": ["ok"], "bk/b": ["ok"]}
+
+
 def test_a_host_that_has_another_name_now_is_drilled(kept: Controller) -> None:
     assert found(drill(kept, as_host="nas7")) == WELL
 

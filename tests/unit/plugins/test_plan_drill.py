@@ -173,6 +173,12 @@ def test_keys_without_a_root(version: Held, expected: str | None) -> None:
     assert found == ([] if expected is None else [expected])
 
 
+def test_the_key_of_a_root_that_was_renamed_is_no_orphan_though_it_does_not_open_it() -> None:
+    renamed = dataclasses.replace(ROOT, name="tank/z")
+    tried = {"tank/z": Tried(wrong=(id_of(NEXT),))}
+    assert kinds(drilled([renamed], NEXT, tried=tried)) == {"tank/z": ["missing"]}
+
+
 # -- whatever there is
 
 OUTCOMES = st.sampled_from(["opens", "wrong", "unknown", "untried"])
