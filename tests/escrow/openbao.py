@@ -6,24 +6,22 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import typing as t
-from pathlib import Path
 
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._openbao import OPTIONS, OpenBao, openbao_from
 
+from . import guide
 from .certificates import Authority
 from .openbao_server import Server, running
 from .place import surroundings
 
-GUIDE = Path(__file__).parents[2] / "docs/docsite/rst/guide_escrow.rst"
+if t.TYPE_CHECKING:
+    from pathlib import Path
 
 
 def policies(*names: str) -> dict[str, str]:
     """Return policies that the guide shows, by name."""
-    text = GUIDE.read_text()
-    found = {name: re.search(rf":caption: {re.escape(name)}\.hcl\n\n((?:   .*\n)+)", text) for name in names}
-    return {name: block[1] for name, block in found.items() if block}
+    return {name: guide.captioned("guide_escrow", f"{name}.hcl") for name in names}
 
 
 def options(server: Server, **given: t.Any) -> dict[str, t.Any]:

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-import re
-import subprocess
 import sys
-import textwrap
 import time
 import typing as t
 
@@ -27,7 +24,6 @@ from ansible_collections.zfsfleet.encryption.tests.escrow.certificates import Au
 from ansible_collections.zfsfleet.encryption.tests.escrow.failing import failure_of
 from ansible_collections.zfsfleet.encryption.tests.escrow.kmip_place import options
 from ansible_collections.zfsfleet.encryption.tests.escrow.kmip_server import Server
-from ansible_collections.zfsfleet.encryption.tests.escrow.openbao import GUIDE
 from ansible_collections.zfsfleet.encryption.tests.escrow.place import (
     a_binding,
     a_host,
@@ -264,20 +260,6 @@ class TestOthers:
             assert client.locate(attributes=[wanted]) == [uid]
         assert there.value == one.key.secret.hex().encode()
         assert there.data_type is library.enums.SecretDataType.PASSWORD
-
-    def test_the_program_of_the_guide_lists_keys(
-        self, kmip: Server, opened: Callable[..., Kmip], alice: Issued, host: str, tmp_path: pathlib.Path
-    ) -> None:
-        one = kept(a_version(host, dataset="tank/a b"))
-        uid = opened().put(one)
-        found = re.search(r":caption: kmip_keys.py\n\n((?:   .*\n|\n)+)", GUIDE.read_text())
-        assert found
-        program = tmp_path / "kmip_keys.py"
-        program.write_text(textwrap.dedent(found[1]))
-        client = (alice.certificate, alice.key_file, kmip.ca)
-        argv = [sys.executable, "-W", "ignore", str(program), kmip.host, str(kmip.port), *map(str, client), host]
-        shown = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
-        assert shown == f"{uid} {name_of(one)} {one.key.secret.hex()}\n"
 
     @pytest.mark.parametrize("state", ["active", "deactivated", "compromised"])
     def test_states_are_those_of_the_server(
