@@ -20,23 +20,26 @@ KINDS: dict[str, Kind] = {"kmip": _kmip.KIND, "openbao": _openbao.KIND, "vault_f
 """All kinds of backends by the name that a task gives in ``type``."""
 
 
-def backends_from(given: t.Any, around: Surroundings) -> tuple[Backend, ...]:
+def backends_from(given: t.Any, around: Surroundings, option: str = "escrow") -> tuple[Backend, ...]:
     """Make the backends that a task names, in the order in which they are read.
 
     Args:
         given: the option ``escrow``; an empty list means none, said aloud.
         around: the run.
+        option: what the option is called, for refusals.
 
     Raises:
         Refused: an entry is none, of an unknown kind, says too little or too much, or stands twice.
     """
     if not isinstance(given, list):
-        raise Refused("escrow is no list. Write one mapping for each backend, like [{type: vault_file, path: ...}].")
+        raise Refused(
+            f"{option} is no list. Write one mapping for each backend, like [{{type: vault_file, path: ...}}]."
+        )
     found: dict[str, Backend] = {}
     for number, entry in enumerate(given, start=1):
-        backend = _backend(entry, f"escrow, entry {number}", around)
+        backend = _backend(entry, f"{option}, entry {number}", around)
         if backend.name in found:
-            raise Refused(f"escrow names {backend.name} twice. Two copies in one place are one: leave one entry out.")
+            raise Refused(f"{option} names {backend.name} twice. Two copies in one place are one: leave one entry out.")
         found[backend.name] = backend
     return tuple(found.values())
 

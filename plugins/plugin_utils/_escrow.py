@@ -135,6 +135,11 @@ class Escrow:
         return tuple(backend.name for backend in self._backends)
 
     @property
+    def require(self) -> int:
+        """How many backends must hold a key before it is used."""
+        return self._require
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """A sentence for each thing that failed in this run, so far."""
         return tuple(self._problems)

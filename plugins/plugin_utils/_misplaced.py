@@ -33,7 +33,7 @@ def refuse_misplaced_keys(arguments: Options) -> None:
     """
     _refuse_no_path(arguments.get("manifest"))
     _refuse_among(arguments)
-    for option in ("secrets", "datasets", "candidates", "escrow"):
+    for option in ("secrets", "datasets", "candidates", "escrow", "source"):
         entries = arguments.get(option)
         if entries is None:
             continue

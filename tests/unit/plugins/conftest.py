@@ -25,6 +25,7 @@ from ansible_collections.zfsfleet.encryption.plugins.modules import (
     zfs_key_export,
     zfs_key_retire,
     zfs_key_rotate,
+    zfs_key_move,
     zfs_unlock,
 )
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _backends
@@ -46,6 +47,7 @@ MODULES: dict[str, types.ModuleType] = {
     "zfs_key_retire": zfs_key_retire,
     "zfs_key_rotate": zfs_key_rotate,
     "zfs_key_export": zfs_key_export,
+    "zfs_key_move": zfs_key_move,
     "zfs_unlock": zfs_unlock,
 }
 

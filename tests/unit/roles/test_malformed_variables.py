@@ -28,10 +28,13 @@ BROKEN_ENTRIES: dict[str, t.Any] = {
 }
 LISTS = {
     "provision": ["provision_pools", "provision_datasets"],
-    "unlock": ["unlock_secrets"],
+    "move": ["move_source", "move_escrow"],
+    "unlock": ["unlock_escrow", "unlock_secrets"],
     "export": ["export_secrets"],
     "adopt": ["adopt_secrets", "adopt_escrow"],
     "drill": ["drill_escrow"],
+    "retire": ["retire_escrow"],
+    "rotate": ["rotate_escrow", "rotate_new_keys"],
 }
 BROKEN_MAPPINGS: dict[str, t.Any] = {"text": CANARY, "text like a mapping": f"{{key: {CANARY}", "list": [CANARY]}
 MAPPINGS = {
@@ -44,6 +47,9 @@ MAPPINGS = {
 SAID: dict[str, dict[str, t.Any]] = {
     "provision": {"provision_escrow": []},
     "adopt": {"adopt_escrow": [{"type": "vault_file", "path": "keys"}], "adopt_names": ["tank"]},
+    "move": {"move_source": []},
+    "retire": {"retire_escrow": [], "retire_days": 1},
+    "rotate": {"rotate_escrow": [], "rotate_max_age_days": 1},
     "drill": {"drill_escrow": [{"type": "vault_file", "path": "keys"}]},
 }
 # Good entries beside something else that is wrong.
