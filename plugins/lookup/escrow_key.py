@@ -75,6 +75,7 @@ class LookupModule(LookupBase):
     """Keys by the names of their roots."""
 
     def run(self, terms: list[str], variables: dict[str, t.Any] | None = None, **options: t.Any) -> list[str]:
+        _refuse_malformed(options.get("escrow"))
         self.set_options(var_options=variables, direct=options)  # type: ignore[no-untyped-call]
         host = str(self._option("host") or (variables or {}).get("inventory_hostname") or "")
         try:
@@ -88,6 +89,16 @@ class LookupModule(LookupBase):
 
     def _option(self, name: str) -> t.Any:
         return self.get_option(name)  # type: ignore[no-untyped-call]
+
+
+def _refuse_malformed(escrow: t.Any) -> None:
+    """Refuse what is no list of mappings: Ansible would quote it, with the secrets that may be in it."""
+    if escrow is None or (isinstance(escrow, list) and all(isinstance(entry, t.Mapping) for entry in escrow)):
+        return
+    raise AnsibleLookupError(
+        "escrow is no list of mappings. It may hold secrets, so it is not shown. Write one mapping for each place, "
+        "like [{type: vault_file, path: ...}]."
+    )
 
 
 def keys_of(backends: t.Sequence[Backend], host: str, terms: t.Iterable[str]) -> list[str]:

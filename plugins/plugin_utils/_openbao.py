@@ -95,7 +95,10 @@ def _secret_from(options: Options, option: str, name: str) -> str:
                 text = file.read().strip()
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "it is no text"
-            raise Refused(f"{option}_file {path} of {name} cannot be read: {why}.") from None
+            raise Refused(
+                f"{option}_file of {name} cannot be read: {why}. It is a path on the controller; it is not shown here, "
+                f"since it could be the {option} itself."
+            ) from None
     # What cannot stand in a header would be quoted, whole, by whoever refuses it.
     if not _WORD.fullmatch(str(text)):
         raise Refused(f"The {option} of {name} is not one word of ASCII characters. It is not shown.")

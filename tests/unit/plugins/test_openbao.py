@@ -531,7 +531,7 @@ class TestOptions:
             ({"url": f"https://root:{SECRET}@bao.example.org", "token": SECRET}, "is to be https://"),
             ({}, "wants one of token and token_file, and not both"),
             ({"token": SECRET, "token_file": "/token"}, "wants one of token and token_file, and not both"),
-            ({"token_file": "/nowhere/token"}, "/nowhere/token of openbao .* cannot be read: No such file"),
+            ({"token_file": "/nowhere/token"}, "token_file of openbao .* cannot be read: No such file"),
             ({"token": f"{SECRET}\nsecond"}, "token of openbao .* is not one word"),
             ({"token": f"{SECRET}ü"}, "token of openbao .* is not one word"),
             ({"token": SECRET, "secret_id": SECRET}, "auth: token, which has no secret_id"),

@@ -1,0 +1,126 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole tasks whose keys are in files and on real servers: made, used, moved, cleared, and no secret in any result."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import typing as t
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.tests.escrow import kmip_place, openbao
+
+from .acting import Controller
+
+Place = dict[str, t.Any]
+ROOTS = ["tank/filed", "tank/keyed", "tank/keyed/worded"]
+DATASETS: list[dict[str, t.Any]] = [
+    {"name": "tank/keyed", "keyformat": "raw"},
+    {"name": "tank/keyed/worded", "keyformat": "passphrase", "pbkdf2iters": 100_000},
+    {"name": "tank/filed", "key_file": "/etc/zfs/filed.key", "generate_key": True},
+]
+
+
+@pytest.fixture(scope="module")
+def kmip(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Place]:
+    with kmip_place.place(tmp_path_factory.mktemp("kmip")) as place:
+        server, client = place.server, place.client
+        files = {"certificate": str(client.certificate), "key_file": str(client.key_file), "ca": str(server.ca)}
+        yield {"type": "kmip", "host": server.host, "port": server.port, **files}
+
+
+@pytest.fixture(scope="module")
+def bao(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Place]:
+    with openbao.place(tmp_path_factory.mktemp("openbao")) as place:
+        yield {"type": "openbao", "url": place.server.url, "ca": str(place.server.ca), "token": place.token}
+
+
+@pytest.fixture
+def files(tmp_path: pathlib.Path) -> Place:
+    path = tmp_path / "keys"
+    path.mkdir(mode=0o700)
+    return {"type": "vault_file", "path": str(path), "allow_local": True}
+
+
+def lock_and_unlock(controller: Controller, escrow: list[Place], as_host: str) -> None:
+    for state in ("locked", "unlocked"):
+        options: dict[str, t.Any] = {"name": "tank", "recursive": True, "state": state}
+        result = controller.act("zfs_unlock", escrow=escrow, as_host=as_host, **options)
+        assert sorted(result[state]) == ROOTS, result.get("msg")
+
+
+@pytest.mark.parametrize("name", ["kmip", "bao"])
+def test_a_whole_life_on_a_server(
+    controller: Controller, files: Place, name: str, request: pytest.FixtureRequest
+) -> None:
+    server: Place = request.getfixturevalue(name)
+    seen: list[t.Any] = []
+    controller.seen = seen.append
+
+    def act(module: str, **options: t.Any) -> dict[str, t.Any]:
+        result = controller.act(module, as_host=name, **options)
+        seen.append(result)
+        assert not result.get("failed"), result["msg"]
+        return result
+
+    # Made, found to be there, given another key.
+    assert sorted(act("zfs_dataset_key", datasets=DATASETS, escrow=[server])["key_ids"]) == ROOTS
+    controller.host.key_files.clear()  # the host's own copy does not count from here on
+    lock_and_unlock(controller, [server], name)
+    again = act("zfs_dataset_key", datasets=DATASETS[:2], escrow=[server])
+    assert (again["changed"], again.get("warnings")) == (False, None)
+    key = "0b" * 32
+    assert act("zfs_dataset_key", name="tank/keyed", key=key, update_key="always", escrow=[server])["changed"]
+
+    # Moved into files, and from there nothing but the files is needed.
+    moved = act("zfs_key_move", source=[server], escrow=[files])
+    assert (len(moved["moved"]), sorted(moved["opened"])) == (4, ROOTS)
+    cleared = act("zfs_key_move", source=[server], escrow=[files], clear_source=True)
+    assert (cleared["moved"], sorted(cleared["cleared"])) == ([], sorted(moved["moved"]))
+    assert act("zfs_key_escrow_info", escrow=[server])["versions"] == []
+    lock_and_unlock(controller, [files], name)
+
+    states = {each["key_id"]: each["state"] for each in act("zfs_key_escrow_info", escrow=[files])["versions"]}
+    assert sorted(states.values()) == ["active", "active", "active", "deactivated"]
+    secrets = [key, *([server["token"]] if "token" in server else [])]
+    secrets += [
+        each["key"] for call in controller.calls for each in call.arguments.get("secrets") or () if "key" in each
+    ]
+    assert len(secrets) > 2
+    shown = json.dumps(seen)
+    assert not [secret for secret in secrets if secret in shown]
+
+
+def test_three_kinds_hold_the_same_and_one_may_be_lost(
+    controller: Controller, kmip: Place, bao: Place, files: Place
+) -> None:
+    everywhere = [kmip, bao, files]
+    made = controller.act("zfs_dataset_key", datasets=DATASETS, escrow=everywhere, as_host="three")
+    assert not made.get("failed"), made["msg"]
+    told = controller.act("zfs_key_escrow_info", escrow=everywhere, as_host="three")["versions"]
+    assert [(len(each["places"]), each["level"], each["state"]) for each in told] == [(3, True, "active")] * 3
+    gone = {**kmip, "host": "127.0.0.1", "port": 1, "timeout": 1}
+    controller.host.key_files.clear()
+    lock_and_unlock(controller, [gone, bao, files], "three")
+    result = controller.act("zfs_dataset_key", name="tank/more", escrow=[gone, bao, files], as_host="three")
+    assert "3 are required" in result["msg"]
+    assert controller.host.dataset("tank/more") is None
+    enough: dict[str, t.Any] = {"escrow": [gone, bao, files], "escrow_require": 2}
+    assert controller.act("zfs_dataset_key", name="tank/more", as_host="three", **enough)["changed"]
+
+
+@pytest.mark.parametrize("name", ["kmip", "bao"])
+def test_a_server_under_two_names_is_not_cleared(
+    controller: Controller, name: str, request: pytest.FixtureRequest
+) -> None:
+    server: Place = request.getfixturevalue(name)
+    alias = {option: str(value).replace("127.0.0.1", "localhost") for option, value in server.items()}
+    host = f"{name}-twice"
+    assert controller.act("zfs_dataset_key", name="tank/twice", escrow=[server], as_host=host)["changed"]
+    result = controller.act("zfs_key_move", source=[alias], escrow=[server], clear_source=True, as_host=host)
+    assert "it is the same place under another name" in result["msg"]
+    (kept,) = controller.act("zfs_key_escrow_info", escrow=[server], as_host=host)["versions"]
+    assert kept["state"] == "active"
