@@ -23,6 +23,7 @@ author:
   - zfsfleet contributors (@zfsfleet)
 extends_documentation_fragment:
   - zfsfleet.encryption._escrow
+  - zfsfleet.encryption._escrow.require
   - zfsfleet.encryption._attributes
   - zfsfleet.encryption._attributes.changing
 options:

@@ -45,7 +45,7 @@ def drill(choice: Choice, trial: Trial, *, min_iterations: int, fail_on: t.Colle
         known,
         list(chosen.roots),
         choice,
-        trial.versions,
+        trial.index.all,
         trial.escrow.names,
         trial.escrow.readable,
         trial.unread,
@@ -60,7 +60,7 @@ def _told(drilled: Drilled, findings: t.Sequence[Finding], known: Known, fail_on
     told: Result = {
         "changed": False,
         "drilled": len(drilled.roots),
-        "opened": sum(known.opens(root.name) for root in drilled.roots),
+        "opened": sum(known.opener(root.name) is not None for root in drilled.roots),
         "ok": sum(each.finding == "ok" for each in findings),
         "failing": len(failing),
         "findings": [dataclasses.asdict(each) for each in findings],

@@ -73,10 +73,6 @@ class Index:
         """
         return tuple(each for each in self._unbound.get(dataset, ()) if each.state == "pre-active")
 
-    def all(self) -> tuple[Held, ...]:
-        """Return every version, oldest first."""
-        return tuple(self._by_id.values())
-
     def of_record(self, record: str) -> tuple[Held, ...]:
         """Return all versions of a record, oldest first."""
         return tuple(self._by_record.get(record, ()))

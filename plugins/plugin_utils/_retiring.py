@@ -24,7 +24,7 @@ def retire(trial: Trial, retention: Retention, *, check: bool) -> Result:
     Raises:
         HostFailed: the host could not be looked at.
     """
-    due = due_versions(trial.index, trial.index.all(), retention)
+    due = due_versions(trial.index, trial.index.all, retention)
     if not due:
         return _told(trial, [], {})
     seen = trial.look((), {})

@@ -145,11 +145,6 @@ class Trial:
         self.candidates(other for other in siblings if other.state in states)
         return Known(known.seen, dict(self._by_id), dict(self._keys), self.escrow.problems)
 
-    @property
-    def versions(self) -> tuple[Held, ...]:
-        """All versions of this host's records, oldest first."""
-        return self._index.all
-
     def find(self, key_id: KeyId) -> Held | None:
         """Return a version of this host's records."""
         return self.index.get(key_id)

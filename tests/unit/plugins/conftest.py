@@ -23,9 +23,9 @@ from ansible_collections.zfsfleet.encryption.plugins.modules import (
     zfs_key_escrow,
     zfs_key_escrow_info,
     zfs_key_export,
+    zfs_key_move,
     zfs_key_retire,
     zfs_key_rotate,
-    zfs_key_move,
     zfs_unlock,
 )
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _backends
