@@ -22,6 +22,7 @@ from ..module_utils._keys import Key
 from ..module_utils._model import pool_of
 from ._backend import BackendFailed
 from ._escrow import Held
+from ._fitting import is_bound_to
 from ._key_task import Assigned
 from ._plan_escrow import Decision, Known, decide, new_format
 from ._record import Entry, Kept, Version, later_than, new_key_id, new_record, now
@@ -211,7 +212,7 @@ class Providing:
         keyformat, iterations = (wish.new_keyformat, wish.new_iterations) if root is None else new_format(wish, root)
         if decision.action == "adopt" and root is not None:
             keyformat, iterations = root.keyformat, root.iterations
-        record = decision.held.key_id.record if decision.action == "change" and decision.held else new_record()
+        record = self._record_of(decision) or new_record()
         return Version(
             new_key_id(record),
             self._trial.host,
@@ -222,6 +223,18 @@ class Providing:
             seen.pools.get(pool_of(decision.dataset), ""),
             "" if root is None else root.keyguid,
         )
+
+    def _record_of(self, decision: Decision) -> str | None:
+        """Return the record that a root's next version belongs to, None where it has none.
+
+        A key that somebody set beside us, and that is taken in, follows those that the root had before: they open it no
+        more, whatever they are noted as.
+        """
+        root, held = decision.root, decision.held
+        if decision.action == "change" and held is not None:
+            return held.key_id.record
+        bound = (each for each in self._trial.index.fitting(root) if is_bound_to(each, root)) if root else ()
+        return next((each.key_id.record for each in bound), None)
 
     def _has_news(self, held: Held, root: Root) -> bool:
         """Tell whether a version that opens its root is not noted everywhere as what it is."""

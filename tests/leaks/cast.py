@@ -107,4 +107,5 @@ WRONG_SECRETS = [
 ]
 SOME: Options = {"names": [entry["name"] for entry in WRONG_SECRETS]}
 ESCROW = [{"type": "vault_file", "path": "{{ escrow_path }}", "allow_local": True}]
+MOVED = [{"type": "vault_file", "path": "{{ moved_path }}", "allow_local": True}]
 WHOLE: Options = {"name": POOL, "recursive": True}

@@ -90,7 +90,9 @@ class Scan:
         for name, text in cast.files_on_the_controller(self._canaries).items():
             (controller.given / name).write_text(text)
         (controller.given / "vault_password").chmod(0o600)
-        (controller.given / "escrow").mkdir(mode=0o700)
+        for place in ("escrow", "moved"):
+            (controller.given / place).mkdir(mode=0o700)
+        (controller.home / "evidence").mkdir()
         self._machine.read("sh -s", given=PREPARED.encode())
         with self._machine.watched() as sighting:
             for name, content in cast.files_on_the_host(self._canaries).items():
@@ -112,7 +114,8 @@ class Scan:
         extra = (
             "-vvv",
             *("-e", f"@{controller.given / 'canaries.json'}", "-e", f"asked={controller.asked}"),
-            *("-e", f"escrow_path={controller.given / 'escrow'}"),
+            *("-e", f"escrow_path={controller.given / 'escrow'}", "-e", f"moved_path={controller.given / 'moved'}"),
+            *("-e", f"zfsfleet_evidence={controller.directory / 'evidence'}"),
             *("--vault-password-file", str(controller.given / "vault_password")),
         )
         cases = story.whole(sample=sample)

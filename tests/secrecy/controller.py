@@ -47,8 +47,8 @@ class Controller:
     ) -> None:
         self.directory = directory
         self.given, self.asked = directory / "given", directory / "asked"
-        self._home, self._spied, self._temporary = directory / "home", directory / "spied", directory / "tmp"
-        for made in (self.given, self.asked, self._home, self._spied, self._temporary):
+        self.home, self._spied, self._temporary = directory / "home", directory / "spied", directory / "tmp"
+        for made in (self.given, self.asked, self.home, self._spied, self._temporary):
             made.mkdir()
         inventory = subprocess.run([VM, "inventory", machine.name], capture_output=True, text=True, check=True)
         (directory / "inventory.yml").write_text(inventory.stdout)
@@ -88,7 +88,7 @@ class Controller:
                 "ANSIBLE_NOCOLOR": "1",
                 # Short enough for a socket, and connections outlive a run.
                 "ANSIBLE_SSH_CONTROL_PATH_DIR": str(Path.home() / ".ansible/cp"),
-                "HOME": str(self._home),
+                "HOME": str(self.home),
                 "TMPDIR": str(self._temporary),
                 "PYTHONPATH": str(HERE / "spy"),
                 "PYTHONDONTWRITEBYTECODE": "1",
@@ -109,7 +109,7 @@ class Controller:
             end = {"file": b"\n", "argument": b"\0"}.get(kind)
             where = content.partition(end)[0].decode(errors="replace") if end else "a process"
             yield Packet(f"controller {kind}", where, content)
-        for directory in (self._home, self._temporary):
+        for directory in (self.home, self._temporary):
             for path in sorted(directory.rglob("*")):
                 if path.is_file():
                     yield Packet("controller file", str(path), path.read_bytes())

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ansible_collections.zfsfleet.encryption.tests.leaks.case import FORESEEN, Case, case, sampled
 from ansible_collections.zfsfleet.encryption.tests.leaks.cast import (
     ESCROW,
+    MOVED,
     POOL,
     SECRETS,
     SOME,
@@ -22,6 +23,8 @@ def chapter() -> list[Case]:
     adopted = {**WHOLE, "secrets": SECRETS, "escrow": ESCROW}
     kept = {**keyed("kept"), "escrow": ESCROW}
     changed = {**kept, "key": given("kept2"), "update_key": "always"}
+    turned = {"name": f"{POOL}/kept", "new_keys": [{"name": f"{POOL}/kept", "key": given("kept2")}], "escrow": ESCROW}
+    elsewhere = [{**turned["new_keys"][0], "name": f"{POOL}/nobody"}]
     strange = [{"type": "vault_file", "path": "escrow", "token": given("misplaced")}]
     return [
         sampled("zfs_key_escrow", {**SOME, "secrets": WRONG_SECRETS, "escrow": ESCROW}, refused="opens it"),
@@ -40,6 +43,15 @@ def chapter() -> list[Case]:
         sampled("zfs_dataset_key", kept, diff=True),
         case("zfs_dataset_key", {**kept, "key": given("wrong")}, refused="the one in escrow does"),
         case("zfs_dataset_key", changed, **FORESEEN),
-        case("zfs_dataset_key", changed, diff=True),
+        sampled("zfs_key_rotate", turned, diff=True),
+        sampled("zfs_key_rotate", {**turned, "new_keys": elsewhere}, refused="which was not chosen"),
+        case("zfs_key_rotate", {**WHOLE, "max_age_days": 0, "escrow": ESCROW}, **FORESEEN),
+        case("zfs_dataset_key", {**changed, "key": given("kept")}, diff=True),
+        sampled("zfs_key_retire", {"retain_days": 0, "retain_versions": 0, "escrow": ESCROW}),
+        sampled("zfs_key_retire", {"retain_days": 0, "escrow": strange}, refused="says more than a backend"),
+        sampled("zfs_key_move", {"source": ESCROW, "escrow": MOVED}),
+        sampled("zfs_key_move", {"source": strange, "escrow": MOVED}, refused="says more than a backend"),
+        sampled("zfs_evidence_info", {"path": "{{ zfsfleet_evidence }}"}),
+        sampled("zfs_evidence_info", {"path": "{{ zfsfleet_evidence }}/none"}, refused="cannot be read"),
         sampled("zfs_dataset_key", {"name": f"{POOL}/kept", "state": "absent", "force_destroy": True}),
     ]

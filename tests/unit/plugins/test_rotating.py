@@ -398,3 +398,17 @@ def test_days_are_counted_from_now() -> None:
     day = dt.timedelta(days=1)
     expected = dt.datetime.now(dt.timezone.utc) - day
     assert _record.days_ago(1)[:16] == expected.strftime("%Y-%m-%dT%H:%M")
+
+
+# -- keys that somebody set beside us
+
+
+def test_a_key_that_is_taken_in_later_follows_those_that_the_root_had(fleet: Controller) -> None:
+    old = active_key(fleet, "tank/a").secret.hex()
+    entry: dict[str, t.Any] = {"name": "tank/a", "key": KEY_TEXT, "update_key": "always", "current": {"key": old}}
+    assert not fleet.act("zfs_dataset_key", **entry).get("failed")
+    taken = fleet.act("zfs_key_escrow", name="tank/a", secrets=[{"name": "tank/a", "key": KEY_TEXT}], escrow=TWO)
+    assert taken["adopted"] == ["tank/a"]
+    assert states(fleet)["tank/a"] == ["deactivated", "active"]
+    (record,) = {key_id.record for key_id, kept in fleet.drawer("one").keys.items() if kept.version.dataset == "tank/a"}
+    assert taken["key_ids"]["tank/a"].startswith(record)

@@ -1,0 +1,160 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rotations at random: runs that die anywhere, places that fail, people beside them, and clocks that jump.
+
+Whatever happens, every root is opened by a key that is in escrow, and the next quiet run finishes what was begun.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import typing as t
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _record
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendFailed
+
+from .acting import Controller
+
+TWO: list[dict[str, t.Any]] = [{"type": "memory", "name": "one"}, {"type": "memory", "name": "two"}]
+TREE: list[dict[str, t.Any]] = [
+    {"name": "tank/a"},
+    {"name": "tank/a/child", "state": "inherited"},
+    {"name": "tank/a/b", "keyformat": "raw", "key_file": "/etc/zfs/b.key"},
+    {"name": "tank/w", "keyformat": "passphrase", "pbkdf2iters": 100_000},
+]
+ROOTS = ("tank/a", "tank/a/b", "tank/w")
+CALLS = ("entries", "find_out", "put", "fetch", "bind", "advance", "destroy")
+
+
+class Died(BaseException):
+    """What nothing catches, like the end of a process."""
+
+
+class Clock(dt.datetime):
+    """A clock that somebody sets."""
+
+    offset = dt.timedelta()
+
+    @classmethod
+    def now(cls, tz: dt.tzinfo | None = None) -> Clock:
+        moment = dt.datetime.now(tz) + cls.offset
+        return cls.fromtimestamp(moment.timestamp(), tz)
+
+
+@st.composite
+def happenings(draw: st.DrawFn) -> tuple[str, t.Any]:
+    kind = draw(st.sampled_from(("rotate", "dies", "dies", "place fails", "retire", "clock", "person", "format")))
+    argument: t.Any = None
+    if kind == "dies":
+        argument = draw(st.integers(0, 60))
+    elif kind == "place fails":
+        argument = draw(st.sampled_from(("one", "two"))), draw(st.sampled_from(CALLS))
+    elif kind == "clock":
+        argument = draw(st.integers(-400, 400))
+    elif kind == "person":
+        argument = draw(st.sampled_from(ROOTS))
+    elif kind == "format":
+        argument = draw(st.sampled_from(("hex", "raw")))
+    return kind, argument
+
+
+def rotate(controller: Controller, **options: t.Any) -> dict[str, t.Any]:
+    due = {} if options else {"max_age_days": 0}
+    return controller.act("zfs_key_rotate", name="tank", recursive=True, escrow=TWO, **due, **options)
+
+
+def key_in_escrow(controller: Controller, dataset: str) -> Key | None:
+    """Return the key in any place that opens a root."""
+    root = controller.host.dataset(dataset)
+    assert root is not None
+    keys = {kept.key: None for drawer in controller.drawers.values() for kept in drawer.keys.values()}
+    opening = (key for key in keys if key.fits(root.keyformat) and controller.host.verify(root, key).outcome == "opens")
+    return next(opening, None)
+
+
+def happen(controller: Controller, kind: str, argument: t.Any) -> None:
+    if kind == "rotate":
+        rotate(controller)
+    elif kind == "format":
+        rotate(controller, keyformat=argument, hierarchy="openzfs")
+    elif kind == "dies":
+        dies(controller, argument)
+    elif kind == "place fails":
+        name, call = argument
+        controller.drawer(name).failing[call] = BackendFailed(f"{name} does not {call}.")
+        rotate(controller)
+        controller.drawer(name).failing.clear()
+    elif kind == "retire":
+        controller.act("zfs_key_retire", retain_days=0, retain_versions=0, escrow=TWO)
+    elif kind == "clock":
+        Clock.offset += dt.timedelta(days=argument)
+    elif kind == "person":
+        change_and_take_in(controller, argument)
+
+
+def dies(controller: Controller, number: int) -> None:
+    left = number
+
+    def count_down(_where: str) -> None:
+        nonlocal left
+        if left == 0:
+            raise Died
+        left -= 1
+
+    controller.moment = count_down
+    try:
+        rotate(controller)
+    except Died:
+        event("a run died")
+    finally:
+        controller.moment = lambda _where: None
+
+
+def change_and_take_in(controller: Controller, dataset: str) -> None:
+    """Do as a person who sets a key by hand, is refused by the next rotation, and then has the key taken in."""
+    old = key_in_escrow(controller, dataset)
+    root = controller.host.dataset(dataset)
+    assert old is not None
+    assert root is not None
+    text = "a person's passphrase" if root.keyformat == "passphrase" else "5a" * 32
+    kind = "passphrase" if root.keyformat == "passphrase" else "key"
+    current = old.secret.decode() if kind == "passphrase" else old.secret.hex()
+    entry: dict[str, t.Any] = {"name": dataset, kind: text, "update_key": "always", "current": {kind: current}}
+    changed = controller.act("zfs_dataset_key", hierarchy="openzfs", **entry)
+    assert not changed.get("failed"), changed["msg"]
+    if key_in_escrow(controller, dataset) is None:
+        assert rotate(controller)["failed"]
+        assert key_in_escrow(controller, dataset) is None
+    taken = controller.act("zfs_key_escrow", name=dataset, secrets=[{"name": dataset, kind: text}], escrow=TWO)
+    assert not taken.get("failed"), taken["msg"]
+
+
+@given(st.lists(happenings(), min_size=2, max_size=6))
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_root_opens_with_a_key_in_escrow_whatever_happens(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch, story: list[tuple[str, t.Any]]
+) -> None:
+    monkeypatch.setattr(_record, "datetime", Clock)
+    Clock.offset = dt.timedelta()
+    controller.forget()
+    made = controller.act("zfs_dataset_key", datasets=TREE, escrow=TWO)
+    assert not made.get("failed"), made["msg"]
+    for kind, argument in story:
+        event(kind)
+        happen(controller, kind, argument)
+        for dataset in ROOTS:
+            assert key_in_escrow(controller, dataset) is not None, (kind, argument, dataset)
+    minted = len(controller.drawer("one").keys)
+    quiet = controller.act("zfs_key_rotate", name="tank", recursive=True, max_age_days=36500, escrow=TWO)
+    assert not quiet.get("failed"), quiet["msg"]
+    assert len(controller.drawer("one").keys) <= max(minted, len(controller.drawer("two").keys))
+    for drawer in controller.drawers.values():
+        assert "pre-active" not in [entry.state for entry in drawer.entries_by_id.values()]
+    again = controller.act("zfs_key_rotate", name="tank", recursive=True, max_age_days=36500, escrow=TWO)
+    assert (again["changed"], again["rotated"], again.get("warnings")) == (False, [], None)
