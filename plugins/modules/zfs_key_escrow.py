@@ -67,6 +67,7 @@ options:
     type: bool
     default: false
 seealso:
+  - module: zfsfleet.encryption.zfs_key_drill
   - module: zfsfleet.encryption.zfs_key_escrow_info
   - module: zfsfleet.encryption.zfs_dataset_key
   - module: zfsfleet.encryption.zfs_key_export

@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - zfsfleet.encryption._attributes
   - zfsfleet.encryption._attributes.info
 seealso:
+  - module: zfsfleet.encryption.zfs_key_drill
   - module: zfsfleet.encryption.zfs_key_escrow
 """
 

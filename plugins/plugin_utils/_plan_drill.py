@@ -116,7 +116,8 @@ def _of_opened(root: Root, held: Held, drilled: Drilled) -> list[Finding]:
         ("unread", _unread(root, held, drilled)),
         ("uneven", _uneven(root, held, drilled)),
     ]
-    return [Finding(root.name, kind, sentence, str(held.key_id)) for kind, sentence in found if sentence is not None]
+    told = [Finding(root.name, kind, sentence, str(held.key_id)) for kind, sentence in found if sentence is not None]
+    return [*told, *_unread_besides(root, held, drilled)]
 
 
 def _changed_behind(root: Root, held: Held, drilled: Drilled) -> str | None:
@@ -177,6 +178,18 @@ def _unread(root: Root, held: Held, drilled: Drilled) -> str | None:
         f"{root.name} is opened by {held.key_id}, which {' and '.join(places)} should hold as well and did not give "
         "back; a warning says why. Mend that place before the other copy is lost."
     )
+
+
+def _unread_besides(root: Root, opening: Held, drilled: Drilled) -> t.Iterator[Finding]:
+    """Tell of versions that should open the root as well, or instead, and that nobody could look at."""
+    for held in drilled.index.fitting(root):
+        places = drilled.unread.get(str(held.key_id), ())
+        if held.key_id != opening.key_id and held.state in _LIVE and places:
+            sentence = (
+                f"{held.key_id} is {held.state} for {root.name}, and {' and '.join(places)} did not give it back; a "
+                "warning says why. Mend that place and drill again."
+            )
+            yield Finding(root.name, "unread", sentence, str(held.key_id))
 
 
 def _uneven(root: Root, held: Held, drilled: Drilled) -> str | None:

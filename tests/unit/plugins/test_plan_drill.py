@@ -126,6 +126,13 @@ def test_nothing_is_missing_that_may_be_there(doubt: dict[str, t.Any]) -> None:
     assert kinds(drilled([ROOT], OLD, ACTIVE, **doubt))["tank/a"][0] == "unproven"
 
 
+def test_an_active_key_that_could_not_be_read_is_told_though_an_old_one_opens() -> None:
+    what = drilled([ROOT], OLD, ACTIVE, tried={"tank/a": Tried((id_of(OLD),))}, unread={id_of(ACTIVE): ("one", "two")})
+    assert kinds(what) == {"tank/a": ["stale", "unread"]}
+    what = drilled([ROOT], OLD, ACTIVE, tried={"tank/a": Tried((id_of(ACTIVE),))}, unread={id_of(OLD): ("one",)})
+    assert kinds(what) == {"tank/a": ["ok"]}
+
+
 def test_only_what_was_noted_of_this_copy_tells_of_its_salt() -> None:
     worded = Root("tank/a", "11", "77", "passphrase", 1_300_000, "5")
     again = dataclasses.replace(worded, salt="6")
