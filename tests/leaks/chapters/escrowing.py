@@ -24,7 +24,7 @@ def chapter() -> list[Case]:
     kept = {**keyed("kept"), "escrow": ESCROW}
     changed = {**kept, "key": given("kept2"), "update_key": "always"}
     turned = {"name": f"{POOL}/kept", "new_keys": [{"name": f"{POOL}/kept", "key": given("kept2")}], "escrow": ESCROW}
-    elsewhere = [{**turned["new_keys"][0], "name": f"{POOL}/nobody"}]
+    elsewhere = [{"name": f"{POOL}/nobody", "key": given("kept2")}]
     strange = [{"type": "vault_file", "path": "escrow", "token": given("misplaced")}]
     return [
         sampled("zfs_key_escrow", {**SOME, "secrets": WRONG_SECRETS, "escrow": ESCROW}, refused="opens it"),

@@ -74,7 +74,9 @@ def test_all_versions_get_there_with_states_and_bindings_and_the_host_tries_them
     assert result["actions"] == foretold["actions"]
     assert contents(stocked.drawers["new"]) == contents(stocked.drawers["newer"]) == before
     assert contents(stocked.drawers["old"]) == before
-    active = {version.version.dataset: key_id for key_id, (version, state, _) in before.items() if state == "active"}
+    active = {
+        version.version.dataset: key_id for key_id, (version, state, _bound) in before.items() if state == "active"
+    }
     assert result["opened"] == foretold["opened"] == {name: active[name] for name in ("tank/keyed", "tank/worded")}
     assert stocked.host.changes == []
     again = move(stocked)
@@ -263,6 +265,19 @@ class Died(BaseException):
     """What nothing catches, like the end of a process."""
 
 
+def dying_at(number: int) -> t.Callable[[str], None]:
+    """Return what is told of boundaries, and dies at one of them."""
+    left = number
+
+    def count_down(_where: str) -> None:
+        nonlocal left
+        if left == 0:
+            raise Died
+        left -= 1
+
+    return count_down
+
+
 def test_the_next_run_finishes_what_died_anywhere(stocked: Controller) -> None:
     moments: list[str] = []
     stocked.moment = moments.append
@@ -278,14 +293,7 @@ def test_the_next_run_finishes_what_died_anywhere(stocked: Controller) -> None:
         for name in ("new", "newer"):
             stocked.drawers[name].keys.clear()
             stocked.drawers[name].entries_by_id.clear()
-        left = [number]
-
-        def count_down(_where: str, left: list[int] = left) -> None:
-            if left[0] == 0:
-                raise Died
-            left[0] -= 1
-
-        stocked.moment = count_down
+        stocked.moment = dying_at(number)
         with pytest.raises(Died):
             move(stocked, clear_source=True)
         stocked.moment = lambda _where: None

@@ -65,7 +65,7 @@ def happenings(draw: st.DrawFn) -> tuple[str, t.Any]:
 
 
 def rotate(controller: Controller, **options: t.Any) -> dict[str, t.Any]:
-    due = {} if options else {"max_age_days": 0}
+    due: dict[str, t.Any] = {} if options else {"max_age_days": 0}
     return controller.act("zfs_key_rotate", name="tank", recursive=True, escrow=TWO, **due, **options)
 
 
