@@ -63,6 +63,10 @@ wire: setup packages ## Watch a host's disk while modules run without configured
 leaks: setup packages ## Look for canary keys everywhere, from arguments to the raw disk: SHORT=1 for a sample
 	@tests/leaks/run $(if $(SHORT),--sample) $(ARGS)
 
+.PHONY: faults
+faults: setup packages ## Kill changes of keys at system calls and by power cuts: SHORT=1 for a sample, ARGS="--seed 4 --point 17"
+	@tests/faults/run $(if $(SHORT),--sample) $(ARGS)
+
 .PHONY: scenario
 scenario: setup packages ## Run Molecule scenarios on real VMs: NAME="lifecycle rotate"
 	@tools/scenario $(NAME)
@@ -80,7 +84,7 @@ demo: setup packages ## Encrypt, lock and unlock a pool in a throw-away VM
 	@tests/demo/run
 
 .PHONY: test
-test: ## The gate: set-up, linters, package, sanity, unit, conformance, wire, leaks, scenarios
+test: ## The gate: set-up, linters, package, sanity, unit, conformance, wire, leaks, faults, scenarios
 	@tools/test
 
 .PHONY: mutants

@@ -131,6 +131,7 @@ def parts() -> list[Part]:
             needs=("image",),
         ),
         Part("leaks", ("make", "leaks", "SHORT=1"), 10, tally.of_leaks, needs=("image",)),
+        Part("faults", ("make", "faults", "SHORT=1"), 15, tally.of_faults, needs=("image",)),
         Part(
             "scenarios",
             ("make", "scenario", f"NAME={' '.join(SCENARIOS)}"),

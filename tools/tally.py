@@ -82,6 +82,17 @@ def of_leaks(output: str) -> Tally:
     return Tally(passed=found, failed=(*named["unlike"], *named["missed"], *named["hit"], *unnamed))
 
 
+def of_faults(output: str) -> Tally:
+    """One case a point that was survived; one at which nothing was in flight proves nothing."""
+    closing = re.findall(r"^faults: points=\d+ in_flight=(\d+) survived=(\d+)$", output, re.MULTILINE)
+    if not closing:
+        return Tally()
+    in_flight, survived = map(int, closing[-1])
+    named = re.findall(r"^not survived: (.+)$", output, re.MULTILINE)
+    unnamed = [f"point {number}" for number in range(len(named) + 1, in_flight - survived + 1)]
+    return Tally(passed=survived, failed=(*named, *unnamed))
+
+
 def of_scenarios(output: str, names: t.Sequence[str]) -> Tally:
     """One case a step that had a playbook; a scenario without any step has failed."""
     # Molecule repeats these lines, without the level, in its closing report, which a stopped run does not reach.

@@ -36,3 +36,19 @@ MISSED = "missed: planted 4, journal in journal"
 )
 def test_each_leak_is_counted(output: str, counted: Tally) -> None:
     assert tally.of_leaks(output) == counted
+
+
+@pytest.mark.parametrize(
+    ("output", "counted"),
+    [
+        pytest.param("faults: points=7 in_flight=6 survived=6\n", Tally(passed=6), id="sound"),
+        pytest.param(
+            "not survived: 3: tree, fsync: no key opens it\nfaults: points=6 in_flight=6 survived=4\n",
+            Tally(passed=4, failed=("3: tree, fsync: no key opens it", "point 2")),
+            id="two are lost",
+        ),
+        pytest.param("faults: tests/testbed/vm start failed\n", Tally(), id="ended early"),
+    ],
+)
+def test_each_survived_point_is_counted(output: str, counted: Tally) -> None:
+    assert tally.of_faults(output) == counted
