@@ -27,18 +27,25 @@ STATES = machine.CHECKOUT / ".testbed"
 
 
 class Memory:
-    """What came of all points of a seed, in a file, so that a run that was stopped is taken up again."""
+    """What came of all points of a seed, in a file, so that a run that was stopped is taken up again.
 
-    def __init__(self, path: Path, *, is_new: bool) -> None:
+    Args:
+        path: of the file; None where only some points are tried.
+        is_new: whether what is there is forgotten.
+    """
+
+    def __init__(self, path: Path | None, *, is_new: bool) -> None:
         self._path = path
         self.outcomes: dict[str, Outcome] = {}
-        if not is_new and path.exists():
+        if path is not None and path.exists() and not is_new:
             rows = json.loads(path.read_text(encoding="utf-8"))
             self.outcomes = {row["name"]: Outcome(**row) for row in rows}
 
     def add(self, outcome: Outcome) -> None:
         print(outcome.line(), flush=True)
         self.outcomes[outcome.name] = outcome
+        if self._path is None:
+            return
         unfinished = self._path.with_suffix(".new")
         unfinished.write_text(json.dumps([each.as_json() for each in self.outcomes.values()], indent=1))
         unfinished.replace(self._path)
@@ -56,7 +63,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     STATES.mkdir(exist_ok=True)
     is_whole = not options.sample and options.point is None and options.cut is None
-    memory = Memory(STATES / f"faults-{options.seed}.json", is_new=options.fresh or not is_whole)
+    memory = Memory(STATES / f"faults-{options.seed}.json" if is_whole else None, is_new=options.fresh)
     if is_whole and memory.outcomes:
         print(f"{len(memory.outcomes)} points of seed {options.seed} were tried before; --fresh tries them again")
     began = time.monotonic()
