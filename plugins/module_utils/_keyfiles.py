@@ -8,6 +8,7 @@ Private to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -78,16 +79,16 @@ def read(path: str) -> bytes | None:
 def write(path: str, content: bytes) -> None:
     """Write a new key file, mode 0400, on stable storage at return, and read it back.
 
+    A run that is killed leaves it whole or not at all, where the file system knows files without names (open(2)).
+
     Raises:
         CallFailed: it exists, its directory is missing, or what was read back differs.
     """
     directory = os.path.dirname(path) or "."
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o400)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        if not _appeared(path, directory, content):
+            with _filled(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, content):
+                pass
         sync_directory(directory)
         with open(path, "rb") as file:
             written = file.read()
@@ -99,6 +100,30 @@ def write(path: str, content: bytes) -> None:
         ) from None
     if written != content:
         raise CallFailed(f"The key file {path} does not hold what was written to it. Check the file system below it.")
+
+
+def _appeared(path: str, directory: str, content: bytes) -> bool:
+    """Write a file that has no name, then give it one; False where the file system cannot do that."""
+    try:
+        with _filled(directory, os.O_TMPFILE, content) as descriptor:
+            # Without a descriptor of a directory os.link does not follow the link below /proc.
+            os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
+    except OSError as error:
+        # EISDIR from kernels, and EPERM and ENOENT from systems, that hide what it takes (open(2), linkat(2)).
+        if error.errno in (errno.ENOTSUP, errno.EISDIR, errno.EINVAL, errno.EPERM, errno.ENOENT):
+            return False
+        raise
+    return True
+
+
+@contextlib.contextmanager
+def _filled(place: str, flags: int, content: bytes) -> t.Iterator[int]:
+    """Give a new file that durably holds this content."""
+    with os.fdopen(os.open(place, os.O_WRONLY | flags | os.O_CLOEXEC, 0o400), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        yield file.fileno()
 
 
 def sync(path: str) -> None:

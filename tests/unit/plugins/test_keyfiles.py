@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
+import signal
 import stat
 
 import pytest
@@ -16,6 +18,36 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Pool
 
 
+@pytest.fixture(params=["files without names", "no files without names"])
+def file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system can do, as far as it matters here."""
+    really_open = os.open
+
+    def opened(path: str, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+        return really_open(path, flags, mode)
+
+    if request.param == "no files without names":
+        monkeypatch.setattr(os, "open", opened)
+
+
+def test_a_run_that_is_killed_leaves_a_key_file_whole_or_not_at_all(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a.key"
+    for name in ("fdopen", "fsync", "link"):
+        child = os.fork()
+        if not child:
+            # Whatever calls it next dies.
+            vars(os)[name] = lambda *_given, **_named: os.kill(os.getpid(), signal.SIGKILL)
+            _keyfiles.write(str(path), b"secret")
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) in (0, -signal.SIGKILL)
+        assert not path.exists() or path.read_bytes() == b"secret"
+        assert list(tmp_path.iterdir()) in ([], [path])
+        path.unlink(missing_ok=True)
+
+
+@pytest.mark.usefixtures("file_system")
 def test_a_written_key_file_is_readable_by_its_owner_only(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.key"
     _keyfiles.write(str(path), b"secret")
@@ -23,6 +55,7 @@ def test_a_written_key_file_is_readable_by_its_owner_only(tmp_path: pathlib.Path
     assert _keyfiles.read(str(path)) == b"secret"
 
 
+@pytest.mark.usefixtures("file_system")
 def test_a_new_key_file_and_its_directory_are_synced(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[bool] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode)))
@@ -30,6 +63,7 @@ def test_a_new_key_file_and_its_directory_are_synced(tmp_path: pathlib.Path, mon
     assert synced == [False, True]
 
 
+@pytest.mark.usefixtures("file_system")
 def test_an_existing_key_file_is_never_written_over(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.key"
     path.write_bytes(b"first")
@@ -38,6 +72,7 @@ def test_an_existing_key_file_is_never_written_over(tmp_path: pathlib.Path) -> N
     assert path.read_bytes() == b"first"
 
 
+@pytest.mark.usefixtures("file_system")
 def test_a_key_file_is_never_written_through_a_link(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.key").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(CallFailed):
@@ -45,6 +80,7 @@ def test_a_key_file_is_never_written_through_a_link(tmp_path: pathlib.Path) -> N
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.usefixtures("file_system")
 def test_a_key_file_in_a_directory_that_is_not_there_fails_with_its_reason(tmp_path: pathlib.Path) -> None:
     with pytest.raises(CallFailed, match=r"cannot be written: No such file or directory\. Nothing uses it yet"):
         _keyfiles.write(str(tmp_path / "none" / "a.key"), b"secret")
