@@ -17,7 +17,7 @@ import time
 import typing as t
 from pathlib import Path
 
-from . import cuts, machine, points
+from . import controllers, cuts, machine, points
 from .machine import Guest
 from .points import Outcome
 
@@ -62,11 +62,24 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     STATES.mkdir(exist_ok=True)
-    is_whole = not options.sample and options.point is None and options.cut is None
+    is_whole = not options.sample and {options.point, options.cut, options.death} == {None}
     memory = Memory(STATES / f"faults-{options.seed}.json" if is_whole else None, is_new=options.fresh)
     if is_whole and memory.outcomes:
         print(f"{len(memory.outcomes)} points of seed {options.seed} were tried before; --fresh tries them again")
     began = time.monotonic()
+    if options.death is not None or is_whole:
+        _die_on_controllers(memory, options)
+    if options.death is None:
+        _use_machine(memory, options, is_whole=is_whole)
+    print(f"seed={options.seed} seconds={time.monotonic() - began:.0f}")
+    for outcome in memory.outcomes.values():
+        if outcome.troubles:
+            print(f'not survived: {outcome.line()}; again by ARGS="--seed {options.seed} {outcome.again}"')
+    print(memory.last_line())
+    return 1 if any(each.troubles for each in memory.outcomes.values()) else 0
+
+
+def _use_machine(memory: Memory, options: argparse.Namespace, *, is_whole: bool) -> None:
     keep = options.keep or machine.is_running()
     try:
         machine.boot()
@@ -79,12 +92,6 @@ def main() -> int:
     finally:
         if not keep:
             machine.discard()
-    print(f"seed={options.seed} seconds={time.monotonic() - began:.0f}")
-    for outcome in memory.outcomes.values():
-        if outcome.troubles:
-            print(f'not survived: {outcome.line()}; again by ARGS="--seed {options.seed} --point {outcome.name}"')
-    print(memory.last_line())
-    return 1 if any(each.troubles for each in memory.outcomes.values()) else 0
 
 
 def _options() -> argparse.Namespace:
@@ -92,6 +99,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="chooses the points")
     parser.add_argument("--point", type=int, help="only this one, again")
     parser.add_argument("--points", type=int, default=POINTS, help="in flight, of a module process")
+    parser.add_argument("--death", type=int, help="only this one of a controller, again")
+    parser.add_argument("--deaths", type=int, default=controllers.DEATHS, help="of a controller, in flight")
     parser.add_argument("--cut", type=int, help="only this power cut, again; its moment is not exactly the same")
     parser.add_argument("--cuts", type=int, default=cuts.CUTS, help="of the machine's power, in flight")
     parser.add_argument("--sample", action="store_true", help="only six points")
@@ -114,6 +123,16 @@ def _die_in_modules(guest: Guest, memory: Memory, options: argparse.Namespace) -
         if call is not None:
             at_once = points.is_resumed_at_once(options.seed, point)
             memory.add(story.die_at(str(point), call, is_resumed_at_once=at_once))
+
+
+def _die_on_controllers(memory: Memory, options: argparse.Namespace) -> None:
+    for number, death in enumerate(controllers.deaths(options.seed)):
+        name = f"death-{number}"
+        if options.death not in (None, number) or name in memory.outcomes:
+            continue
+        if options.death is None and _in_flight(memory, lambda name: name.startswith("death-")) >= options.deaths:
+            break
+        memory.add(controllers.die(name, death))
 
 
 def _cut_power(memory: Memory, options: argparse.Namespace) -> None:

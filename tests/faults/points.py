@@ -36,6 +36,12 @@ class Outcome:
     troubles: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
+    @property
+    def again(self) -> str:
+        """Return the option that tries it again."""
+        kind, _dash, number = self.name.rpartition("-")
+        return f"--{kind or 'point'} {number}"
+
     def line(self) -> str:
         end = "; ".join(self.troubles) or ("survived" if self.is_in_flight else "not in flight")
         return f"{self.name}: {self.what}: {end} ({self.seconds:.0f} s)"
