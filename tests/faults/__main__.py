@@ -67,7 +67,7 @@ def main() -> int:
     if is_whole and memory.outcomes:
         print(f"{len(memory.outcomes)} points of seed {options.seed} were tried before; --fresh tries them again")
     began = time.monotonic()
-    if options.death is not None or is_whole:
+    if options.death is not None or (is_whole and options.deaths):
         _die_on_controllers(memory, options)
     if options.death is None:
         _use_machine(memory, options, is_whole=is_whole)

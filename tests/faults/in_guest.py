@@ -14,7 +14,7 @@ import typing as t
 
 from . import pool, warm
 from .trace import as_rows
-from .works import KEY_ID, MODULE, work_named
+from .works import MODULE, work_named
 
 Request = t.Mapping[str, t.Any]
 
@@ -79,10 +79,6 @@ def _reopen(request: Request) -> None:
     pool.reopen(work_named(request["work"]), request["keys"], request["contents"])
 
 
-def _marks(request: Request) -> t.Any:
-    return pool.marks(work_named(request["work"]), KEY_ID)
-
-
 DOES: t.Mapping[str, t.Callable[[Request], t.Any]] = {
     "make_pool": _make_pool,
     "import_pool": _import_pool,
@@ -94,7 +90,6 @@ DOES: t.Mapping[str, t.Callable[[Request], t.Any]] = {
     "run": _run,
     "find_keys": _find_keys,
     "reopen": _reopen,
-    "marks": _marks,
 }
 
 

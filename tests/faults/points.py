@@ -141,14 +141,15 @@ class Story:
         outcome.seconds = time.monotonic() - began
         return outcome
 
-    def _candidates(self) -> dict[str, list[Secret]]:
-        return {root.name: self._escrow.candidates(root) for root in self.work.roots}
-
     def find_keys(self) -> dict[str, Secret]:
         """Return the key that opens each root, by ``zfs load-key -n``."""
-        found = self._ask("find_keys", candidates=self._candidates())
-        roots = {root.name: root for root in self.work.roots}
-        return {name: self._escrow.candidates(roots[name])[-number] for name, number in found.items() if number}
+        return {name: key for name, (key, _mark) in self._found().items()}
+
+    def _found(self) -> dict[str, tuple[Secret, str]]:
+        """Return, by root, the key that opens it and the id that it is marked with."""
+        candidates = {root.name: self._escrow.candidates(root) for root in self.work.roots}
+        found = self._ask("find_keys", candidates=candidates)
+        return {name: (candidates[name][-number], mark) for name, (number, mark) in found.items() if number}
 
     def reopen(self, keys: t.Mapping[str, Secret]) -> None:
         """Lock all, open it with these keys, and compare what is in it with what was written."""
@@ -163,14 +164,14 @@ class Story:
         self._check_done()
 
     def _check_done(self) -> None:
-        found = self.find_keys()
-        marks = self._ask("marks")
+        found = self._found()
         for root in self.work.roots:
             if not root.is_changed:
                 continue
-            if found.get(root.name) != self._escrow.newest(root):
+            key, mark = found.get(root.name, ({}, ""))
+            if key != self._escrow.newest(root):
                 raise Trouble(f"{root.name} does not have its new key though the run says so")
-            if marks[root.name] != key_id(self._escrow.newest(root)):
+            if mark != key_id(key):
                 raise Trouble(f"{root.name} is not marked with the id of its key")
 
 

@@ -13,7 +13,7 @@ import time
 import typing as t
 from pathlib import Path
 
-from .works import ITERATIONS, KEY_FILES, POOL, Root, Secret, Work
+from .works import ITERATIONS, KEY_FILES, KEY_ID, POOL, Root, Secret, Work
 
 DISK = "/dev/disk/by-id/virtio-faults"
 SIZE = 64 * 1024
@@ -22,7 +22,7 @@ PATIENCE = 30
 Contents = dict[str, str]
 Keys = t.Mapping[str, Secret]
 Properties = dict[str, dict[str, str]]
-READ = ("type", "encryptionroot", "keystatus", "keyformat", "keylocation", "mounted")
+READ = ("type", "encryptionroot", "keystatus", "keyformat", "keylocation", KEY_ID)
 
 
 class Trouble(Exception):
@@ -135,24 +135,25 @@ def state(work: Work) -> Properties:
     return found
 
 
-def find_keys(work: Work, candidates: t.Mapping[str, list[Secret]]) -> dict[str, int]:
-    """Return which of the keys in escrow opens each encryption root, counted from the end: 1 is the newest.
+def find_keys(work: Work, candidates: t.Mapping[str, list[Secret]]) -> dict[str, tuple[int, str]]:
+    """Return which key in escrow opens each encryption root, counted from the end, and the id that it is marked with.
 
-    What should be a root and still inherits has 0.
+    1 is the newest; what should be a root and still inherits has 0.
 
     Raises:
         Trouble: none does, something is a root that should not be, or a ``keylocation`` names a file without the key.
     """
     now = state(work)
-    found: dict[str, int] = {}
+    found: dict[str, tuple[int, str]] = {}
     for root in work.roots:
         above = now[root.name]["encryptionroot"]
         if above != root.name:
             if above != root.below:
                 raise Trouble(f"{root.name} has the encryption root {above}")
-            found[root.name] = 0
+            found[root.name] = (0, "")
             continue
-        found[root.name] = _opening(root, now[root.name], candidates[root.name])
+        number = _opening(root, now[root.name], candidates[root.name])
+        found[root.name] = (number, now[root.name][KEY_ID])
         _check_members(root, now, work)
     return found
 
@@ -189,32 +190,34 @@ def reopen(work: Work, keys: Keys, contents: Contents) -> None:
     Raises:
         Trouble: some of that does not work.
     """
-    lock(work)
-    now = state(work)
+    now = lock(work)
     for root in work.roots:
         if now[root.name]["encryptionroot"] == root.name:
             zfs("load-key", "-L", "prompt", root.name, given=keys[root.name]["text"] + "\n")
+    zfs("mount", "-a")
     for root in work.roots:
-        for name in root.mounted:
-            zfs("mount", name)
         for name in (*root.mounted, *root.read):
             if _read(name) != contents[name]:
                 raise Trouble(f"{name} does not hold what was written to it")
 
 
-def lock(work: Work) -> None:
-    """Unmount everything and unload all keys."""
+def lock(work: Work) -> Properties:
+    """Unmount everything and unload all keys; return how the datasets are then."""
+    tops = [root for root in work.roots if not root.below]
+    for root in tops:
+        if any(os.path.ismount(f"/{name}") for each in work.roots for name in each.mounted if _is_in(name, root)):
+            zfs("unmount", root.name)  # and all that is mounted below it
+    for root in tops:
+        _patiently(("unload-key", "-r", root.name))
     now = state(work)
-    for name in reversed(now):  # what is mounted below others comes first
-        if now[name]["mounted"] == "yes":
-            zfs("unmount", name)
-    for root in work.roots:
-        inside = [values for name, values in now.items() if name == root.name or name.startswith(f"{root.name}/")]
-        if not root.below and any(values["keystatus"] == "available" for values in inside):
-            _patiently(("unload-key", "-r", root.name))
-    left = [name for name, values in state(work).items() if values["keystatus"] != "unavailable"]
+    left = [name for name, values in now.items() if values["keystatus"] != "unavailable"]
     if left:
         raise Trouble(f"{', '.join(left)} cannot be locked")
+    return now
+
+
+def _is_in(name: str, root: Root) -> bool:
+    return name == root.name or name.startswith(f"{root.name}/")
 
 
 def _patiently(words: t.Sequence[str]) -> None:
@@ -236,10 +239,3 @@ def prepare(work: Work) -> None:
             zfs("change-key", "-i", root.name)
     if work.is_locked:
         lock(work)
-
-
-def marks(work: Work, prop: str) -> dict[str, str]:
-    """Return a property of each root."""
-    names = [root.name for root in work.roots if root.is_changed]
-    rows = zfs("get", "-Hpo", "name,value", prop, *names).splitlines()
-    return dict(row.split("\t") for row in rows)
