@@ -67,10 +67,14 @@ def main() -> int:
     if is_whole and memory.outcomes:
         print(f"{len(memory.outcomes)} points of seed {options.seed} were tried before; --fresh tries them again")
     began = time.monotonic()
-    if options.death is not None or (is_whole and options.deaths):
-        _die_on_controllers(memory, options)
-    if options.death is None:
-        _use_machine(memory, options, is_whole=is_whole)
+    try:
+        if options.death is not None or (is_whole and options.deaths):
+            _die_on_controllers(memory, options)
+        if options.death is None:
+            _use_machine(memory, options, is_whole=is_whole)
+    except KeyboardInterrupt:
+        print("faults: stopped. The next run goes on from here.")
+        return 130
     print(f"seed={options.seed} seconds={time.monotonic() - began:.0f}")
     for outcome in memory.outcomes.values():
         if outcome.troubles:
