@@ -76,10 +76,7 @@ def _root(name: str, **options: t.Any) -> Root:
 WORKS = (
     Work("tree", (_root("tree-1"), _root("tree-2"))),
     Work("files", (_root("files-1", in_files=True), _root("files-2", in_files=True))),
-    Work(
-        "passphrases",
-        (_root("passphrases-1", formats=("passphrase",)), _root("passphrases-2", formats=("passphrase",))),
-    ),
+    Work("passphrases", (_root("passphrases", formats=("passphrase",)),)),
     Work(
         "conversion",
         (
@@ -87,12 +84,9 @@ WORKS = (
             Root(f"{POOL}/parent/own", ("a",), ("volume",), below=f"{POOL}/parent"),
         ),
     ),
-    Work("locked", (_root("locked-1"), _root("locked-2")), is_locked=True),
+    Work("locked", (_root("locked"),), is_locked=True),
     Work("commands", (_root("commands-1"), _root("commands-2", in_files=True)), has_pyzfs=False),
-    Work(
-        "formats",
-        (_root("formats-1", formats=("passphrase", "hex")), _root("formats-2", formats=("hex", "passphrase"))),
-    ),
+    Work("formats", (_root("formats", formats=("passphrase", "hex")),)),
 )
 
 # Sixty datasets, for power cuts.
