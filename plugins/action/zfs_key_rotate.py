@@ -9,13 +9,14 @@ import typing as t
 
 from ..module_utils import _keys
 from ..module_utils._choice import choice_from
+from ..module_utils._errors import Refused
 from ..module_utils._keys import Key
 from ..module_utils._offers import secret_from
 from ..modules.zfs_key_rotate import SPEC
 from ..plugin_utils._escrow import Escrow
 from ..plugin_utils._escrow_action import EscrowAction
 from ..plugin_utils._plan_rotation import Policy
-from ..plugin_utils._record import days_ago, moment_from
+from ..plugin_utils._record import days_ago, moment_from, now
 from ..plugin_utils._rotating import Rotating
 
 _CHOICE = ("name", "names", "recursive")
@@ -49,6 +50,10 @@ def _policy(params: t.Mapping[str, t.Any]) -> Policy:
         made_before = moment_from(params["made_before"], option="made_before")
     elif params.get("max_age_days") is not None:
         made_before = days_ago(params["max_age_days"])
+    if made_before > now():
+        raise Refused(
+            "Keys made from now on would be due, and every run would replace them all. Name a moment before now."
+        )
     back_to = "" if params.get("back_to") is None else moment_from(params["back_to"], option="back_to")
     given = {entry["name"]: _key(entry) for entry in params.get("new_keys") or ()}
     return Policy(

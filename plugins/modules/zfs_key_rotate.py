@@ -90,7 +90,9 @@ options:
     type: int
   hierarchy:
     description:
-      - The rules on what may lie below what, as M(zfsfleet.encryption.zfs_dataset_key) has them.
+      - >-
+        The rules on what may lie below what, as M(zfsfleet.encryption.zfs_dataset_key) has them. Only a root that goes
+        from a key to a passphrase, or back, is judged by them.
     type: str
     choices: [truenas, openzfs]
   replicas_keep_old_key:

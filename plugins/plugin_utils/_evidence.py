@@ -232,7 +232,7 @@ def events_of(result: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
     events: list[dict[str, t.Any]] = []
     for action in result.get("actions") or ():
         name = action["dataset"]
-        if action["action"] not in _ABOUT_KEYS or name in failures:
+        if action["action"] not in _ABOUT_KEYS:
             continue
         row = rotated.get(name, {})
         told = {"old_key_id": row.get("old_key_id"), "keyguid": row.get("keyguid"), "receipts": row.get("receipts")}

@@ -132,7 +132,7 @@ class Providing:
         """
         known, work = self._decided(known, foresee=True)
         self._escrow.find_out()
-        return Provided(self._told(self._rehearsed(known, work), work), tuple(work))
+        return Provided(self._told(self._rehearsed(known, work), work, work), tuple(work))
 
     def carry_out(self, known: Known | None = None) -> Provided:
         """Do it.
@@ -154,9 +154,11 @@ class Providing:
         keys = self._assigned(known, work, [each.known_as for each in work])
         result = self._task.run(self._trial.ask, keys, check=False)
         problems = self._noted(known, [each for each in work if each.is_noted])
-        if problems:
-            result = failed(result, list(dict.fromkeys(problems.values())))
-        return Provided(self._told(result, work), tuple(work), problems)
+        told = [why for name, why in problems.items() if name not in _failing(result)]
+        if told:
+            result = failed(result, list(dict.fromkeys(told)))
+        done = [each for each in work if each.dataset not in problems]
+        return Provided(self._told(result, work, done), tuple(work), problems)
 
     def _decided(self, known: Known | None, *, foresee: bool) -> tuple[Known, list[Work]]:
         wishes = self._task.wishes
@@ -302,10 +304,10 @@ class Providing:
         for old in self._trial.superseded(held):
             self._escrow.advance(old, "deactivated")
 
-    def _told(self, result: Result, work: t.Sequence[Work]) -> Result:
+    def _told(self, result: Result, work: t.Sequence[Work], done: t.Sequence[Work]) -> Result:
         """Add to a result what was done about keys: ids and states, never a key."""
         actions = [self._action(each) for each in work if each.is_noted]
-        ids = {each.dataset: each.label for each in work if each.label != "new"}
+        ids = {each.dataset: each.label for each in done if each.label != "new"}
         sentences = [each.decision.sentence for each in work if each.decision.sentence is not None]
         doubts = [
             self._trial.disagreements[each.known_as] for each in work if each.known_as in self._trial.disagreements
@@ -323,6 +325,12 @@ class Providing:
         is_kept = work.decision.action in ("use", "resume") or work.decision.begun is not None
         action = "note_key" if is_kept else "escrow_key"
         return {"dataset": work.dataset, "action": action, "after": {"places": list(self._escrow.names)}}
+
+
+def _failing(result: Result) -> set[str]:
+    """Name what the host's module says that failed, or was not begun because of that."""
+    failures = result.get("failures") or {}
+    return {*failures, *(name for each in failures.values() for name in each["skipped"])}
 
 
 def _opening(held: Held, root: Root, known: Known) -> Key:

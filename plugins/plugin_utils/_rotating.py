@@ -37,7 +37,7 @@ class _Rotation:
         wishes: what the chosen roots are to have.
         roots: the roots as they are.
         pools: that they lie in.
-        hierarchy: the policy that new formats are judged by, by default the module's.
+        hierarchy: what a root is judged by that gets another kind of key, by default as the module does.
     """
 
     wishes: tuple[Wish, ...]
@@ -53,8 +53,7 @@ class _Rotation:
         entries = [self._entry(wish, keys[wish.dataset]) for wish in self.wishes if keys[wish.dataset].version]
         if not entries:
             return {"changed": False, "actions": []}
-        policy = {} if self.hierarchy is None else {"hierarchy": self.hierarchy}
-        return ask(_DATASET_KEY, {"datasets": entries, "update_key": "always", **policy}, check=check)
+        return ask(_DATASET_KEY, {"datasets": entries, "update_key": "always"}, check=check)
 
     def _entry(self, wish: Wish, assigned: Assigned) -> dict[str, t.Any]:
         root = self.roots[wish.dataset]
@@ -63,7 +62,13 @@ class _Rotation:
         current = {} if assigned.current is None else {"current": text(assigned.current)}
         file = {} if root.key_file is None else {"key_file": versioned(root.key_file, assigned.version)}
         key = {**text(assigned.key), "keyformat": keyformat, **rounds, **current, **file}
-        return {"name": root.name, **key, "properties": dict(assigned.marks)}
+        return {"name": root.name, **key, **self._judged_by(root, keyformat), "properties": dict(assigned.marks)}
+
+    def _judged_by(self, root: Root, keyformat: str) -> dict[str, str]:
+        """A root that keeps its kind of key stays where somebody wanted it."""
+        if (keyformat == "passphrase") == (root.keyformat == "passphrase"):
+            return {"hierarchy": "openzfs"}
+        return {} if self.hierarchy is None else {"hierarchy": self.hierarchy}
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Rotating:
         choice: the roots.
         options: how ``zfs_encryption_info`` is told of them.
         policy: which of their keys are due.
-        hierarchy: the policy that new formats are judged by.
+        hierarchy: what a root is judged by that gets another kind of key.
         keeps_files: whether files that hold old keys stay on the host.
     """
 

@@ -11,6 +11,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _record
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendFailed
@@ -325,6 +326,25 @@ def test_a_place_that_takes_no_keys_changes_nothing_on_the_host(fleet: Controlle
     assert "pre-active" not in json.dumps(states(fleet))
 
 
+def test_one_root_that_fails_leaves_the_others_alone_and_keeps_its_id(fleet: Controller) -> None:
+    before = fleet.act("zfs_key_drill", escrow=TWO)
+    assert not before.get("failed")
+    fleet.host.fail_on("change_key", "tank/w", CallFailed("the pool is full", errno=28))
+    result = rotate(fleet)
+    assert list(result["failures"]) == ["tank/w"]
+    assert sorted(by_dataset(result)) == sorted(set(ROOTS) - {"tank/w"})
+    assert "tank/w" not in result["key_ids"]
+    assert "changes keys beside this run" not in result["msg"]
+    assert "the pool is full" in result["msg"]
+
+
+def test_roots_that_somebody_put_against_the_rules_are_rotated_where_they_are(fleet: Controller) -> None:
+    odd = {"name": "tank/w/keyed", "hierarchy": "openzfs"}
+    assert not fleet.act("zfs_dataset_key", escrow=TWO, **odd).get("failed")
+    assert "tank/w/keyed" in by_dataset(rotate(fleet))
+    assert "tank/a/b" in refused(fleet, name="tank/a", recursive=False, max_age_days=None, keyformat="passphrase")
+
+
 # -- check mode
 
 
@@ -392,6 +412,11 @@ def test_a_moment_is_read_as_people_write_it(text: str) -> None:
 
 def test_a_moment_that_is_none_is_refused_by_its_option(fleet: Controller) -> None:
     assert "made_before is no time" in refused(fleet, max_age_days=None, made_before="yesterday")
+
+
+def test_a_moment_to_come_is_refused(fleet: Controller) -> None:
+    assert "every run would replace them all" in refused(fleet, max_age_days=None, made_before="2100-01-01")
+    assert "every run would replace them all" in refused(fleet, max_age_days=-1)
 
 
 def test_days_are_counted_from_now() -> None:
