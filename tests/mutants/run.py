@@ -22,7 +22,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import in_drills, in_keys, in_locks, in_plans, in_rotation, in_runs, in_servers
+from . import in_drills, in_escrow, in_keys, in_locks, in_plans, in_rotation, in_runs, in_servers
 from .fault import Fault
 from .in_vault_file import READING, REFUSALS, WRITING
 
@@ -44,6 +44,8 @@ PLANTED: tuple[Fault, ...] = (
     *in_locks.PROMOTED,
     *in_runs.EDGE,
     *in_drills.DRILLS,
+    *in_escrow.KEEPING,
+    *in_escrow.MOVING,
     *in_servers.OPENBAO,
     *in_servers.KMIP,
     *in_rotation.ROTATION,

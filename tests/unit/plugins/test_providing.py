@@ -505,6 +505,25 @@ def test_what_was_not_made_waits_and_the_rest_is_noted(controller: Controller) -
     assert controller.drawers["one"].states()["tank/a"] == ["active"]
 
 
+def test_a_key_that_was_not_seen_to_open_its_root_does_not_become_active(controller: Controller) -> None:
+    def change_it_behind_our_back(where: str) -> None:
+        if where == "after zfs_dataset_key" and not controller.calls[-1].check:
+            key = controller.calls[-1].arguments["key"]
+            controller.moment = lambda _where: None
+            run = controller.act(
+                "zfs_dataset_key", name="tank/a", key=OTHER_KEY_TEXT, update_key="always", current={"key": key}
+            )
+            assert run["changed"]
+
+    controller.moment = change_it_behind_our_back
+    result = controller.act("zfs_dataset_key", name="tank/a", escrow=TWO)
+    assert "tank/a is not opened by" in result["msg"]
+    assert "Find out who changes keys beside this run." in result["msg"]
+    for drawer in controller.drawers.values():
+        assert drawer.states() == {"tank/a": ["pre-active"]}
+        assert [entry.bindings for entry in drawer.entries_by_id.values()] == [()]
+
+
 def test_what_could_not_be_noted_is_a_failure_and_noted_by_the_next_run(controller: Controller) -> None:
     controller.drawer("two").failing["advance"] = BackendFailed("two is read-only.")
     result = fill(controller, datasets=[{"name": "tank/a"}])
