@@ -74,7 +74,7 @@ class Connection(ConnectionBase):
         self._connected = False
 
     def _run(self, name: str, params: str) -> bytes:
-        state = Path(self.get_option("state"))
+        state = Path(self.get_option("state"))  # type: ignore[no-untyped-call]
         kept = state / f"{self._play_context.remote_addr}.pickle"
         host = pickle.loads(kept.read_bytes()) if kept.exists() else FakeOpenZFS("tank")
         output = io.StringIO()

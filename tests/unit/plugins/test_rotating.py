@@ -339,7 +339,7 @@ def test_one_root_that_fails_leaves_the_others_alone_and_keeps_its_id(fleet: Con
 
 
 def test_roots_that_somebody_put_against_the_rules_are_rotated_where_they_are(fleet: Controller) -> None:
-    odd = {"name": "tank/w/keyed", "hierarchy": "openzfs"}
+    odd: dict[str, t.Any] = {"name": "tank/w/keyed", "hierarchy": "openzfs"}
     assert not fleet.act("zfs_dataset_key", escrow=TWO, **odd).get("failed")
     assert "tank/w/keyed" in by_dataset(rotate(fleet))
     assert "tank/a/b" in refused(fleet, name="tank/a", recursive=False, max_age_days=None, keyformat="passphrase")
