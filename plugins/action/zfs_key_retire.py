@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..module_utils._errors import Refused
 from ..modules.zfs_key_retire import SPEC
 from ..plugin_utils._escrow import Escrow
 from ..plugin_utils._escrow_action import EscrowAction
@@ -22,6 +23,8 @@ class ActionModule(EscrowAction):
 
     def _with_escrow(self, arguments: dict[str, t.Any], escrow: Escrow) -> dict[str, t.Any]:
         params = self._typed(arguments)
-        kept = max(0, int(params["retain_versions"]))
-        retention = Retention(days_ago(params["retain_days"]), kept, bool(params["unseen_copies"]))
+        if params["retain_days"] < 0 or params["retain_versions"] < 0:
+            raise Refused("retain_days and retain_versions say how much is kept. Neither can be less than nothing.")
+        unseen_gone = bool(params["unseen_copies"])
+        retention = Retention(days_ago(params["retain_days"]), params["retain_versions"], unseen_gone)
         return retire(self._trial(escrow), retention, check=bool(self._task.check_mode))

@@ -15,11 +15,13 @@ from ..module_utils._offers import secret_from
 from ..modules.zfs_key_rotate import SPEC
 from ..plugin_utils._escrow import Escrow
 from ..plugin_utils._escrow_action import EscrowAction
-from ..plugin_utils._plan_rotation import Policy
+from ..plugin_utils._plan_rotation import EVERYTHING, Policy
 from ..plugin_utils._record import days_ago, moment_from, now
 from ..plugin_utils._rotating import Rotating
 
 _CHOICE = ("name", "names", "recursive")
+_POLICIES = ("max_age_days", "made_before", "back_to", "new_keys", "keyformat", "pbkdf2iters")
+_MOMENTS = frozenset({"max_age_days", "made_before", "back_to"})
 
 
 class ActionModule(EscrowAction):
@@ -34,7 +36,7 @@ class ActionModule(EscrowAction):
             {name: arguments[name] for name in _CHOICE if arguments.get(name) is not None},
             _policy(params),
             params.get("hierarchy"),
-            keeps_files=bool(params["keep_key_files"]),
+            removes_named_files=bool(params["remove_named_files"]),
         )
         return rotating.carry_out(self._trial(escrow), check=bool(self._task.check_mode))
 
@@ -45,12 +47,17 @@ def _policy(params: t.Mapping[str, t.Any]) -> Policy:
     Raises:
         Refused: a moment or a key is malformed.
     """
+    chosen = [name for name in _POLICIES if params.get(name) is not None]
+    if not chosen:
+        raise Refused(f"What is due has to be said. Give one of {', '.join(_POLICIES)}.")
+    if len(_MOMENTS.intersection(chosen)) > 1 or {"back_to", "new_keys"} <= set(chosen):
+        raise Refused(f"{' and '.join(chosen)} contradict each other. Give one of them.")
     made_before = ""
     if params.get("made_before") is not None:
         made_before = moment_from(params["made_before"], option="made_before")
     elif params.get("max_age_days") is not None:
-        made_before = days_ago(params["max_age_days"])
-    if made_before > now():
+        made_before = days_ago(params["max_age_days"]) if params["max_age_days"] else EVERYTHING
+    if made_before != EVERYTHING and made_before > now():
         raise Refused(
             "Keys made from now on would be due, and every run would replace them all. Name a moment before now."
         )

@@ -121,7 +121,7 @@ def rotation() -> Arguments:
         "hierarchy": {"type": "str", "choices": ["truenas", "openzfs"]},
         "replicas_keep_old_key": {"type": "bool", "default": False, "no_log": False},
         "despite_checkpoint": {"type": "bool", "default": False},
-        "keep_key_files": {"type": "bool", "default": False, "no_log": False},
+        "remove_named_files": {"type": "bool", "default": False, "no_log": False},
     }
 
 

@@ -26,8 +26,9 @@ description:
     matters.
   - >-
     A root with C(keylocation=file://) gets a file of its own beside the present one for each version, like
-    C(tank.0f3a9c2b7d11.key) beside C(tank.key). Key and C(keylocation) are switched in one transaction. The old file is
-    removed when the new key is active in escrow. Put the new file into the initramfs where the old one is.
+    C(tank.0f3a9c2b7d11.key) beside C(tank.key). Key and C(keylocation) are switched in one transaction. A file that an
+    earlier rotation made is removed when the new key is active in escrow and nothing else uses it. Put the new file
+    into the initramfs where the old one is.
   - >-
     In check mode the present keys are tried and the change is rehearsed, and every place for keys is asked whether it
     could be written to. Nothing is written anywhere.
@@ -42,7 +43,7 @@ extends_documentation_fragment:
 options:
   max_age_days:
     description:
-      - Keys made longer ago than this are due. With V(0) all are.
+      - Keys made longer ago than this are due. With V(0) all are. One that is compromised is due at any age.
       - What counts is when the version in escrow that opens the root was made.
     type: float
   made_before:
@@ -107,9 +108,12 @@ options:
       - Say aloud that a pool may keep its checkpoint, though rewinding to it brings back the old keys.
     type: bool
     default: false
-  keep_key_files:
+  remove_named_files:
     description:
-      - Leave the files of old keys on the host.
+      - >-
+        Also remove the file that a root had before its first rotation. Something that this host does not show, like an
+        exported pool, may need it; so it stays unless this is said. The files that rotations made are removed in any
+        case when their keys were replaced, but for those of a pool with a checkpoint.
     type: bool
     default: false
 seealso:
@@ -206,7 +210,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._edge import S
 SPEC = Spec(
     arguments={**_arguments.choice(), **_arguments.rotation(), **_arguments.escrow()},
     mutually_exclusive=[("name", "names"), ("max_age_days", "made_before", "back_to"), ("back_to", "new_keys")],
-    required_one_of=[("max_age_days", "made_before", "back_to", "new_keys", "keyformat")],
+    required_one_of=[("max_age_days", "made_before", "back_to", "new_keys", "keyformat", "pbkdf2iters")],
 )
 
 

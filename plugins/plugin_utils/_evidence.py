@@ -12,10 +12,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import getpass
 import hashlib
 import json
 import os
+import pwd
 import socket
 import time
 import typing as t
@@ -30,8 +30,18 @@ _SUFFIX = ".jsonl"
 _PATIENCE = 60.0  # seconds for another run's lines
 _ON_THE_HOST = ("create", "destroy", "change_key", "inherit_key", "load_key", "unload_key", "close")
 _ABOUT_FILES = ("generate_key_file", "write_key_file")
-_ABOUT_KEYS = {*_ON_THE_HOST, "repoint", "reattach", *_ABOUT_FILES, "escrow_key", "note_key", "destroy_key"}
-_TOLD = ("dataset", "action", "key_id", "old_key_id", "keyguid", "receipts", "result", "reason")
+_ABOUT_POOLS = ("create_pool", "destroy_pool", "import_pool", "export_pool")
+_ABOUT_KEYS = {
+    *_ON_THE_HOST,
+    *_ABOUT_POOLS,
+    "repoint",
+    "reattach",
+    *_ABOUT_FILES,
+    "escrow_key",
+    "note_key",
+    "destroy_key",
+}
+_TOLD = ("dataset", "action", "key_id", "old_key_id", "keyguid", "receipts", "state", "result", "reason")
 
 Event = t.Mapping[str, t.Any]
 
@@ -62,7 +72,7 @@ class Chain:
 
 
 class Evidence:
-    """The chain of one host that this controller writes, locked for as long as it is open.
+    """The chain of one host that this controller writes, locked while lines are appended.
 
     Args:
         directory: where chains lie, on the controller; it has to be there.
@@ -75,6 +85,7 @@ class Evidence:
     def __init__(self, directory: str, host: str) -> None:
         self._path = os.path.join(directory, path_segment(host), f"{path_segment(socket.gethostname())}{_SUFFIX}")
         self._host = host
+        self._user = _user()
         try:
             if not os.path.isdir(directory):
                 raise FileNotFoundError(errno.ENOENT, "there is no such directory", directory)
@@ -85,14 +96,6 @@ class Evidence:
                 f"Evidence cannot be written to {self._path}: {error.strerror}. Nothing was done. Make "
                 "zfsfleet_evidence name a directory on the controller that this user may write to."
             ) from None
-        try:
-            self._wait_for_others()
-            self._last = _last_line(self._file)
-            os.fsync(self._file.fileno())
-            _sync(os.path.dirname(self._path))
-        except BaseException:
-            self._file.close()
-            raise
 
     def close(self) -> None:
         self._file.close()
@@ -103,22 +106,28 @@ class Evidence:
         Raises:
             NotRecorded: it is not durable. What was done is done.
         """
-        lines: list[bytes] = []
-        for event in events:
-            told = {name: event[name] for name in _TOLD if event.get(name) is not None}
-            previous = _START if self._last is None else _digest(self._last)
-            origin = {"time": now(), "user": getpass.getuser(), "host": self._host, "module": module}
-            line = json.dumps({"previous": previous, **origin, **told}, separators=(",", ":")).encode()
-            lines.append(line)
-            self._last = line
         try:
-            self._file.write(b"".join(line + b"\n" for line in lines))
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            self._write(module, events)
         except OSError as error:
             raise NotRecorded(
                 f"What was done is done, but is not in {self._path}: {error.strerror}. Write it down by hand."
             ) from None
+
+    def _write(self, module: str, events: t.Iterable[Event]) -> None:
+        self._wait_for_others()
+        last = _last_line(self._file)
+        lines: list[bytes] = []
+        for event in events:
+            told = {name: event[name] for name in _TOLD if event.get(name) is not None}
+            previous = _START if last is None else _digest(last)
+            origin = {"time": now(), "user": self._user, "host": self._host, "module": module}
+            last = json.dumps({"previous": previous, **origin, **told}, separators=(",", ":")).encode()
+            lines.append(last)
+        self._file.write(b"".join(line + b"\n" for line in lines))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        _sync(os.path.dirname(self._path))
+        fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _wait_for_others(self) -> None:
         deadline = time.monotonic() + _PATIENCE
@@ -129,8 +138,8 @@ class Evidence:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise NotRecorded(
-                        f"Another run writes {self._path} for more than {_PATIENCE:.0f} s. Nothing was done. "
-                        "Wait for it."
+                        f"Another run writes {self._path} for more than {_PATIENCE:.0f} s. What was done is done; "
+                        "write it down by hand."
                     ) from None
                 time.sleep(0.1)
 
@@ -158,24 +167,27 @@ def _chain(path: str) -> Chain:
         lines = file.read().split(b"\n")
     torn = lines.pop()
     expected, problem = _START, None
+    host = host_of(os.path.basename(os.path.dirname(path)))
     for number, line in enumerate(lines, 1):
-        problem = problem or _broken(line, number, expected)
+        problem = problem or _broken(line, number, expected, host)
         expected = _digest(line)
     if torn and problem is None:
-        problem = f"Its last line, {len(lines) + 1}, is torn: a run was killed while it wrote. The next run says so."
-    host, name = os.path.basename(os.path.dirname(path)), os.path.basename(path)
-    digests = frozenset(map(_digest, lines))
-    return Chain(host_of(host), host_of(name.removesuffix(_SUFFIX)), len(lines), expected, problem, digests)
+        problem = f"Its last line, {len(lines) + 1}, is torn: a run was killed while it wrote."
+    controller = host_of(os.path.basename(path).removesuffix(_SUFFIX))
+    digests = frozenset({_START, *map(_digest, lines)})
+    return Chain(host, controller, len(lines), expected, problem, digests)
 
 
-def _broken(line: bytes, number: int, expected: str) -> str | None:
+def _broken(line: bytes, number: int, expected: str, host: str) -> str | None:
     try:
         entry = json.loads(line)
-        previous = entry["previous"]
+        previous, about = entry["previous"], entry["host"]
     except (ValueError, KeyError, TypeError):
         return f"Line {number} is no evidence: somebody wrote it who does not belong here, or a run was killed there."
     if previous != expected:
         return f"Line {number} does not follow the line before it: lines were changed, taken out or put in."
+    if about != host:
+        return f"Line {number} is about {about}: the chain of another host was put here."
     return None
 
 
@@ -196,6 +208,14 @@ def _last_line(file: t.BinaryIO) -> bytes | None:
 
 def _digest(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
+
+
+def _user() -> str:
+    """Return who runs this: by number where it has no name, as in a container; variables can be forged."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def _opener(path: str, _flags: int) -> int:
@@ -237,6 +257,7 @@ def events_of(result: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
         row = rotated.get(name, {})
         told = {"old_key_id": row.get("old_key_id"), "keyguid": row.get("keyguid"), "receipts": row.get("receipts")}
         key_id = (action.get("after") or {}).get("key_id") or ids.get(name)
+        told["state"] = (action.get("after") or {}).get("state")
         events.append({"dataset": name, "action": action["action"], "key_id": key_id, **told, "result": "done"})
     events += [{"dataset": name, "action": "export_key", "result": "done"} for name in result.get("exported") or ()]
     for name, failure in failures.items():

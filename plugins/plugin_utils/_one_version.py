@@ -12,6 +12,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..module_utils._errors import Refused
+from ..module_utils._model import pool_of
 from ._escrow import Held
 from ._fitting import Index
 from ._record import STATES, Kept, State, key_id_from, now
@@ -111,6 +112,12 @@ class OneVersion:
                 f"{self._key_id} was seen to open {told}, which this host does not show, so it is not destroyed. Run "
                 "where that pool is imported; or, if it is gone or has another key, set unseen_copies: true."
             )
+        rewindable = sorted({pool_of(root.name) for root in self._likely(held, seen)} & seen.checkpointed)
+        if rewindable:
+            raise Refused(
+                f"{self._key_id} is not destroyed: {', '.join(rewindable)} has a checkpoint, and rewinding to it may "
+                "bring it back. Discard the checkpoint first, with 'zpool checkpoint -d'."
+            )
         if not check:
             if held.state == "active":
                 self._escrow.advance(held, "deactivated")
@@ -128,6 +135,12 @@ class OneVersion:
             )
         return self._held
 
+    @staticmethod
+    def _likely(held: Held, seen: Seen) -> list[Root]:
+        """Return the roots that it may open."""
+        index = Index([held])
+        return [root for root in seen.roots.values() if index.fitting(root) or root.name == held.entry.version.dataset]
+
     def _tried(self, held: Held) -> tuple[Kept, list[Root], Seen]:
         """Have the host try it on every root that it may open; return those that it does open.
 
@@ -135,10 +148,7 @@ class OneVersion:
             Refused: its copies differ, or it cannot be read, or cannot be tried.
         """
         seen = self._trial.look((), {})
-        index = Index([held])
-        likely = [
-            root for root in seen.roots.values() if index.fitting(root) or root.name == held.entry.version.dataset
-        ]
+        likely = self._likely(held, seen)
         keys = self._trial.candidates([held])
         if len(keys) != 1:
             problems = [*self._trial.disagreements.values(), *self._escrow.problems]

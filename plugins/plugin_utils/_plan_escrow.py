@@ -203,9 +203,16 @@ def _begun(wish: Wish, held: Held, root: Root, known: Known) -> Held | None:
         version = each.entry.version
         wanted = new_format(wish, root) == (version.keyformat, version.iterations)
         key = known.key_of(each)
-        if each.state == "pre-active" and wanted and key is not None and wish.given in (None, key):
+        is_recent = version.created >= wish.begun_since
+        if is_begun(each, held) and is_recent and wanted and key is not None and wish.given in (None, key):
             return each
     return None
+
+
+def is_begun(each: Held, held: Held) -> bool:
+    """Tell whether a version was made to take the place of what opens its root; an older one was given up."""
+    made, present = each.entry.version, held.entry.version
+    return each.state == "pre-active" and (made.created, str(made.key_id)) > (present.created, str(present.key_id))
 
 
 def _unknown_key(wish: Wish, root: Root, known: Known) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ..module_utils._model import pool_of
 from ._escrow import Held
 from ._fitting import Index
 from ._seen import Root, Seen
@@ -67,17 +68,19 @@ def roots_of(held: Held, index: Index, seen: Seen) -> list[Root]:
     return [root for root in seen.roots.values() if family.fitting(root) or root.name == held.entry.version.dataset]
 
 
-def judge(held: Held, index: Index, seen: Seen, retention: Retention) -> Judged:
+def judge(held: Held, index: Index, seen: Seen, strangers: t.Collection[Root], retention: Retention) -> Judged:
     """Say what becomes of a version that is old enough.
 
     Args:
         held: the version.
         index: all versions of the host.
         seen: the host, and what came of trying it and those that took its place.
+        strangers: roots that nothing in escrow is meant for; they may have any key.
         retention: how long keys are kept.
     """
     key_id = str(held.key_id)
-    likely = roots_of(held, index, seen)
+    own = roots_of(held, index, seen)
+    likely = list({root.name: root for root in (*own, *strangers)}.values())
     opened = [root.name for root in likely if key_id in seen.opened_by(root.name)]
     if opened:
         return Judged(held, f"it opens {', '.join(opened)}")
@@ -86,10 +89,16 @@ def judge(held: Held, index: Index, seen: Seen, retention: Retention) -> Judged:
     untried = [name for name in undecided if not seen.was_found_wrong(name, key_id)]
     if untried:
         return Judged(held, f"it could not be tried on {', '.join(untried)}")
+    rewindable = sorted({pool_of(root.name) for root in own} & seen.checkpointed)
+    if rewindable:
+        return Judged(held, f"{', '.join(rewindable)} has a checkpoint, and rewinding to it may bring it back")
+    split = [root.name for root in own if root.broken or (root.locked and root.inheriting)]
+    if split:
+        return Judged(held, f"what inherits from {', '.join(split)} may still be wrapped with it; unlock it and look")
     unseen = sorted({each.copy for each in held.entry.bindings if each.pool_guid not in set(seen.pools.values())})
     if unseen and not retention.is_unseen_gone:
         copies = ", ".join(f"{dataset} of the pool with GUID {guid}" for guid, dataset in unseen)
         return Judged(held, f"it was seen to open {copies}, which this host does not show")
     successors = {str(each.key_id) for each in active_of(index, held)}
-    proven = any(successors & set(seen.opened_by(root.name)) for root in likely)
+    proven = any(successors & set(seen.opened_by(root.name)) for root in own)
     return Judged(held) if proven else Judged(held, "no newer key of its record was seen to open anything")

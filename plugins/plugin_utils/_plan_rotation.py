@@ -16,14 +16,18 @@ from ..module_utils._errors import Refused
 from ..module_utils._keys import Key, KeyFormat
 from ..module_utils._model import pool_of
 from ._escrow import Held
-from ._plan_escrow import GIVEN, Known
+from ._plan_escrow import GIVEN, Known, is_begun
 from ._record import State
 from ._seen import Root
 from ._wish import Wish
 
+EVERYTHING = "everything"
+"""Stands for the moment that all keys were made before, whatever clocks said."""
 BEGUN: frozenset[State] = frozenset({"pre-active"})
 EVER: frozenset[State] = frozenset({"pre-active", "deactivated", "compromised"})
 """States of the versions of a record, besides the one that opens its root, that a roll-back has to know."""
+
+_PASSING = ("/dev/", "/run/", "/proc/", "/tmp/")
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class Policy:
     """Which keys are due, and what takes their place.
 
     Args:
-        made_before: keys made before this moment are due, as records note it; empty where age makes none due.
+        made_before: keys made before this moment are due, as records note it, or ``EVERYTHING``; empty where age makes
+            none due.
         back_to: each root gets the key again that it had at this moment; empty where it does not.
         keyformat: of the new keys; by default as it is.
         iterations: PBKDF2 rounds of new passphrases; a root with fewer is due.
@@ -71,6 +76,7 @@ def plan_rotation(policy: Policy, roots: t.Collection[str], known: Known) -> tup
     wishes = [_wish(known.seen.roots[name], policy, known) for name in roots]
     renewed = [known.seen.roots[wish.dataset] for wish in wishes if wish.renew]
     refusals = [sentence for root in renewed for sentence in _refusals(root, policy, known)]
+    refusals += [sentence for name in roots for sentence in _unread(name, known)]
     pools = {pool_of(root.name) for root in renewed} & known.seen.checkpointed
     if not policy.keeps_checkpoint:
         refusals += [_checkpointed(pool) for pool in sorted(pools)]
@@ -96,23 +102,31 @@ def _wish(root: Root, policy: Policy, known: Known) -> Wish:
         iterations = version.iterations or None
         return Wish(root.name, None, None, version.keyformat, iterations, change=True, renew=True)
     keyformat = policy.keyformat or root.keyformat
-    return Wish(root.name, None, None, keyformat, policy.iterations, renew=_is_due(root, held, policy))
+    since = "" if policy.made_before == EVERYTHING else policy.made_before
+    is_due = _is_due(root, held, policy)
+    return Wish(root.name, None, None, keyformat, policy.iterations, renew=is_due, begun_since=since)
 
 
 def _begun(held: Held, policy: Policy, known: Known) -> Held | None:
     """Return the version with which a rotation was begun, unless another kind of key is asked for now."""
     for each in known.index.siblings(held):
         fits = policy.keyformat in (None, each.entry.version.keyformat)
-        if each.state == "pre-active" and fits and known.key_of(each) is not None:
+        if is_begun(each, held) and fits and not _is_old(each, policy):
             return each
     return None
+
+
+def _is_old(held: Held, policy: Policy) -> bool:
+    return policy.made_before not in ("", EVERYTHING) and held.entry.version.created < policy.made_before
 
 
 def _is_due(root: Root, held: Held, policy: Policy) -> bool:
     wanted = policy.keyformat or root.keyformat
     is_weak = wanted == "passphrase" and root.iterations < (policy.iterations or 0)
-    is_old = held.entry.version.created < policy.made_before
-    return is_old or is_weak or wanted != root.keyformat or held.state == "compromised"
+    is_old = _is_old(held, policy)
+    return (
+        policy.made_before == EVERYTHING or is_old or is_weak or wanted != root.keyformat or held.state == "compromised"
+    )
 
 
 def _going_back(root: Root, held: Held, moment: str, known: Known) -> Wish:
@@ -148,11 +162,27 @@ def _held_then(root: Root, held: Held, moment: str, known: Known) -> Held | None
     return max(found, key=lambda one: one[:2])[2] if found else None
 
 
+def _unread(name: str, known: Known) -> t.Iterator[str]:
+    """Say that a rotation was begun with a key that cannot be read now: no second one is made beside it."""
+    held = known.opener(name)
+    for each in known.index.siblings(held) if held is not None else ():
+        if is_begun(each, t.cast(Held, held)) and known.key_of(each) is None:
+            yield (
+                f"A rotation of {name} was begun with {each.key_id}, which cannot be read now, or whose copies differ. "
+                "No second key is made beside it. Run again when its places answer."
+            )
+
+
 def _refusals(root: Root, policy: Policy, known: Known) -> t.Iterator[str]:
     if root.location != "prompt" and root.key_file is None:
         yield (
             f"The key of {root.name} is not changed: OpenZFS fetches it from {root.location}, which would go on to "
             "hand out the old one. Set its keylocation to prompt first."
+        )
+    if (root.key_file or "").startswith(_PASSING):
+        yield (
+            f"The key of {root.name} is not changed: its key file {root.key_file} lies where a restart leaves nothing. "
+            "Set its keylocation to prompt first, or to a file that lasts."
         )
     copies = _copies(root, known)
     if copies and not policy.keeps_replicas:
@@ -172,7 +202,11 @@ def _copies(root: Root, known: Known) -> list[str]:
     held = known.opener(root.name)
     bindings = () if held is None else held.entry.bindings
     guids = set(known.seen.pools.values())
-    found: dict[str, None] = {}
+    found: dict[str, None] = {
+        f"{other.name} of the pool with GUID {other.pool_guid}": None
+        for other in known.seen.roots.values()
+        if other.keyguid == root.keyguid and other.name != root.name
+    }
     for binding in bindings:
         if binding.copy == (root.pool_guid, root.name) or binding.keyguid != root.keyguid:
             continue

@@ -118,6 +118,7 @@ class Providing:
         self._trial = trial
         self._escrow = trial.escrow
         self._fetch = fetch
+        self._seen_roots: tuple[Root, ...] = ()
 
     def foresee(self, known: Known | None = None) -> Provided:
         """Foretell what a real run would do; nothing is written anywhere.
@@ -154,7 +155,9 @@ class Providing:
         keys = self._assigned(known, work, [each.known_as for each in work])
         result = self._task.run(self._trial.ask, keys, check=False)
         problems = self._noted(known, [each for each in work if each.is_noted])
-        told = [why for name, why in problems.items() if name not in _failing(result)]
+        if result.get("failed") and not result.get("failures"):
+            problems = dict.fromkeys(problems, str(result.get("msg")))  # the host's module refused all of it
+        told = [why for name, why in problems.items() if name not in _failing(result) and why != result.get("msg")]
         if told:
             result = failed(result, list(dict.fromkeys(told)))
         done = [each for each in work if each.dataset not in problems]
@@ -166,6 +169,7 @@ class Providing:
             given = {wish.dataset: wish.given for wish in wishes if wish.given is not None}
             known = self._trial.known([wish.dataset for wish in wishes], self._task.pools, given)
         kept_there = self._kept_on_the_host(known)
+        self._seen_roots = tuple(known.seen.roots.values())
         if kept_there:
             wishes = tuple(dataclasses.replace(wish, given=kept_there.get(wish.dataset, wish.given)) for wish in wishes)
             known = known.with_given(kept_there)
@@ -245,7 +249,7 @@ class Providing:
         is_behind = (
             held.state == "pre-active"
             or not root.is_bound_among(held.entry.bindings)
-            or bool(self._trial.superseded(held))
+            or bool(self._superseded(held, root))
         )
         return is_behind or not held.is_level(self._escrow.readable)
 
@@ -301,8 +305,14 @@ class Providing:
     def _note(self, work: Work, root: Root) -> None:
         bindings = () if root.is_bound_among(work.held.entry.bindings) else (root.binding(now()),)
         held = self._escrow.level(work.held, work.kept, "active", *bindings)
-        for old in self._trial.superseded(held):
+        for old in self._superseded(held, root):
             self._escrow.advance(old, "deactivated")
+
+    def _superseded(self, held: Held, root: Root) -> list[Held]:
+        """Return the versions that a root's key took the place of; one that another copy of the data has is none."""
+        others = [each for each in self._seen_roots if each.name != root.name and each.keyguid == root.keyguid]
+        older = self._trial.superseded(held)
+        return [old for old in older if not any(is_bound_to(old, other) for other in others)]
 
     def _told(self, result: Result, work: t.Sequence[Work], done: t.Sequence[Work]) -> Result:
         """Add to a result what was done about keys: ids and states, never a key."""

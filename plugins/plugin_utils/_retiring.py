@@ -11,7 +11,7 @@ from ..module_utils._keys import Key
 from ._backend import BackendFailed
 from ._escrow import Held
 from ._plan_retirement import Judged, Retention, active_of, due_versions, judge, roots_of
-from ._seen import Seen
+from ._seen import Root, Seen
 from ._trial import Result, Trial, failed
 
 
@@ -28,10 +28,12 @@ def retire(trial: Trial, retention: Retention, *, check: bool) -> Result:
     if not due:
         return _told(trial, [], {})
     seen = trial.look((), {})
-    candidates = _candidates(due, trial, seen)
+    known = trial.known(list(seen.roots), (), {})
+    strangers = [root for root in seen.roots.values() if known.opener(root.name) is None]
+    candidates = _candidates(due, trial, seen, strangers)
     if candidates:
         seen = trial.look((), candidates)
-    judged = [_judged(held, trial, judge(held, trial.index, seen, retention)) for held in due]
+    judged = [_judged(held, trial, judge(held, trial.index, seen, strangers, retention)) for held in due]
     problems: dict[str, str] = {}
     for each in judged:
         if each.kept_because is None and not check:
@@ -42,13 +44,19 @@ def retire(trial: Trial, retention: Retention, *, check: bool) -> Result:
     return _told(trial, judged, problems)
 
 
-def _candidates(due: t.Sequence[Held], trial: Trial, seen: Seen) -> dict[str, list[tuple[str, Key]]]:
-    """Return the keys to try on each root: all that are due, and those that took their place."""
+def _candidates(
+    due: t.Sequence[Held], trial: Trial, seen: Seen, strangers: t.Sequence[Root]
+) -> dict[str, list[tuple[str, Key]]]:
+    """Return the keys to try on each root: all that are due, and those that took their place.
+
+    A root that nothing in escrow opens may have any key: a child that was sent by itself has its root's.
+    """
     successors = {each.key_id: each for held in due for each in active_of(trial.index, held)}
     candidates: dict[str, list[tuple[str, Key]]] = {}
     for held in (*due, *successors.values()):
-        for root in roots_of(held, trial.index, seen):
-            candidates.setdefault(root.name, []).extend(trial.candidates([held]))
+        for root in (*roots_of(held, trial.index, seen), *strangers):
+            tried = candidates.setdefault(root.name, [])
+            tried += [each for each in trial.candidates([held]) if each not in tried]
     return candidates
 
 
@@ -56,6 +64,9 @@ def _judged(held: Held, trial: Trial, judged: Judged) -> Judged:
     """Keep what could not be read everywhere alike: its copies may be different keys, and one of them the right one."""
     if str(held.key_id) in trial.disagreements or not trial.ids(held):
         return Judged(held, "its copies differ or cannot be read")
+    silent = [name for name in trial.escrow.names if name not in trial.escrow.readable]
+    if silent:
+        return Judged(held, f"{', '.join(silent)} could not be read and may hold it too")
     return judged
 
 

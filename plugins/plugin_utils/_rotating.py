@@ -9,12 +9,14 @@ proves. Private to the collection.
 
 from __future__ import annotations
 
+import os
 import typing as t
 from dataclasses import dataclass
 
 from ..module_utils._choice import Choice, missing_pool
-from ..module_utils._errors import Refused
+from ..module_utils._errors import EncryptionError, Refused
 from ..module_utils._keyfiles import versioned
+from ..module_utils._model import pool_of
 from ._key_task import Assigned
 from ._plan_escrow import Known, new_format
 from ._plan_rotation import Policy, plan_rotation
@@ -80,14 +82,14 @@ class Rotating:
         options: how ``zfs_encryption_info`` is told of them.
         policy: which of their keys are due.
         hierarchy: what a root is judged by that gets another kind of key.
-        keeps_files: whether files that hold old keys stay on the host.
+        removes_named_files: whether the file that a root had before its first rotation goes as well.
     """
 
     choice: Choice
     options: Options
     policy: Policy
     hierarchy: str | None
-    keeps_files: bool
+    removes_named_files: bool
 
     def carry_out(self, trial: Trial, *, check: bool) -> Result:
         """Rotate what is due, or foretell it.
@@ -105,14 +107,50 @@ class Rotating:
         if missing:
             raise Refused(" ".join(missing))
         roots, pools = list(seen.roots), self.choice.pools or tuple(sorted(seen.pools))
-        known = trial.known(roots, pools, self.policy.given) if roots else Known(seen)
+        known = trial.known(roots, (), self.policy.given) if roots else Known(seen)
         known = trial.with_siblings(known, self.policy.states)
         wishes = plan_rotation(self.policy, roots, known)
         task = _Rotation(wishes, known.seen.roots, pools, self.hierarchy)
         providing = Providing(task, trial, lambda _files: {})
         provided = providing.foresee(known) if check else providing.carry_out(known)
         result = _told(provided, known)
-        return result if check or self.keeps_files else _without_old_files(result, provided, trial)
+        if check:
+            return result
+        try:
+            return self._without_old_files(result, provided, trial, known.seen.checkpointed)
+        except EncryptionError as error:
+            left = f"Key files that held replaced keys may be left on the host: {error}"
+            return {**result, "warnings": [*result.get("warnings", ()), left]}
+
+    def _without_old_files(
+        self, result: Result, provided: Provided, trial: Trial, checkpointed: t.Container[str]
+    ) -> Result:
+        """Remove the files of keys that were replaced, once nothing that can be seen is opened by them any more.
+
+        The old key was read from escrow in this run, the new one is active there, and the host proved that it opens the
+        root; then the file that held the old one is only a copy that somebody could find. What a person named may serve
+        what cannot be seen, an exported pool for instance, and goes only where that is said.
+        """
+        rotated = {row["dataset"] for row in result["rotated"]}
+        done = [work for work in provided.work if work.dataset in rotated and work.decision.action == "change"]
+        old = [file for work in done for file in self._replaced(work, trial, checkpointed)]
+        if not old:
+            return result
+        seen = trial.look((), {})
+        in_use = {os.path.normpath(root.key_file) for root in seen.roots.values() if root.key_file is not None}
+        gone = [path for path in dict.fromkeys(old) if os.path.normpath(path) not in in_use]
+        failures = {path: why for path in gone for why in [_removed(path, trial.ask)] if why is not None}
+        told = {**result, "removed_files": [path for path in gone if path not in failures]}
+        return {**told, "warnings": [*result.get("warnings", ()), *failures.values()]} if failures else told
+
+    def _replaced(self, work: Work, trial: Trial, checkpointed: t.Container[str]) -> t.Iterator[str]:
+        """Yield the file that held a root's old key, if it may go."""
+        root = work.decision.root
+        if root is None or root.key_file is None or pool_of(root.name) in checkpointed:
+            return
+        versions = {each.key_id.version for each in trial.index.of_record(work.kept.version.key_id.record)}
+        if self.removes_named_files or any(root.key_file == versioned(root.key_file, each) for each in versions):
+            yield root.key_file
 
 
 def _told(provided: Provided, known: Known) -> Result:
@@ -152,33 +190,9 @@ def _predecessor(work: Work, known: Known) -> t.Any:
     return older[-1] if older else None
 
 
-def _without_old_files(result: Result, provided: Provided, trial: Trial) -> Result:
-    """Remove the files of keys that were replaced, once nothing on the host is opened by them any more.
-
-    The old key was read from escrow in this run, the new one is active there, and the host proved that it opens the
-    root; then the file that held the old one is only a copy that somebody could find.
-    """
-    rotated = {row["dataset"] for row in result["rotated"]}
-    old = {
-        work.dataset: work.decision.root.key_file
-        for work in provided.work
-        if work.decision.action == "change"
-        and work.dataset in rotated
-        and work.decision.root is not None
-        and work.decision.root.key_file is not None
-    }
-    if not old:
-        return result
-    in_use = {root.key_file for root in trial.look((), {}).roots.values()}
-    removed: list[str] = []
-    problems: list[str] = []
-    for path in dict.fromkeys(old.values()):
-        if path in in_use:
-            continue
-        outcome = trial.ask(_FILE, {"path": path, "state": "absent"})
-        if outcome.get("failed"):
-            problems.append(f"The key file {path}, whose key was replaced, could not be removed: {outcome.get('msg')}")
-        else:
-            removed.append(path)
-    told = {**result, "removed_files": removed}
-    return {**told, "warnings": [*result.get("warnings", ()), *problems]} if problems else told
+def _removed(path: str, ask: Ask) -> str | None:
+    """Remove a file on the host; say so where that failed."""
+    outcome = ask(_FILE, {"path": path, "state": "absent"})
+    if not outcome.get("failed"):
+        return None
+    return f"The key file {path}, whose key was replaced, could not be removed: {outcome.get('msg')}"

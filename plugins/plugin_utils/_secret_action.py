@@ -68,7 +68,12 @@ class SecretAction(ActionBase):
         except NotRecorded as error:
             raise AnsibleActionFail(str(error)) from None
         with contextlib.closing(evidence):
-            yield lambda result: _note(evidence, self._module, result)
+            try:
+                yield lambda result: _note(evidence, self._module, result)
+            except AnsibleActionFail:
+                with contextlib.suppress(NotRecorded):
+                    evidence.append(self._module, [{"action": "none", "result": "refused"}])
+                raise
 
     def _work(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         """Do the task's work; pipelining is on."""

@@ -30,6 +30,8 @@ class Root:
         locked: whether its key is not loaded.
         location: where OpenZFS looks for its key, as ``keylocation`` says it.
         noted: the id of its key, as the dataset says it; empty where it says nothing that can be believed.
+        inheriting: how many datasets inherit its key.
+        broken: names of those below it that were seen to be wrapped with another key.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Root:
     locked: bool = False
     location: str = "prompt"
     noted: str = ""
+    inheriting: int = 0
+    broken: tuple[str, ...] = ()
 
     @property
     def key_file(self) -> str | None:
@@ -124,6 +128,8 @@ def _root(root: t.Mapping[str, t.Any], guids: t.Mapping[str, str]) -> Root:
         bool(root["locked"]),
         root["keylocation"],
         root.get("key_id", ""),
+        len(root["inheriting"]),
+        tuple(root["broken"]),
     )
 
 

@@ -141,9 +141,10 @@ class Trial:
     def with_siblings(self, known: Known, states: t.Container[State]) -> Known:
         """Return what is known with those other versions of the same records that have one of these states."""
         ids = [each for tried in known.seen.tried.values() for each in tried.opened_by if each in known.held]
-        siblings = (other for each in ids for other in self.siblings(known.held[each]))
-        self.candidates(other for other in siblings if other.state in states)
-        return Known(known.seen, dict(self._by_id), dict(self._keys), self.escrow.problems)
+        siblings = [other for each in ids for other in self.siblings(known.held[each]) if other.state in states]
+        self.candidates(siblings)
+        unread = {str(other.key_id): other for other in siblings if not self.ids(other)}
+        return Known(known.seen, {**self._by_id, **unread}, dict(self._keys), self.escrow.problems)
 
     def find(self, key_id: KeyId) -> Held | None:
         """Return a version of this host's records."""

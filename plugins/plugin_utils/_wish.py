@@ -28,6 +28,7 @@ class Wish:
         iterations: PBKDF2 rounds as asked for.
         change: whether an existing root may get another key.
         renew: whether it is to get another key although nothing is wrong with the one that it has.
+        begun_since: what was begun before this moment is given up, as records note it; empty where nothing is.
         may_mint: whether a key may be made; not where the task says ``generate_key: false``.
         brings_its_pool: whether the task makes the pool too.
     """
@@ -39,6 +40,7 @@ class Wish:
     iterations: int | None = None
     change: bool = False
     renew: bool = False
+    begun_since: str = ""
     may_mint: bool = True
     brings_its_pool: bool = False
 

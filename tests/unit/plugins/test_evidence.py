@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -12,6 +14,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendFailed
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._evidence import Evidence, NotRecorded, chains
 
 from .acting import Controller
@@ -94,14 +97,37 @@ def test_nothing_is_done_that_cannot_be_written_down(controller: Controller, tmp
 
 def test_two_runs_do_not_write_at_once(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{Evidence.__module__}._PATIENCE", 0.2)
-    first = Evidence(str(tmp_path), "nas1")
-    with pytest.raises(NotRecorded, match="Another run writes"):
-        Evidence(str(tmp_path), "nas1")
-    first.close()
-    Evidence(str(tmp_path), "nas1").close()
+    with (
+        contextlib.closing(Evidence(str(tmp_path), "nas1")) as first,
+        contextlib.closing(Evidence(str(tmp_path), "nas1")) as second,
+    ):
+        (path,) = (tmp_path / "nas1").iterdir()
+        with path.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            with pytest.raises(NotRecorded, match="Another run writes"):
+                first.append("zfs_unlock", EVENTS)
+        for evidence in (first, second, first):
+            evidence.append("zfs_unlock", EVENTS)
+    (chain,) = chains(str(tmp_path))
+    assert (chain.lines, chain.problem) == (3, None)
+
+
+def test_a_refusal_is_a_line(controller: Controller, place: pathlib.Path) -> None:
+    controller.drawer("one").failing["put"] = BackendFailed("one is full.")
+    controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)
+    assert [(line["action"], line["result"]) for line in lines(place)] == [("none", "refused")]
+
+
+def test_who_has_no_name_is_known_by_number(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    with contextlib.closing(Evidence(str(tmp_path), "nas1")) as evidence:
+        evidence.append("zfs_unlock", EVENTS)
+    assert lines(tmp_path)[0]["user"] == str(os.getuid())
 
 
 # -- tampering
+
+EVENTS = [{"dataset": "tank/a", "action": "load_key", "result": "done"}]
 
 
 @pytest.fixture
@@ -166,6 +192,23 @@ def test_what_a_killed_run_left_is_told_and_the_chain_goes_on(file: pathlib.Path
     evidence.close()
     assert "Line 5 is no evidence" in str(problem(file))
     assert json.loads(file.read_text().splitlines()[-1])["dataset"] == "tank/next"
+
+
+def test_the_chain_of_another_host_is_found(file: pathlib.Path) -> None:
+    other = file.parent.parent / "nas2"
+    other.mkdir()
+    (other / file.name).write_bytes(file.read_bytes())
+    assert [chain.problem for chain in chains(str(file.parent.parent))][1] == (
+        "Line 1 is about nas1: the chain of another host was put here."
+    )
+
+
+def test_an_empty_chain_has_a_head_that_it_goes_through(controller: Controller, tmp_path: pathlib.Path) -> None:
+    Evidence(str(tmp_path), "nas1").close()
+    heads = verified(controller, tmp_path)["heads"]
+    with contextlib.closing(Evidence(str(tmp_path), "nas1")) as evidence:
+        evidence.append("zfs_unlock", EVENTS)
+    assert not verified(controller, tmp_path, heads=heads).get("failed")
 
 
 def test_only_its_owner_reads_it(file: pathlib.Path) -> None:

@@ -76,12 +76,53 @@ def test_a_key_that_opened_what_cannot_be_seen_is_kept_unless_told(fleet: Contro
     assert not fleet.act("zfs_key_escrow", name="backup/a", escrow=TWO).get("failed")
     present = ids(fleet)[-1]
     assert not rotate(fleet, name="tank/a", replicas_keep_old_key=True).get("failed")
-    (kept,) = retire(fleet)["kept"]
-    assert (kept["key_id"], kept["why"]) == (present, "it opens backup/a")
+    assert present not in [each["key_id"] for each in retire(fleet)["destroyed"]]
     fleet.host.export_pool("backup")
+    assert not rotate(fleet, name="tank/a", replicas_keep_old_key=True).get("failed")
     (kept,) = retire(fleet)["kept"]
-    assert "which this host does not show" in kept["why"]
+    assert (kept["key_id"], "which this host does not show" in kept["why"]) == (present, True)
     assert [each["key_id"] for each in retire(fleet, unseen_copies=True)["destroyed"]] == [present]
+
+
+def test_a_key_that_a_checkpoint_would_bring_back_is_kept(fleet: Controller) -> None:
+    first = ids(fleet)[0]
+    with fleet.host.checkpointed("tank"):
+        result = retire(fleet)
+        said: dict[str, t.Any] = {"state": "absent", "key_id": first, "force_destroy": True, "escrow": TWO}
+        by_hand = fleet.act("zfs_key_escrow", **said)
+    assert result["destroyed"] == []
+    assert all("tank has a checkpoint" in each["why"] for each in result["kept"])
+    assert "tank has a checkpoint" in by_hand["msg"]
+    assert len(retire(fleet)["destroyed"]) == 2
+
+
+def test_a_key_that_opens_what_nothing_in_escrow_is_meant_for_is_kept(fleet: Controller) -> None:
+    first = fleet.drawer("one").keys[next(iter(fleet.drawer("one").keys))]
+    assert not fleet.act("zfs_dataset_key", name="tank/apart", key=first.key.secret.hex()).get("failed")
+    result = retire(fleet)
+    assert [(each["key_id"], each["why"]) for each in result["kept"]] == [
+        (str(first.version.key_id), "it opens tank/apart")
+    ]
+
+
+def test_a_key_that_children_may_be_wrapped_with_is_kept_until_somebody_looked(fleet: Controller) -> None:
+    assert not fleet.act("zfs_dataset_key", name="tank/a/below", state="inherited").get("failed")
+    fleet.act("zfs_unlock", name="tank/a", state="locked", escrow=TWO)
+    assert all("may still be wrapped with it" in each["why"] for each in retire(fleet)["kept"])
+    fleet.act("zfs_unlock", name="tank/a", escrow=TWO)
+    assert len(retire(fleet)["destroyed"]) == 2
+
+
+def test_nothing_is_destroyed_while_a_place_does_not_answer(fleet: Controller) -> None:
+    fleet.drawer("two").failing["entries"] = BackendFailed("two is down.")
+    result = retire(fleet)
+    assert result["destroyed"] == []
+    assert all("two could not be read" in each["why"] for each in result["kept"])
+
+
+def test_less_than_nothing_is_not_kept(fleet: Controller) -> None:
+    assert "less than nothing" in retire(fleet, retain_days=-1)["msg"]
+    assert "less than nothing" in retire(fleet, retain_versions=-1)["msg"]
 
 
 def test_nothing_is_destroyed_of_a_record_whose_root_is_gone(fleet: Controller) -> None:

@@ -65,6 +65,10 @@ def opens(controller: Controller, dataset: str, key: Key) -> bool:
     return controller.host.verify(root, key).outcome == "opens"
 
 
+def opens_words(controller: Controller, key: Key) -> bool:
+    return key.kind == "passphrase" and opens(controller, "tank/w", key)
+
+
 def states(controller: Controller) -> dict[str, list[str]]:
     (found,) = {json.dumps(drawer.states()) for drawer in controller.drawers.values()}
     return t.cast("dict[str, list[str]]", json.loads(found))
@@ -242,6 +246,45 @@ def test_what_was_begun_gives_way_to_another_key_that_is_given(fleet: Controller
     assert states(fleet)["tank/a"] == ["deactivated", "deactivated", "active"]
 
 
+def test_what_was_given_up_does_not_come_back(fleet: Controller) -> None:
+    begun(fleet, "tank/a")
+
+    def dies(where: str) -> None:
+        if where == "after advance in two":
+            raise KeyboardInterrupt
+
+    fleet.moment = dies
+    with pytest.raises(KeyboardInterrupt):
+        rotate(fleet, max_age_days=None, new_keys=[{"name": "tank/a", "key": KEY_TEXT}])
+    fleet.moment = lambda _where: None
+    rotate(fleet, max_age_days=100)
+    assert opens(fleet, "tank/a", KEY)
+    assert "pre-active" not in states(fleet)["tank/a"]
+
+
+def test_what_was_begun_and_cannot_be_read_gets_no_second_key(fleet: Controller) -> None:
+    waiting = begun(fleet, "tank/a")
+    lost = [drawer.keys.pop(waiting) for drawer in fleet.drawers.values()]
+    assert f"A rotation of tank/a was begun with {waiting}, which cannot be read now" in refused(fleet)
+    for drawer, kept in zip(fleet.drawers.values(), lost):
+        drawer.keys[waiting] = kept
+    assert by_dataset(rotate(fleet))["tank/a"]["new_key_id"] == str(waiting)
+
+
+def test_what_was_begun_before_the_moment_that_counts_is_not_enough(fleet: Controller) -> None:
+    waiting = begun(fleet, "tank/a")
+    result = rotate(fleet, max_age_days=None, made_before=after_now())
+    assert by_dataset(result)["tank/a"]["new_key_id"] != str(waiting)
+    assert states(fleet)["tank/a"] == ["deactivated", "deactivated", "active"]
+
+
+def test_everything_is_everything_whatever_clocks_said(fleet: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as ahead:
+        ahead.setattr(_record, "now", lambda: "2099-01-01T00:00:00.000000Z")
+        rotate(fleet)
+    assert sorted(by_dataset(rotate(fleet))) == sorted(ROOTS)
+
+
 def test_a_clock_that_was_put_back_does_not_mix_up_versions(fleet: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_record, "now", lambda: "2001-01-01T00:00:00.000000Z")
     rotate(fleet, name="tank/a", recursive=False)
@@ -297,6 +340,25 @@ def test_a_replica_that_needs_the_old_key_is_in_the_way_unless_told(fleet: Contr
     assert "was seen to open backup/a of the pool with GUID" in refused(fleet)
     result = rotate(fleet, replicas_keep_old_key=True)
     assert "tank/a" in by_dataset(result)
+
+
+def test_a_copy_on_the_same_host_counts_though_nobody_noted_it(fleet: Controller) -> None:
+    fleet.host.add_pool("backup")
+    fleet.host.replicate("tank/w", "backup/w")
+    assert "was seen to open backup/w of the pool with GUID" in refused(fleet, name="tank/w")
+
+
+def test_a_rotation_of_one_copy_leaves_the_key_of_the_other_active(fleet: Controller) -> None:
+    fleet.host.add_pool("backup")
+    fleet.host.replicate("tank/w", "backup/w")
+    assert not fleet.act("zfs_key_escrow", name="backup/w", escrow=TWO).get("failed")
+    rotate(fleet, name="tank/w", replicas_keep_old_key=True)
+    (key,) = (kept.key for kept in fleet.drawer("one").keys.values() if opens_words(fleet, kept.key))
+    fleet.act("zfs_unlock", name="backup/w", escrow=TWO)
+    ended: dict[str, t.Any] = {"name": "backup/w", "replicas_keep_old_key": True, "recursive": False}
+    rotate(fleet, **ended)
+    entries = fleet.drawer("one").entries_by_id.values()
+    assert [each.state for each in entries if fleet.drawer("one").keys[each.key_id].key == key] == ["active"]
 
 
 def test_a_dataset_that_was_renamed_is_no_replica_of_itself(fleet: Controller) -> None:
@@ -372,7 +434,7 @@ FILED: dict[str, t.Any] = {
 def test_a_key_in_a_file_gets_a_file_of_its_own_and_the_old_one_goes_last(fleet: Controller) -> None:
     fleet.act("zfs_dataset_key", **FILED, escrow=TWO)
     old = fleet.host.key_files["/etc/zfs/boot.key"]
-    result = rotate(fleet, name="tank/boot")
+    result = rotate(fleet, name="tank/boot", remove_named_files=True)
     version = by_dataset(result)["tank/boot"]["new_key_id"].partition(".")[2]
     root = fleet.host.dataset("tank/boot")
     assert root is not None
@@ -391,15 +453,48 @@ def test_a_file_that_opens_something_else_as_well_stays(fleet: Controller) -> No
     key = active_key(fleet, "tank/boot").secret.hex()
     shared: dict[str, t.Any] = {"name": "tank/other", "key": key, "key_file": "/etc/zfs/boot.key", "keyformat": "raw"}
     assert not fleet.act("zfs_dataset_key", **shared, escrow=TWO).get("failed")
-    assert rotate(fleet, name="tank/boot")["removed_files"] == []
+    assert rotate(fleet, name="tank/boot", remove_named_files=True)["removed_files"] == []
     assert "/etc/zfs/boot.key" in fleet.host.key_files
 
 
-def test_files_of_old_keys_may_be_kept(fleet: Controller) -> None:
+def test_the_file_that_was_there_first_stays_and_those_of_rotations_go(fleet: Controller) -> None:
     fleet.act("zfs_dataset_key", **FILED, escrow=TWO)
-    result = rotate(fleet, name="tank/boot", keep_key_files=True)
+    first = rotate(fleet, name="tank/boot")
+    assert "removed_files" not in first
+    second = rotate(fleet, name="tank/boot")
+    version = by_dataset(first)["tank/boot"]["new_key_id"].partition(".")[2]
+    assert second["removed_files"] == [f"/etc/zfs/boot.{version}.key"]
+    assert "/etc/zfs/boot.key" in fleet.host.key_files
+
+
+def test_no_file_goes_that_a_checkpoint_may_need(fleet: Controller) -> None:
+    fleet.act("zfs_dataset_key", **FILED, escrow=TWO)
+    with fleet.host.checkpointed("tank"):
+        result = rotate(fleet, name="tank/boot", remove_named_files=True, despite_checkpoint=True)
     assert "removed_files" not in result
-    assert len(fleet.host.key_files) == 2
+    assert "/etc/zfs/boot.key" in fleet.host.key_files
+
+
+def test_a_look_that_fails_afterwards_leaves_files_and_says_so(fleet: Controller) -> None:
+    fleet.act("zfs_dataset_key", **FILED, escrow=TWO)
+    looks = 0
+
+    def fails_late(where: str) -> None:
+        nonlocal looks
+        looks += where == "before zfs_encryption_info"
+        if looks == 4:
+            fleet.host.fail_on("pools", "", CallFailed("the host is gone"))
+
+    fleet.moment = fails_late
+    result = rotate(fleet, name="tank/boot", remove_named_files=True)
+    assert "may be left on the host" in str(result["warnings"])
+    assert list(by_dataset(result)) == ["tank/boot"]
+
+
+@pytest.mark.parametrize("place", ["/run/keys/a.key", "/dev/disk/by-id/usb"])
+def test_a_key_file_that_does_not_last_gets_no_version_beside_it(fleet: Controller, place: str) -> None:
+    fleet.act("zfs_dataset_key", **{**FILED, "key_file": place}, escrow=TWO)
+    assert "lies where a restart leaves nothing" in refused(fleet, name="tank/boot")
 
 
 # -- moments
