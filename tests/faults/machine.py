@@ -48,7 +48,7 @@ def boot() -> None:
     vm("copy", NAME, str(_module_utils()), f"{GUEST}/ansible/module_utils")
     for part in ("plugins/modules", "plugins/module_utils", "tests/faults"):
         vm("copy", NAME, str(CHECKOUT / part), f"{COLLECTION}/{part}")
-    vm("ssh", NAME, f"python3 -m compileall -q {GUEST}; sync")  # which a power cut would take away, too
+    vm("ssh", NAME, f"python3 -m compileall -q {COLLECTION}; sync")  # which a power cut would take away, too
 
 
 def start() -> None:
