@@ -36,6 +36,7 @@ from ansible_collections.zfsfleet.encryption.tests.escrow.vault_file import quic
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 from ansible_collections.zfsfleet.encryption.tests.unit.plugins.acting import Controller
 
+from .machine import Trouble
 from .points import Outcome
 from .trace import Call, Trace, parsed
 
@@ -154,7 +155,11 @@ class Stage:
         return None, modules
 
     def versions(self) -> dict[str, list[str]]:
-        """Return the states of the versions of each dataset, oldest first, which are the same in all places."""
+        """Return the states of the versions of each dataset, oldest first.
+
+        Raises:
+            Trouble: they are not the same in all places.
+        """
         found = []
         for place in self.places:
             states: dict[str, list[str]] = {}
@@ -163,7 +168,7 @@ class Stage:
                 states.setdefault(entry.version.dataset, []).append(entry.state)
             found.append(states)
         if any(each != found[0] for each in found):
-            raise AssertionError(f"the places differ: {found}")
+            raise Trouble(f"the places differ: {found}")
         return found[0]
 
     def _opened(self, place: Path) -> VaultFile:
@@ -263,7 +268,10 @@ def die(name: str, death: Death) -> Outcome:
         before = stage.written(), stage.opening()
         end = stage.act("zfs_key_rotate", death=death, is_traced=isinstance(death, Call), **_everything(moment))
         outcome.is_in_flight = end.result is None and (stage.written(), stage.opening()) != before
-        outcome.troubles = _troubles(stage, moment)
+        try:
+            outcome.troubles = _troubles(stage, moment)
+        except Trouble as trouble:
+            outcome.troubles = [str(trouble)]
     outcome.seconds = time.monotonic() - began
     return outcome
 
