@@ -33,10 +33,11 @@ def cut(story: Story, seed: int, number: int) -> Outcome:
             story.guest = guest
             story.begin()
             guest.tell("change", **story.change())
-            if guest.answer() == "changing":
-                time.sleep(pause)
-                outcome.is_in_flight = not guest.has_answered()
+            is_changing = guest.answer() == "changing"
+            time.sleep(pause)
             machine.cut_power()
+            outcome.is_in_flight = is_changing and guest.fell_silent()
+        machine.find_off()
         machine.start()
         with machine.guest() as guest:
             story.guest = guest
