@@ -28,7 +28,8 @@ def main(root: str) -> None:
     text = guide.filled_in("".join(said), {**values, "password": os.environ["PASSWORD"]})
     with tempfile.TemporaryDirectory() as directory:
         ssh = Path(directory, "ssh")
-        ssh.write_text(f'#!/bin/sh\nexec "{program}" ssh "$@"\n')
+        # The testbed's program runs the real ssh.
+        ssh.write_text(f'#!/bin/sh\nPATH="{os.environ["PATH"]}" exec "{program}" ssh "$@"\n')
         ssh.chmod(0o700)
         environment = {**os.environ, "PATH": f"{directory}{os.pathsep}{os.environ['PATH']}"}
         keyformat = subprocess.run(
