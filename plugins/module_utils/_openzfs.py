@@ -249,7 +249,7 @@ class OpenZFS:
         if self._is_readonly(pool_of(dataset.name)):
             return  # zfs userspace would wait for ever for a transaction group (2.3.9): its key is taken at its word
         try:
-            if _mounting.read_one(dataset.name):
+            if _mounting.read_from(dataset):
                 return
         except OSError as error:
             what = f"{dataset.name} cannot be read though its key is loaded"
