@@ -118,8 +118,8 @@ class FakeWorld:
             return 0o400
         return 0o600 if self._host.device(path).kind == "file" else 0o644
 
-    def history(self) -> str:
-        return ""
+    def history(self) -> bytes:
+        return b""
 
     @contextlib.contextmanager
     def encrypted_pool(self, name: str, key: Key) -> t.Iterator[None]:

@@ -96,7 +96,7 @@ class World(t.Protocol):
     def mode_of(self, path: str) -> int:
         """Return a file's permissions."""
 
-    def history(self) -> str:
+    def history(self) -> bytes:
         """Return all that the pool keeps of what was ever done to it."""
 
     def checkpointed(self, name: str) -> t.ContextManager[None]:
