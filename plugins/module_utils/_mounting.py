@@ -77,18 +77,18 @@ _CLOSE_ON_EXEC = 1
 _UNDECIDED = (errno.ENOSYS, errno.EPERM, errno.ENODEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EBUSY)
 
 
-def read_from(dataset: Dataset) -> bool:
-    """Read from an unlocked, unmounted filesystem, by its last snapshot if it has one, and tell whether that could be
-    done here.
+def read_from(dataset: Dataset, *, by_snapshot: bool) -> bool:
+    """Read from an unlocked, unmounted filesystem, by its last snapshot if that is wanted and there is one, and tell
+    whether that could be done here.
 
     It is mounted read-only, attached to no place and let go at once: nothing is written. ``zfs userspace`` reads, too,
     but brings its accounting up to date; a replica refuses its next increment then (tried with OpenZFS 2.3.9). So it
-    does on 2.1 once it was mounted itself, read-only or not; a snapshot never is written to.
+    does on 2.1.11 once it was mounted itself, read-only too; a snapshot is never written to.
 
     Raises:
         OSError: it cannot be read: EACCES where another key than the loaded one wraps it.
     """
-    if dataset.last_snapshot is not None:
+    if by_snapshot and dataset.last_snapshot is not None:
         try:
             return _read_from(dataset.last_snapshot)
         except FileNotFoundError:

@@ -44,6 +44,7 @@ if t.TYPE_CHECKING:
     from ._host import Binding, Creation, Importable, KeyChange, PoolCreation, PoolImport, PoolState
 
 BY_ITSELF_SINCE = (2, 2)  # OpenZFS mounts at a new mountpoint; libzfs_changelist.c
+READING_IS_ALL_SINCE = (2, 2)  # a filesystem that is mounted read-only is not written to
 
 
 class OpenZFS:
@@ -249,7 +250,7 @@ class OpenZFS:
         if self._is_readonly(pool_of(dataset.name)):
             return  # zfs userspace would wait for ever for a transaction group (2.3.9): its key is taken at its word
         try:
-            if _mounting.read_from(dataset):
+            if _mounting.read_from(dataset, by_snapshot=self._version < READING_IS_ALL_SINCE):
                 return
         except OSError as error:
             what = f"{dataset.name} cannot be read though its key is loaded"
