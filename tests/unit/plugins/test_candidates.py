@@ -119,7 +119,7 @@ def test_the_controller_reads_what_the_host_showed(host: FakeOpenZFS, run: Run) 
     salt = worded.value("pbkdf2salt")
     assert seen.pools == {"tank": guid}
     assert seen.roots == {
-        "tank/a": Root("tank/a", guid, keyed.value("keyguid"), "hex"),
+        "tank/a": Root("tank/a", guid, keyed.value("keyguid"), "hex", inheriting=1),
         "tank/w": Root("tank/w", guid, worded.value("keyguid"), "passphrase", 100_000, salt),
     }
     assert seen.others == {"tank", "tank/a/child", "tank/plain"}
