@@ -115,7 +115,7 @@ class Scan:
             "-vvv",
             *("-e", f"@{controller.given / 'canaries.json'}", "-e", f"asked={controller.asked}"),
             *("-e", f"escrow_path={controller.given / 'escrow'}", "-e", f"moved_path={controller.given / 'moved'}"),
-            *("-e", f"zfsfleet_evidence={controller.directory / 'evidence'}"),
+            *("-e", f"zfsfleet_evidence={controller.home / 'evidence'}"),
             *("--vault-password-file", str(controller.given / "vault_password")),
         )
         cases = story.whole(sample=sample)
