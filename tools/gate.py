@@ -26,7 +26,7 @@ LOGS = ROOT / "tests/output/gate"
 # The CI job has an hour and a half. Stop a hanging part early enough to still say what failed.
 GATE_SECONDS = 80 * 60
 SUITE = "trixie"
-SCENARIOS = ("lifecycle", "pool", "manifest", "unlock_tree", "rotate")
+SCENARIOS = ("lifecycle", "pool", "manifest", "unlock_tree")
 # A part's output goes to a file, and its colours would hide the lines that are counted.
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # An outer make would hand its command line variables and job server to the parts.

@@ -251,9 +251,9 @@ def events_of(result: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
     failures = result.get("failures") or {}
     events: list[dict[str, t.Any]] = []
     for action in result.get("actions") or ():
-        name = action["dataset"]
         if action["action"] not in _ABOUT_KEYS:
             continue
+        name = action["dataset"]
         row = rotated.get(name, {})
         told = {"old_key_id": row.get("old_key_id"), "keyguid": row.get("keyguid"), "receipts": row.get("receipts")}
         key_id = (action.get("after") or {}).get("key_id") or ids.get(name)

@@ -78,6 +78,16 @@ def test_a_failure_is_a_line_too(controller: Controller, place: pathlib.Path) ->
     assert (last["dataset"], last["result"], last["reason"]) == ("tank/a", "failed", "wrong_key")
 
 
+def test_an_export_is_a_line_for_each_key(
+    controller: Controller, place: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    controller.act("zfs_dataset_key", name="tank/a", key=KEY_TEXT)
+    dest = str(tmp_path_factory.mktemp("asked") / "keys.json")
+    exported = controller.act("zfs_key_export", name="tank/a", secrets=[{"name": "tank/a", "key": KEY_TEXT}], dest=dest)
+    assert not exported.get("failed"), exported["msg"]
+    assert short(place)[-1] == "zfs_key_export: export_key tank/a"
+
+
 def test_no_key_is_in_it(controller: Controller, place: pathlib.Path) -> None:
     controller.act("zfs_dataset_key", name="tank/a", key=KEY_TEXT, escrow=ONE)
     assert KEY_TEXT not in json.dumps(lines(place))
