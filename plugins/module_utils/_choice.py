@@ -30,7 +30,7 @@ class Choice:
         """Tell whether a dataset is named, or lies below one that stands for all below it."""
         return any(name == each or (self.recursive and is_below(name, each)) for each in self.names)
 
-    def missing(self, pools: t.Mapping[str, Pool]) -> tuple[str, ...]:
+    def missing(self, pools: t.Container[str]) -> tuple[str, ...]:
         """Return a sentence for each pool that is not imported."""
         return tuple(missing_pool(pool) for pool in self.pools if pool not in pools)
 

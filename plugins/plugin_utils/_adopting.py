@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ..module_utils._choice import Choice, missing_pool
+from ..module_utils._choice import Choice
 from ..module_utils._errors import Refused
 from ..module_utils._keys import Key
 from ._key_task import Assigned
@@ -63,7 +63,7 @@ def adopt(choice: Choice, options: Options, trial: Trial, export: Export, *, che
     """
     offers = {name: options[name] for name in _OFFERS if options.get(name) is not None}
     seen = trial.seen({**{name: options[name] for name in _CHOICE if options.get(name) is not None}, **offers})
-    missing = [missing_pool(pool) for pool in choice.pools if pool not in seen.pools]
+    missing = choice.missing(seen.pools)
     if missing:
         raise Refused(" ".join(missing))
     known = trial.known(list(seen.roots), choice.pools, {}) if seen.roots else Known(seen)

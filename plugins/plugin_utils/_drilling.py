@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ..module_utils._choice import Choice, missing_pool
+from ..module_utils._choice import Choice
 from ..module_utils._errors import Refused
 from ._drilled import Drilled, Finding
 from ._plan_drill import judge
@@ -36,7 +36,7 @@ def drill(choice: Choice, trial: Trial, *, min_iterations: int, fail_on: t.Colle
         HostFailed: the host could not be looked at, or knows no such root.
     """
     chosen = trial.seen({"names": list(choice.names), "recursive": choice.recursive} if choice.names else {})
-    missing = [missing_pool(pool) for pool in choice.pools if pool not in chosen.pools]
+    missing = choice.missing(chosen.pools)
     if missing:
         raise Refused(" ".join(missing))
     # All pools are looked at again: a dataset that was renamed out of what is chosen is not gone.

@@ -149,6 +149,11 @@ class Escrow:
         """Names of those that answered when entries were asked for last."""
         return self._readable
 
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Names of those that did not."""
+        return tuple(name for name in self.names if name not in self._readable)
+
     def tell(self, problem: str) -> None:
         """Add a sentence to the problems."""
         self._problems[problem] = None

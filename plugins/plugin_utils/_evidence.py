@@ -22,6 +22,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..module_utils._errors import EncryptionError
+from ..module_utils._keyfiles import sync_directory
 from ._as_text import host_of, path_segment
 from ._record import now
 
@@ -126,7 +127,7 @@ class Evidence:
         self._file.write(b"".join(line + b"\n" for line in lines))
         self._file.flush()
         os.fsync(self._file.fileno())
-        _sync(os.path.dirname(self._path))
+        sync_directory(os.path.dirname(self._path))
         fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _wait_for_others(self) -> None:
@@ -225,15 +226,7 @@ def _opener(path: str, _flags: int) -> int:
 def _made_durably(directory: str) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(directory, 0o700)
-    _sync(os.path.dirname(directory))
-
-
-def _sync(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(os.path.dirname(directory))
 
 
 def _raise(error: OSError) -> t.NoReturn:
@@ -254,11 +247,10 @@ def events_of(result: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
         if action["action"] not in _ABOUT_KEYS:
             continue
         name = action["dataset"]
-        row = rotated.get(name, {})
+        row, after = rotated.get(name, {}), action.get("after") or {}
         told = {"old_key_id": row.get("old_key_id"), "keyguid": row.get("keyguid"), "receipts": row.get("receipts")}
-        key_id = (action.get("after") or {}).get("key_id") or ids.get(name)
-        told["state"] = (action.get("after") or {}).get("state")
-        events.append({"dataset": name, "action": action["action"], "key_id": key_id, **told, "result": "done"})
+        known = {"key_id": after.get("key_id") or ids.get(name), "state": after.get("state")}
+        events.append({"dataset": name, "action": action["action"], **known, **told, "result": "done"})
     events += [{"dataset": name, "action": "export_key", "result": "done"} for name in result.get("exported") or ()]
     for name, failure in failures.items():
         events.append({"dataset": name, "action": "none", "result": "failed", "reason": failure["reason"]})

@@ -29,7 +29,7 @@ class Index:
         self._by_name: dict[str, list[Held]] = {}
         self._by_record: dict[str, list[Held]] = {}
         self._by_id: dict[KeyId, Held] = {}
-        for each in sorted(held, key=_age):
+        for each in sorted(held, key=age):
             entry = each.entry
             keyguids = {entry.version.keyguid, *(binding.keyguid for binding in entry.bindings)} - {""}
             for keyguid in keyguids:
@@ -55,7 +55,7 @@ class Index:
         A master key's id survives renaming, rotation and raw replication, and a dataset that was made anew has another;
         so the id decides wherever it is known. The name decides only for what was made before its dataset.
         """
-        known = sorted(self._by_keyguid.get(root.keyguid, ()), key=_age, reverse=True)
+        known = sorted(self._by_keyguid.get(root.keyguid, ()), key=age, reverse=True)
         known.sort(key=lambda each: (not is_bound_to(each, root), rank(each)))
         return (*known, *_likeliest(self._unbound.get(root.name, ())))
 
@@ -83,7 +83,7 @@ class Index:
 
     def superseded(self, held: Held) -> tuple[Held, ...]:
         """Return older versions of the same record that any place still counts as active, or as begun."""
-        older = (each for each in self.siblings(held) if _age(each) < _age(held))
+        older = (each for each in self.siblings(held) if age(each) < age(held))
         return tuple(each for each in older if any(entry.state in _USED for entry in each.at.values()))
 
 
@@ -101,8 +101,9 @@ def rank(held: Held) -> int:
 
 
 def _likeliest(held: t.Iterable[Held]) -> tuple[Held, ...]:
-    return tuple(sorted(sorted(held, key=_age, reverse=True), key=rank))
+    return tuple(sorted(sorted(held, key=age, reverse=True), key=rank))
 
 
-def _age(held: Held) -> tuple[str, str]:
+def age(held: Held) -> tuple[str, str]:
+    """Return what versions are sorted by, oldest first."""
     return (held.entry.version.created, str(held.key_id))

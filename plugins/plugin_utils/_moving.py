@@ -85,11 +85,10 @@ class Moving:
     def _all_in_the_source(self) -> tuple[Held, ...]:
         """Return all versions; a place that does not answer may have some that nobody else has."""
         held = self._source.entries(self._host)
-        silent = [name for name in self._source.names if name not in self._source.readable]
-        if silent:
+        if self._source.silent:
             raise BackendFailed(
-                f"{' and '.join(silent)} could not be read, and may hold what is nowhere else; so nothing was moved. "
-                f"{' '.join(self._source.problems)}"
+                f"{' and '.join(self._source.silent)} could not be read, and may hold what is nowhere else; so nothing "
+                f"was moved. {' '.join(self._source.problems)}"
             )
         return held
 

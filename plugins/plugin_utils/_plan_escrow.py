@@ -18,7 +18,7 @@ from ..module_utils._choice import missing_parent, missing_pool
 from ..module_utils._keys import Key, KeyFormat
 from ..module_utils._model import parent_of, pool_of
 from ._escrow import Held
-from ._fitting import Index, rank
+from ._fitting import Index, age, rank
 from ._record import KeyId
 from ._seen import Root, Seen, Tried
 from ._wish import Wish
@@ -211,8 +211,7 @@ def _begun(wish: Wish, held: Held, root: Root, known: Known) -> Held | None:
 
 def is_begun(each: Held, held: Held) -> bool:
     """Tell whether a version was made to take the place of what opens its root; an older one was given up."""
-    made, present = each.entry.version, held.entry.version
-    return each.state == "pre-active" and (made.created, str(made.key_id)) > (present.created, str(present.key_id))
+    return each.state == "pre-active" and age(each) > age(held)
 
 
 def _unknown_key(wish: Wish, root: Root, known: Known) -> str:

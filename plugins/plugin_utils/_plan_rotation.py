@@ -54,6 +54,11 @@ class Policy:
     keeps_checkpoint: bool = False
 
     @property
+    def since(self) -> str:
+        """The moment that keys have to be younger than; empty where no moment was named."""
+        return "" if self.made_before == EVERYTHING else self.made_before
+
+    @property
     def states(self) -> frozenset[State]:
         """States of the versions that have to be read besides what opens the roots."""
         return EVER if self.back_to else BEGUN
@@ -102,9 +107,8 @@ def _wish(root: Root, policy: Policy, known: Known) -> Wish:
         iterations = version.iterations or None
         return Wish(root.name, None, None, version.keyformat, iterations, change=True, renew=True)
     keyformat = policy.keyformat or root.keyformat
-    since = "" if policy.made_before == EVERYTHING else policy.made_before
     is_due = _is_due(root, held, policy)
-    return Wish(root.name, None, None, keyformat, policy.iterations, renew=is_due, begun_since=since)
+    return Wish(root.name, None, None, keyformat, policy.iterations, renew=is_due, begun_since=policy.since)
 
 
 def _begun(held: Held, policy: Policy, known: Known) -> Held | None:
@@ -117,7 +121,7 @@ def _begun(held: Held, policy: Policy, known: Known) -> Held | None:
 
 
 def _is_old(held: Held, policy: Policy) -> bool:
-    return policy.made_before not in ("", EVERYTHING) and held.entry.version.created < policy.made_before
+    return held.entry.version.created < policy.since
 
 
 def _is_due(root: Root, held: Held, policy: Policy) -> bool:

@@ -64,9 +64,8 @@ def _judged(held: Held, trial: Trial, judged: Judged) -> Judged:
     """Keep what could not be read everywhere alike: its copies may be different keys, and one of them the right one."""
     if str(held.key_id) in trial.disagreements or not trial.ids(held):
         return Judged(held, "its copies differ or cannot be read")
-    silent = [name for name in trial.escrow.names if name not in trial.escrow.readable]
-    if silent:
-        return Judged(held, f"{', '.join(silent)} could not be read and may hold it too")
+    if trial.escrow.silent:
+        return Judged(held, f"{', '.join(trial.escrow.silent)} could not be read and may hold it too")
     return judged
 
 

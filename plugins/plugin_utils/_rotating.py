@@ -13,10 +13,11 @@ import os
 import typing as t
 from dataclasses import dataclass
 
-from ..module_utils._choice import Choice, missing_pool
+from ..module_utils._choice import Choice
 from ..module_utils._errors import EncryptionError, Refused
 from ..module_utils._keyfiles import versioned
 from ..module_utils._model import pool_of
+from ._escrow import Held
 from ._key_task import Assigned
 from ._plan_escrow import Known, new_format
 from ._plan_rotation import Policy, plan_rotation
@@ -100,7 +101,7 @@ class Rotating:
             HostFailed: the host could not be looked at, or its module refused, before anything was changed.
         """
         seen = trial.seen(self.options)
-        missing = [missing_pool(pool) for pool in self.choice.pools if pool not in seen.pools]
+        missing = list(self.choice.missing(seen.pools))
         strange = sorted(self.policy.given.keys() - seen.roots.keys())
         if strange:
             missing.append(f"new_keys names {', '.join(strange)}, which was not chosen. Name it, or leave its key out.")
@@ -185,7 +186,7 @@ def _row(work: Work, known: Known) -> dict[str, t.Any]:
     }
 
 
-def _predecessor(work: Work, known: Known) -> t.Any:
+def _predecessor(work: Work, known: Known) -> Held | None:
     older = [each for each in known.index.siblings(work.held) if each.state == "active"]
     return older[-1] if older else None
 

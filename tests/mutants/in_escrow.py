@@ -98,7 +98,7 @@ MOVING = (
         "a source that does not answer is taken for empty",
         "It is given up, with keys that are nowhere else.",
         _MOVING,
-        "        if silent:\n",
+        "        if self._source.silent:\n",
         "        if False:\n",
         _MOVE_TESTS,
     ),

@@ -53,6 +53,23 @@ class Call:
 def _nothing(_where: str) -> None: ...
 
 
+class Died(BaseException):
+    """What nothing catches, like the end of a process."""
+
+
+def dying_at(number: int) -> Moment:
+    """Return what is told of boundaries, and dies at one of them."""
+    left = number
+
+    def count_down(_where: str) -> None:
+        nonlocal left
+        if left == 0:
+            raise Died
+        left -= 1
+
+    return count_down
+
+
 class Controller:
     """A controller with drawers for keys, and one host.
 
@@ -84,6 +101,17 @@ class Controller:
             backend.before = lambda name, call: self.moment(f"before {call} in {name}")
             backend.after = lambda name, call: self.moment(f"after {call} in {name}")
         return self.drawers[name]
+
+    def dies(self, number: int, run: t.Callable[[], t.Any]) -> bool:
+        """Do something, to its death at one of its boundaries; False if it had fewer."""
+        self.moment = dying_at(number)
+        try:
+            run()
+        except Died:
+            return True
+        finally:
+            self.moment = _nothing
+        return False
 
     def forget(self) -> None:
         """Start anew, with empty drawers and an empty host."""

@@ -21,10 +21,6 @@ from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT
 TWO: list[dict[str, t.Any]] = [{"type": "memory", "name": "one"}, {"type": "memory", "name": "two"}]
 
 
-class Died(BaseException):
-    """What nothing catches, like the end of a process."""
-
-
 @dataclass(frozen=True)
 class Story:
     """A task, and how things are in the end.
@@ -121,22 +117,7 @@ def moments_of(controller: Controller, story: Story) -> list[str]:
 
 def dies(controller: Controller, story: Story, number: int) -> bool:
     """Run the task, to its death at one of its boundaries; False if it had fewer."""
-    left = number
-
-    def count_down(_where: str) -> None:
-        nonlocal left
-        if left == 0:
-            raise Died
-        left -= 1
-
-    controller.moment = count_down
-    try:
-        controller.act(story.module, **story.task)
-    except Died:
-        return True
-    finally:
-        controller.moment = lambda _where: None
-    return False
+    return controller.dies(number, lambda: controller.act(story.module, **story.task))
 
 
 def check_the_end(controller: Controller, story: Story) -> None:

@@ -16,7 +16,7 @@ from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend impor
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._record import Binding, Kept
 from ansible_collections.zfsfleet.encryption.tests.fake.backend import MemoryBackend
 
-from .acting import Controller
+from .acting import Controller, Died, dying_at
 from .trees import KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT
 
 OLD: list[dict[str, t.Any]] = [{"type": "memory", "name": "old"}]
@@ -259,23 +259,6 @@ def test_a_host_that_fails_keeps_what_is_in_the_source(stocked: Controller) -> N
     stocked.moment = fail
     assert move(stocked, clear_source=True)["failed"]
     assert len(stocked.drawers["old"].keys) == 4
-
-
-class Died(BaseException):
-    """What nothing catches, like the end of a process."""
-
-
-def dying_at(number: int) -> t.Callable[[str], None]:
-    """Return what is told of boundaries, and dies at one of them."""
-    left = number
-
-    def count_down(_where: str) -> None:
-        nonlocal left
-        if left == 0:
-            raise Died
-        left -= 1
-
-    return count_down
 
 
 def test_the_next_run_finishes_what_died_anywhere(stocked: Controller) -> None:

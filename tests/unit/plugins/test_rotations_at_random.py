@@ -32,10 +32,6 @@ ROOTS = ("tank/a", "tank/a/b", "tank/w")
 CALLS = ("entries", "find_out", "put", "fetch", "bind", "advance", "destroy")
 
 
-class Died(BaseException):
-    """What nothing catches, like the end of a process."""
-
-
 class Clock(dt.datetime):
     """A clock that somebody sets."""
 
@@ -99,21 +95,8 @@ def happen(controller: Controller, kind: str, argument: t.Any) -> None:
 
 
 def dies(controller: Controller, number: int) -> None:
-    left = number
-
-    def count_down(_where: str) -> None:
-        nonlocal left
-        if left == 0:
-            raise Died
-        left -= 1
-
-    controller.moment = count_down
-    try:
-        rotate(controller)
-    except Died:
+    if controller.dies(number, lambda: rotate(controller)):
         event("a run died")
-    finally:
-        controller.moment = lambda _where: None
 
 
 def change_and_take_in(controller: Controller, dataset: str) -> None:

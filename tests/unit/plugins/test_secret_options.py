@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
 from ansible_collections.zfsfleet.encryption.tests.escrow import openbao
+from ansible_collections.zfsfleet.encryption.tests.secrecy.plays import said_by
 
 CANARY = "s.canary-4711"
-PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 NOBODY = {"type": "openbao", "url": "https://127.0.0.1:1", "timeout": 1}
 
 # Whoever gives a secret in one of these ways gets an answer that does not hold it.
@@ -64,35 +60,10 @@ def tasks() -> t.Iterator[dict[str, t.Any]]:
         yield {"ansible.builtin.debug": {"msg": f"{{{{ {lookup} }}}}"}, "vars": {"place": PLACES[shape]}}
 
 
-def said_by(directory: Path, play: list[dict[str, t.Any]]) -> str:
-    """Return all that Ansible says of some tasks."""
-    playbook = directory / "play.json"
-    playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": play}]))
-    (directory / "ansible.cfg").touch()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    done = subprocess.run(
-        [str(PLAYBOOK), "--inventory=localhost,", "--connection=local", "--diff", "-vvv", str(playbook)],
-        env={
-            **environment,
-            "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(Path(__file__).resolve().parents[3] / ".tree"),
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-        },
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    return done.stdout
-
-
 def test_no_secret_of_a_place_shows_where_it_fails(tmp_path: Path) -> None:
     wanted = list(tasks())
     rescued = [{"block": [each], "rescue": [{"ansible.builtin.debug": {"msg": "it failed"}}]} for each in wanted]
-    said = said_by(tmp_path, rescued)
+    said = said_by(tmp_path, rescued, "--diff", "-vvv")
     assert said.count('"msg": "it failed"') == len(wanted), said[-3000:]
     assert CANARY not in said, "\n".join(line for line in said.splitlines() if CANARY in line)
 
@@ -101,6 +72,6 @@ def test_no_secret_of_a_place_shows_where_it_works(tmp_path: Path) -> None:
     with openbao.place(tmp_path) as place:
         places = [{"type": "openbao", "url": place.server.url, "ca": str(place.server.ca), "token": place.token}]
         info = {"zfsfleet.encryption.zfs_key_escrow_info": {"escrow": places}, "register": "kept"}
-        said = said_by(tmp_path, [info, {"ansible.builtin.debug": {"var": "kept"}}])
+        said = said_by(tmp_path, [info, {"ansible.builtin.debug": {"var": "kept"}}], "--diff", "-vvv")
     assert '"readable": true' in said
     assert place.token not in said

@@ -5,17 +5,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.zfsfleet.encryption.tests.secrecy.plays import PLAYBOOK, said_by
+
 CANARY = "canary-4711"
-PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 
 # What indentation and forgotten dashes make of an entry; all of them hold the canary.
 BROKEN_ENTRIES: dict[str, t.Any] = {
@@ -84,28 +81,7 @@ def play(directory: Path, *options: str) -> str:
         }
         for role, variables in cases()
     ]
-    playbook = directory / "broken.json"
-    playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
-    settings = directory / "ansible.cfg"
-    settings.touch()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    done = subprocess.run(
-        [str(PLAYBOOK), "--inventory=localhost,", "--connection=local", "--check", *options, str(playbook)],
-        env={
-            **environment,
-            "ANSIBLE_CONFIG": str(settings),
-            "ANSIBLE_COLLECTIONS_PATH": str(Path(__file__).resolve().parents[3] / ".tree"),
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-        },
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    return done.stdout
+    return said_by(directory, tasks, "--check", *options)
 
 
 @pytest.mark.skipif(not PLAYBOOK.exists(), reason="there is no ansible-playbook beside this Python")
