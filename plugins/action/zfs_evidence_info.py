@@ -32,17 +32,29 @@ class ActionModule(ActionBase):
         heads = {f"{chain.host}/{chain.controller}": chain.head for chain in found}
         lost = [_lost(name) for name, head in (params["heads"] or {}).items() if not _goes_through(name, head, found)]
         result.update(changed=False, chains=[_told(chain) for chain in found], heads=heads)
+        torn = [_torn(chain) for chain in found if chain.torn]
+        if torn:
+            result["warnings"] = torn
         if broken or lost:
             result.update(failed=True, msg=" ".join([*broken, *lost]))
         return result
 
 
 def _told(chain: Chain) -> dict[str, t.Any]:
-    return {name: value for name, value in dataclasses.asdict(chain).items() if name != "digests"}
+    told = {name: value for name, value in dataclasses.asdict(chain).items() if name != "digests"}
+    return {**told, "torn": list(chain.torn)}
 
 
 def _sentence(chain: Chain) -> str:
     return f"The chain of {chain.host}, written by {chain.controller}, is broken. {chain.problem}"
+
+
+def _torn(chain: Chain) -> str:
+    lines = ", ".join(map(str, chain.torn))
+    return (
+        f"In the chain of {chain.host}, written by {chain.controller}, a run was killed while it wrote line {lines}. "
+        "What it did last is not written there; the chain is whole."
+    )
 
 
 def _goes_through(name: str, head: str, found: t.Iterable[Chain]) -> bool:

@@ -35,6 +35,9 @@ options:
       - It sets C(keylocation) to this file, also of an existing root, unless O(keylocation) says otherwise.
       - A root whose C(keylocation) names C(NAME.VERSION.key) beside C(NAME.key) is satisfied by that file, which a
         rotation put there.
+      - >-
+        With O(keylocation=prompt) nothing on the host says whose file it is. A rotation then leaves it there with the
+        replaced key in it, and what names it afterwards is refused. Leave O(keylocation) out where keys are rotated.
     type: path
   generate_key:
     description:

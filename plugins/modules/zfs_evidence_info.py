@@ -70,6 +70,13 @@ chains:
     problem:
       description: What is wrong with it, none where it is whole.
       type: str
+    torn:
+      description:
+        - >-
+          Numbers of lines that a run was killed in. What it did last is not written there. They break no chain, since
+          the line after each names its digest.
+      type: list
+      elements: int
 heads:
   description: The heads by chain, to be noted elsewhere and given to a later run.
   returned: always

@@ -173,6 +173,9 @@ rotated:
     rotated_at:
       description: When the new key was made, as its version in escrow notes it.
       type: str
+    verified_at:
+      description: When the host tried the key that escrow gave back, and it opened the root; none in check mode.
+      type: str
     resumed:
       description: Whether an earlier run had begun it.
       type: bool

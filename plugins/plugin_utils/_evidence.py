@@ -62,6 +62,7 @@ class Chain:
         head: the digest of the last one, to be noted elsewhere.
         problem: what is wrong with it, None where it is whole.
         digests: those of all lines, each of which was the head once.
+        torn: numbers of lines that a run was killed in; what it did is not written there, but the chain goes through.
     """
 
     host: str
@@ -70,6 +71,7 @@ class Chain:
     head: str
     problem: str | None = None
     digests: frozenset[str] = frozenset()
+    torn: tuple[int, ...] = ()
 
 
 class Evidence:
@@ -166,29 +168,44 @@ def chains(directory: str) -> tuple[Chain, ...]:
 def _chain(path: str) -> Chain:
     with open(path, "rb") as file:
         lines = file.read().split(b"\n")
-    torn = lines.pop()
+    if not lines[-1]:
+        lines.pop()  # behind the end of the last line; anything else there is what a killed run left
     expected, problem = _START, None
+    torn: list[int] = []
     host = host_of(os.path.basename(os.path.dirname(path)))
     for number, line in enumerate(lines, 1):
-        problem = problem or _broken(line, number, expected, host)
+        if _is_torn(line, expected):
+            torn.append(number)
+        else:
+            problem = problem or _broken(line, number, expected, host)
         expected = _digest(line)
-    if torn and problem is None:
-        problem = f"Its last line, {len(lines) + 1}, is torn: a run was killed while it wrote."
     controller = host_of(os.path.basename(path).removesuffix(_SUFFIX))
     digests = frozenset({_START, *map(_digest, lines)})
-    return Chain(host, controller, len(lines), expected, problem, digests)
+    return Chain(host, controller, len(lines), expected, problem, digests, tuple(torn))
+
+
+def _is_torn(line: bytes, expected: str) -> bool:
+    """Tell whether a line is the beginning of one that follows the line before it: a run was killed while it wrote."""
+    begin = f'{{"previous":"{expected}"'.encode()
+    return (line.startswith(begin) or begin.startswith(line)) and _entry(line) is None
+
+
+def _entry(line: bytes) -> t.Mapping[str, t.Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
 
 
 def _broken(line: bytes, number: int, expected: str, host: str) -> str | None:
-    try:
-        entry = json.loads(line)
-        previous, about = entry["previous"], entry["host"]
-    except (ValueError, KeyError, TypeError):
-        return f"Line {number} is no evidence: somebody wrote it who does not belong here, or a run was killed there."
-    if previous != expected:
+    entry = _entry(line)
+    if entry is None or not {"previous", "host"} <= entry.keys():
+        return f"Line {number} is no evidence: somebody wrote it who does not belong here."
+    if entry["previous"] != expected:
         return f"Line {number} does not follow the line before it: lines were changed, taken out or put in."
-    if about != host:
-        return f"Line {number} is about {about}: the chain of another host was put here."
+    if entry["host"] != host:
+        return f"Line {number} is about {entry['host']}: the chain of another host was put here."
     return None
 
 

@@ -24,7 +24,8 @@ from ._wish import Wish
 EVERYTHING = "everything"
 """Stands for the moment that all keys were made before, whatever clocks said."""
 BEGUN: frozenset[State] = frozenset({"pre-active"})
-EVER: frozenset[State] = frozenset({"pre-active", "deactivated", "compromised"})
+KNOWN_TO_OTHERS: frozenset[State] = frozenset({"compromised"})
+EVER: frozenset[State] = BEGUN | KNOWN_TO_OTHERS | {"deactivated"}
 """States of the versions of a record, besides the one that opens its root, that a roll-back has to know."""
 
 _PASSING = ("/dev/", "/run/", "/proc/", "/tmp/")
@@ -61,7 +62,9 @@ class Policy:
     @property
     def states(self) -> frozenset[State]:
         """States of the versions that have to be read besides what opens the roots."""
-        return EVER if self.back_to else BEGUN
+        if self.back_to:
+            return EVER
+        return BEGUN | KNOWN_TO_OTHERS if self.given else BEGUN
 
 
 def plan_rotation(policy: Policy, roots: t.Collection[str], known: Known) -> tuple[Wish, ...]:
@@ -82,6 +85,7 @@ def plan_rotation(policy: Policy, roots: t.Collection[str], known: Known) -> tup
     renewed = [known.seen.roots[wish.dataset] for wish in wishes if wish.renew]
     refusals = [sentence for root in renewed for sentence in _refusals(root, policy, known)]
     refusals += [sentence for name in roots for sentence in _unread(name, known)]
+    refusals += [sentence for name, key in policy.given.items() for sentence in _given_away(name, key, known)]
     pools = {pool_of(root.name) for root in renewed} & known.seen.checkpointed
     if not policy.keeps_checkpoint:
         refusals += [_checkpointed(pool) for pool in sorted(pools)]
@@ -175,6 +179,14 @@ def _unread(name: str, known: Known) -> t.Iterator[str]:
                 f"A rotation of {name} was begun with {each.key_id}, which cannot be read now, or whose copies differ. "
                 "No second key is made beside it. Run again when its places answer."
             )
+
+
+def _given_away(name: str, key: Key, known: Known) -> t.Iterator[str]:
+    """Say that a key given for a root is one that the root had, and that somebody may know who should not."""
+    held = known.opener(name)
+    for each in () if held is None else (held, *known.index.siblings(held)):
+        if each.state in KNOWN_TO_OTHERS and known.key_of(each) == key:
+            yield f"The key in new_keys for {name} is {each.key_id}, which is compromised. Give another, or none."
 
 
 def _refusals(root: Root, policy: Policy, known: Known) -> t.Iterator[str]:

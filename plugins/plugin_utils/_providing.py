@@ -97,11 +97,13 @@ class Provided:
         result: of the host's module, with what was done about keys.
         work: what was done, or was to be done, about each root.
         problems: by root, why its key is not noted in escrow as what opens it.
+        proven_at: when the host had tried the keys and they opened what they should; empty in check mode.
     """
 
     result: Result
     work: tuple[Work, ...]
     problems: t.Mapping[str, str] = field(default_factory=dict)
+    proven_at: str = ""
 
 
 class Providing:
@@ -154,14 +156,14 @@ class Providing:
         work = [each if each.is_used_already else self._put(each) for each in work]
         keys = self._assigned(known, work, [each.known_as for each in work])
         result = self._task.run(self._trial.ask, keys, check=False)
-        problems = self._noted(known, [each for each in work if each.is_noted])
+        proven_at, problems = self._noted(known, [each for each in work if each.is_noted])
         if result.get("failed") and not result.get("failures"):
             problems = dict.fromkeys(problems, str(result.get("msg")))  # the host's module refused all of it
         told = [why for name, why in problems.items() if name not in _failing(result) and why != result.get("msg")]
         if told:
             result = failed(result, list(dict.fromkeys(told)))
         done = [each for each in work if each.dataset not in problems]
-        return Provided(self._told(result, work, done), tuple(work), problems)
+        return Provided(self._told(result, work, done), tuple(work), problems, proven_at)
 
     def _decided(self, known: Known | None, *, foresee: bool) -> tuple[Known, list[Work]]:
         wishes = self._task.wishes
@@ -277,17 +279,18 @@ class Providing:
         held = Held(work.held.entry, {**at, **work.held.at})
         return dataclasses.replace(work, kept=stored.kept, held=held, receipts=stored.receipts)
 
-    def _noted(self, known: Known, work: t.Sequence[Work]) -> dict[str, str]:
+    def _noted(self, known: Known, work: t.Sequence[Work]) -> tuple[str, dict[str, str]]:
         """Have the host prove what was done, and note it; where that fails, the next run does it.
 
         Returns:
-            By root, why its key is not noted as what opens it.
+            When it was proven; and by root, why its key is not noted as what opens it.
         """
         keys = {each.dataset: [(each.known_as, each.kept.key)] for each in work if not each.is_used_already}
         try:
             seen = self._trial.look(self._task.pools, keys) if keys else known.seen
         except EncryptionError as error:
-            return {each.dataset: f"What was done could not be verified: {error} Run again." for each in work}
+            return "", {each.dataset: f"What was done could not be verified: {error} Run again." for each in work}
+        proven_at = now()
         problems: dict[str, str] = {}
         for each in work:
             root = (known.seen if each.is_used_already else seen).roots.get(each.dataset)
@@ -297,13 +300,13 @@ class Providing:
                 problems[each.dataset] = _unproven(each)
                 continue
             try:
-                self._note(each, root)
+                self._note(each, root, proven_at)
             except BackendFailed as error:
                 problems[each.dataset] = str(error)
-        return problems
+        return proven_at, problems
 
-    def _note(self, work: Work, root: Root) -> None:
-        bindings = () if root.is_bound_among(work.held.entry.bindings) else (root.binding(now()),)
+    def _note(self, work: Work, root: Root, proven_at: str) -> None:
+        bindings = () if root.is_bound_among(work.held.entry.bindings) else (root.binding(proven_at),)
         held = self._escrow.level(work.held, work.kept, "active", *bindings)
         for old in self._superseded(held, root):
             self._escrow.advance(old, "deactivated")

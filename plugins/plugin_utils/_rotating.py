@@ -160,8 +160,9 @@ def _told(provided: Provided, known: Known) -> Result:
     failures = dict(result.get("failures") or {})
     for name, why in provided.problems.items():
         failures.setdefault(name, {"reason": "unknown", "msg": why, "skipped": []})
-    rotated = [_row(work, known) for work in provided.work if _is_rotated(work) and work.dataset not in failures]
-    already = [work.dataset for work in provided.work if not _is_rotated(work) and work.dataset not in failures]
+    done = [work for work in provided.work if work.dataset not in failures]
+    rotated = [_row(work, known, provided.proven_at) for work in done if _is_rotated(work)]
+    already = [work.dataset for work in done if not _is_rotated(work)]
     return {**result, "rotated": rotated, "already": already, "failures": failures}
 
 
@@ -170,7 +171,7 @@ def _is_rotated(work: Work) -> bool:
     return work.decision.action == "change" or (work.is_used_already and work.held.state == "pre-active")
 
 
-def _row(work: Work, known: Known) -> dict[str, t.Any]:
+def _row(work: Work, known: Known, proven_at: str) -> dict[str, t.Any]:
     version = work.kept.version
     before = work.decision.held if work.decision.action == "change" else _predecessor(work, known)
     return {
@@ -181,6 +182,7 @@ def _row(work: Work, known: Known) -> dict[str, t.Any]:
         "keyformat": version.keyformat,
         "pbkdf2iters": version.iterations,
         "rotated_at": version.created,
+        "verified_at": proven_at or None,
         "resumed": work.is_used_already or work.decision.begun is not None,
         "receipts": dict(work.receipts),
     }

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The first steps of the guide on escrow, done as it says: its files are written, its commands are run, in its order.
 
-As a program it does them on two machines, with a server of its own, and then moves keys as the guide says::
+As a program it does them on two machines, with a server of its own, then rotates and moves keys as the guides say::
 
     python -m ansible_collections.zfsfleet.encryption.tests.escrow.tutorial DIRECTORY CONNECTIONS
 
@@ -57,6 +57,19 @@ def first_steps(server: Server, connections: Connections, *, only_foresee: bool 
             lines += _file("zfsfleet.hcl", guide.captioned(PAGE, "zfsfleet.hcl"))
             for host, variables in connections.items():
                 lines += _file(f"host_vars/{host}/connection.yml", json.dumps(dict(variables)))
+    return "\n".join(lines) + "\n"
+
+
+def rotating() -> str:
+    """Return what the guide on rotation says of the same two hosts."""
+    page = "guide_rotation"
+    lines = ["set -e", "export ANSIBLE_VAULT_PASSWORD_FILE=~/.fleet-vault-password"]
+    for block in guide.blocks(page, section=f"{page}.two_hosts"):
+        if block.caption:
+            lines += _file(block.caption, block.text)
+            continue
+        for command in commands_of(block):
+            lines += [f"echo {shlex.quote('$ ' + command)}", command]
     return "\n".join(lines) + "\n"
 
 
@@ -115,7 +128,7 @@ def main(directory: str, connections: str) -> None:
     home = pathlib.Path(directory)
     home.mkdir(mode=0o700)
     with openbao.place(home) as place:
-        for text in (first_steps(place.server, json.loads(connections)), moving()):
+        for text in (first_steps(place.server, json.loads(connections)), rotating(), moving()):
             done = run(text, home, place.server)
             print(done.stdout, flush=True)
             if done.returncode:

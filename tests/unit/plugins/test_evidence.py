@@ -193,15 +193,27 @@ def test_lines_taken_off_the_end_are_found_by_whoever_noted_the_head(
     assert "does not go through the head" in verified(controller, place, heads=heads)["msg"]
 
 
-def test_what_a_killed_run_left_is_told_and_the_chain_goes_on(file: pathlib.Path) -> None:
-    with file.open("a") as torn:
-        torn.write('{"previous": "half a li')
-    assert "is torn" in str(problem(file))
-    evidence = Evidence(str(file.parent.parent), "nas1")
-    evidence.append("zfs_unlock", [{"dataset": "tank/next", "action": "load_key"}])
-    evidence.close()
-    assert "Line 5 is no evidence" in str(problem(file))
+@pytest.mark.parametrize("length", [1, 40, 100, -1])
+def test_what_a_killed_run_left_is_told_and_breaks_no_chain(
+    controller: Controller, file: pathlib.Path, length: int
+) -> None:
+    *before, last = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([*before, last.rstrip("\n")[:length]]))
+    place = file.parent.parent
+    result = verified(controller, place)
+    assert "a run was killed while it wrote line 4" in result["warnings"][0]
+    assert (result.get("failed"), result["chains"][0]["torn"]) == (None, [4])
+    with contextlib.closing(Evidence(str(place), "nas1")) as evidence:
+        evidence.append("zfs_unlock", [{"dataset": "tank/next", "action": "load_key"}])
+    (chain,) = verified(controller, place, heads=result["heads"])["chains"]
+    assert (chain["lines"], chain["torn"], chain["problem"]) == (5, [4], None)
     assert json.loads(file.read_text().splitlines()[-1])["dataset"] == "tank/next"
+
+
+def test_what_is_no_beginning_of_a_line_is_found(file: pathlib.Path) -> None:
+    with file.open("a") as foreign:
+        foreign.write('{"previous":"half a li')
+    assert "Line 5 is no evidence" in str(problem(file))
 
 
 def test_the_chain_of_another_host_is_found(file: pathlib.Path) -> None:

@@ -107,6 +107,7 @@ def test_a_report_names_versions_and_receipts_and_no_key(fleet: Controller) -> N
         assert row["old_key_id"].partition(".")[0] == row["new_key_id"].partition(".")[0]
         assert sorted(row["receipts"]) == ["one", "two"]
         assert row["resumed"] is False
+        assert row["verified_at"] >= row["rotated_at"]
         assert result["key_ids"][row["dataset"]] == row["new_key_id"]
     words = active_key(fleet, "tank/w")
     assert by_dataset(result)["tank/w"]["keyformat"] == "passphrase"
@@ -167,6 +168,18 @@ def test_a_key_that_is_given_is_the_one_that_is_set(fleet: Controller) -> None:
     assert opens(fleet, "tank/a", OTHER_KEY)
     assert opens(fleet, "tank/w", PASSPHRASE)
     assert rotate(fleet, max_age_days=None, new_keys=given)["changed"] is False
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_key_that_somebody_may_know_is_not_given_again(fleet: Controller, replaced: bool) -> None:
+    given = [{"name": "tank/a", "key": OTHER_KEY_TEXT}]
+    rotate(fleet, max_age_days=None, new_keys=given)
+    (entry,) = (each for each in fleet.drawer("one").entries_by_id.values() if is_active(each, "tank/a"))
+    if replaced:
+        rotate(fleet)
+    fleet.act("zfs_key_escrow", key_id=str(entry.key_id), key_state="compromised", escrow=TWO)
+    message = refused(fleet, max_age_days=None, new_keys=given)
+    assert f"new_keys for tank/a is {entry.key_id}, which is compromised" in message
 
 
 def test_a_locked_root_is_rotated_and_stays_locked(fleet: Controller) -> None:
