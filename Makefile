@@ -79,6 +79,10 @@ bench: setup packages ## Compare the modules with what a person would type, side
 scale: setup packages ## Provision, lock and unlock a pool of 1,000 datasets: ARGS="--n 400"
 	@PYTHONPATH=.tree .venv/bin/python -m ansible_collections.zfsfleet.encryption.tests.benchmark.scale $(ARGS)
 
+.PHONY: rotation
+rotation: setup packages ## Rotate the keys of 1,000 roots in one task, against a loop of zfs change-key: ARGS="--n 100"
+	@PYTHONPATH=.tree .venv/bin/python -m ansible_collections.zfsfleet.encryption.tests.benchmark.rotation $(ARGS)
+
 .PHONY: fleet
 fleet: setup ## Rotate the keys of simulated hosts, to see what the controller spends: ARGS="--hosts 1000"
 	@PYTHONPATH=.tree .venv/bin/python -m ansible_collections.zfsfleet.encryption.tests.benchmark.fleet $(ARGS)
