@@ -61,14 +61,25 @@ def _open(path: str, pool: Pool) -> int:
 
 
 def _wait(descriptor: int, pool: Pool, path: str, deadline: float) -> None:
+    if not is_taken(descriptor, deadline):
+        raise Refused(
+            f"Another run is changing keys of pool {pool.name} and did not end in time. "
+            f"Wait for it; 'fuser {path}' shows who it is."
+        )
+
+
+def is_taken(descriptor: int, deadline: float) -> bool:
+    """Take the lock of an open file, and tell whether that was possible before the clock showed the deadline.
+
+    Args:
+        descriptor: of the file; closing it gives the lock back.
+        deadline: seconds on the monotonic clock.
+    """
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+            return True
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise Refused(
-                    f"Another run is changing keys of pool {pool.name} and did not end in time. "
-                    f"Wait for it; 'fuser {path}' shows who it is."
-                ) from None
+                return False
         time.sleep(0.1)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from ..module_utils._errors import EncryptionError
 from ..module_utils._keyfiles import sync_directory
+from ..module_utils._lock import is_taken
 from ._as_text import host_of, path_segment
 from ._record import now
 
@@ -133,18 +134,11 @@ class Evidence:
         fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _wait_for_others(self) -> None:
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise NotRecorded(
-                        f"Another run writes {self._path} for more than {_PATIENCE:.0f} s. What was done is done; "
-                        "write it down by hand."
-                    ) from None
-                time.sleep(0.1)
+        if not is_taken(self._file.fileno(), time.monotonic() + _PATIENCE):
+            raise NotRecorded(
+                f"Another run writes {self._path} for more than {_PATIENCE:.0f} s. What was done is done; write it "
+                "down by hand."
+            )
 
 
 def chains(directory: str) -> tuple[Chain, ...]:

@@ -9,6 +9,14 @@ from .fault import Fault
 
 ROTATION = (
     Fault(
+        "a compromised key is set again",
+        "Somebody who should not knows the key of a root that was just rotated.",
+        "plugin_utils/_plan_rotation.py",
+        "if each.state in KNOWN_TO_OTHERS and known.key_of(each) == key:",
+        "if False:",
+        ("test_rotating",),
+    ),
+    Fault(
         "what escrow calls active is believed",
         "A root that somebody else re-keyed is taken for one that can be opened.",
         "plugin_utils/_plan_escrow.py",
@@ -178,8 +186,8 @@ EVIDENCE = (
         "two runs write at once",
         "Their lines break the chain.",
         "plugin_utils/_evidence.py",
-        "fcntl.LOCK_EX | fcntl.LOCK_NB",
-        "fcntl.LOCK_SH | fcntl.LOCK_NB",
+        "if not is_taken(self._file.fileno(), time.monotonic() + _PATIENCE):",
+        "if False:",
         ("test_evidence",),
     ),
     Fault(
@@ -188,6 +196,22 @@ EVIDENCE = (
         "plugin_utils/_secret_action.py",
         "if not directory or self._task.check_mode:",
         "if not directory:",
+        ("test_evidence",),
+    ),
+    Fault(
+        "a run that was killed breaks the chain",
+        "Evidence is called forged for ever, where only a run died.",
+        "plugin_utils/_evidence.py",
+        "if _is_torn(line, expected):",
+        "if False:",
+        ("test_evidence",),
+    ),
+    Fault(
+        "any text is taken for a torn line",
+        "Lines that somebody made unreadable are not found.",
+        "plugin_utils/_evidence.py",
+        "(line.startswith(begin) or begin.startswith(line)) and",
+        "True and",
         ("test_evidence",),
     ),
     Fault(
