@@ -25,6 +25,8 @@ if t.TYPE_CHECKING:
 
 Params = t.Mapping[str, t.Any]
 
+_MANY = 50  # secrets; the search for fewer takes no time
+
 
 class Wanted(t.Protocol):
     """What a task asks for; it knows the pools that it touches."""
@@ -182,6 +184,7 @@ def _finish(module: AnsibleModule, work: t.Callable[[], dict[str, t.Any]]) -> No
         failure = str(error)
     except Exception as error:  # noqa: BLE001  # everything ends here: a person gets a sentence
         failure = unforeseen(error)
+    result = _unmasked_if_clean(module, result, failure)
     for warning in result.pop("warnings", ()):
         module.warn(warning)
     if failure is None and result.get("failures"):
@@ -189,6 +192,19 @@ def _finish(module: AnsibleModule, work: t.Callable[[], dict[str, t.Any]]) -> No
     if failure is not None:
         module.fail_json(msg=failure, **{"changed": False, **result})
     module.exit_json(**result)
+
+
+def _unmasked_if_clean(module: AnsibleModule, result: dict[str, t.Any], failure: str | None) -> dict[str, t.Any]:
+    """Spare core its search for thousands of keys in a result that holds none; what the task said is left out of it."""
+    secrets = module.no_log_values
+    if len(secrets) < _MANY:
+        return result
+    from ._masking import mentions
+
+    if mentions([result, failure], secrets):
+        return result
+    module.no_log_values = set()
+    return {**result, "invocation": {}}
 
 
 def _result(results: t.Sequence[tuple[Plan, Outcome]]) -> dict[str, t.Any]:

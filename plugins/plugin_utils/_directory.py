@@ -46,9 +46,14 @@ class Directory:
     def close(self) -> None:
         os.close(self._descriptor)
 
-    def names(self) -> list[str]:
-        """Return the names of what is in it, sorted, without hidden ones like git's and what a killed run left."""
-        return sorted(name for name in os.listdir(self._descriptor) if not name.startswith("."))
+    def names(self, about: str = "") -> list[str]:
+        """Return the names of what is in it, sorted, without hidden ones like git's and what a killed run left.
+
+        Args:
+            about: only those with this in them.
+        """
+        found = [name for name in os.listdir(self._descriptor) if about in name]
+        return sorted(name for name in found if not name.startswith("."))
 
     def below(self, name: str) -> Directory:
         """Open a directory in it.

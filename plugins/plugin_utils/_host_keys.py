@@ -44,13 +44,15 @@ class HostKeys:
         directory: it stays the caller's.
         host: whose it is.
         protection: encrypts and decrypts segments.
+        only: the one version that it is asked about; by default all.
     """
 
-    def __init__(self, directory: Directory, host: str, protection: Protection) -> None:
+    def __init__(self, directory: Directory, host: str, protection: Protection, only: KeyId | None = None) -> None:
         self._directory = directory
         self._host = host
         self._protection = protection
-        self._files = _segment.sorted_out(directory.names())
+        self._only = only
+        self._files = self._listed()
 
     def holds(self, key_id: KeyId) -> bool:
         return key_id in self._files
@@ -90,6 +92,10 @@ class HostKeys:
             raise Unfit(f"In {self._directory.path} are two keys of one id, {names}. Move away what you do not trust.")
         return found[0]
 
+    def sweep(self) -> None:
+        """Remove what killed runs left."""
+        self._directory.sweep()
+
     def put(self, kept: Kept) -> str:
         """Write what is missing of a version, durable at return, and return the path of its segment.
 
@@ -99,10 +105,9 @@ class HostKeys:
         version, name = kept.version, _segment.segment_name(kept.version)
         self._refuse_destroyed(version.key_id)
         if not self.has_segment(version.key_id):
-            self._directory.sweep()
             with contextlib.suppress(FileExistsError):  # another run may have written it meanwhile
                 self._directory.write(name, self._protection.protected(_segment.segment_content(kept)))
-            self._files = _segment.sorted_out(self._directory.names())
+            self._files = self._listed()
         if self.kept(version.key_id) != kept:
             raise Unfit("Another key has that id there. It is as it was.")
         try:
@@ -139,6 +144,10 @@ class HostKeys:
         self.note(version, "destroyed")
         for name in self._files[version.key_id].segments:
             self._directory.remove(name)
+
+    def _listed(self) -> dict[KeyId, Files]:
+        part = "" if self._only is None else _segment.part_of_names(self._only)
+        return _segment.sorted_out(self._directory.names(part))
 
     def _refuse_destroyed(self, key_id: KeyId) -> None:
         if self.holds(key_id) and _reached(self._files[key_id]) == "destroyed":

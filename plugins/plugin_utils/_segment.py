@@ -68,6 +68,11 @@ class Files:
         return next(iter(self.segments.values()), "hex")
 
 
+def part_of_names(key_id: KeyId) -> str:
+    """Return what the names of a version's files have in them, and no others."""
+    return f".{key_id}."
+
+
 def sorted_out(names: t.Iterable[str]) -> dict[KeyId, Files]:
     """Return the versions that a directory's files belong to; a file of any other name is a person's own."""
     found: dict[KeyId, Files] = {}

@@ -47,6 +47,7 @@ class VaultFile:
         self._protection = protection
         self._controller = controller
         self._is_secret_known = False
+        self._swept: set[str] = set()
 
     def find_out(self) -> None:
         with self._failing("be written to"), closing(opened(self._path)) as place:
@@ -93,7 +94,10 @@ class VaultFile:
             self._refuse_unsafe(place)
             name = _segment.directory_of(version.host)
             place.make(name)
-            with self._keys(place, name) as keys:
+            with self._keys(place, name, version.key_id) as keys:
+                if name not in self._swept:
+                    keys.sweep()
+                    self._swept.add(name)
                 return keys.put(kept)
 
     def advance(self, entry: Entry, state: State) -> None:
@@ -116,7 +120,7 @@ class VaultFile:
         with self._failing(f"destroy the key {entry.key_id}"), closing(opened(self._path)) as place:
             self._refuse_unsafe(place)
             for name in _directories(place):
-                with self._keys(place, name) as keys:
+                with self._keys(place, name, entry.key_id) as keys:
                     if keys.holds(entry.key_id):
                         keys.destroy(entry.version)
 
@@ -170,14 +174,14 @@ class VaultFile:
                 yield from filter(self._protection.covers, keys.segments())
 
     @contextlib.contextmanager
-    def _keys(self, place: Directory, name: str) -> t.Iterator[HostKeys]:
+    def _keys(self, place: Directory, name: str, only: KeyId | None = None) -> t.Iterator[HostKeys]:
         with closing(place.below(name)) as directory:
-            yield HostKeys(directory, _segment.host_of(name), self._protection)
+            yield HostKeys(directory, _segment.host_of(name), self._protection, only)
 
     def _kept(self, place: Directory, key_id: KeyId, host: str) -> Kept | None:
         """Return a version from its host's directory or, where that was renamed, from any other."""
         for name in _directories(place, first=_segment.directory_of(host)):
-            with self._keys(place, name) as keys:
+            with self._keys(place, name, key_id) as keys:
                 if keys.has_segment(key_id):
                     return keys.kept(key_id)
         return None
@@ -186,16 +190,18 @@ class VaultFile:
     def _holding(self, place: Directory, entry: Entry) -> t.Iterator[HostKeys]:
         """Open the directory in which a version is."""
         for name in _directories(place, first=_segment.directory_of(entry.version.host)):
-            with self._keys(place, name) as keys:
+            with self._keys(place, name, entry.key_id) as keys:
                 if keys.holds(entry.key_id):
                     yield keys
                     return
         raise Unfit("It is not there. Restore it from a backup or from git.")
 
 
-def _directories(place: Directory, first: str = "") -> list[str]:
-    """Return the names of all hosts' directories, one of them first."""
-    return sorted(filter(place.is_directory, place.names()), key=lambda name: (name != first, name))
+def _directories(place: Directory, first: str = "") -> t.Iterator[str]:
+    """Yield the names of all hosts' directories, one of them first, which mostly is the one that is looked for."""
+    if first and place.is_directory(first):
+        yield first
+    yield from (name for name in place.names() if name != first and place.is_directory(name))
 
 
 def vault_file_from(options: Options, around: Surroundings) -> VaultFile:
