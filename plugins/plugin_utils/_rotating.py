@@ -27,7 +27,8 @@ from ._trial import Ask, Result, Trial, text
 from ._wish import Wish
 
 _DATASET_KEY = "zfsfleet.encryption.zfs_dataset_key"
-_FILE = "ansible.builtin.file"
+_COMMAND = "ansible.builtin.command"
+_MOST_FILES = 500  # on one command line
 
 Options = t.Mapping[str, t.Any]
 
@@ -140,7 +141,7 @@ class Rotating:
         seen = trial.look((), {})
         in_use = {os.path.normpath(root.key_file) for root in seen.roots.values() if root.key_file is not None}
         gone = [path for path in dict.fromkeys(old) if os.path.normpath(path) not in in_use]
-        failures = {path: why for path in gone for why in [_removed(path, trial.ask)] if why is not None}
+        failures = _left_after_removal(gone, trial.ask)
         told = {**result, "removed_files": [path for path in gone if path not in failures]}
         return {**told, "warnings": [*result.get("warnings", ()), *failures.values()]} if failures else told
 
@@ -193,9 +194,20 @@ def _predecessor(work: Work, known: Known) -> Held | None:
     return older[-1] if older else None
 
 
-def _removed(path: str, ask: Ask) -> str | None:
-    """Remove a file on the host; say so where that failed."""
-    outcome = ask(_FILE, {"path": path, "state": "absent"})
+def _left_after_removal(paths: t.Sequence[str], ask: Ask) -> dict[str, str]:
+    """Remove files on the host, hundreds in one command; return why some could not be."""
+    left: dict[str, str] = {}
+    for start in range(0, len(paths), _MOST_FILES):
+        portion = paths[start : start + _MOST_FILES]
+        if _why_left(portion, ask) is not None:
+            left.update({path: why for path in portion for why in [_why_left([path], ask)] if why is not None})
+    return left
+
+
+def _why_left(paths: t.Sequence[str], ask: Ask) -> str | None:
+    """Remove files, and nothing else that may lie there by now; say so where that failed."""
+    outcome = ask(_COMMAND, {"argv": ["rm", "-f", "--", *paths]})
     if not outcome.get("failed"):
         return None
-    return f"The key file {path}, whose key was replaced, could not be removed: {outcome.get('msg')}"
+    why = outcome.get("stderr") or outcome.get("msg")
+    return f"A key file whose key was replaced could not be removed: {why}"

@@ -80,6 +80,7 @@ class Controller:
         moment: told of every boundary that a controller may die at, as ``before`` or ``after`` a backend's call or a
             module; what it raises ends the run there.
         variables: of the host, as an inventory has them.
+        immutable_files: on the host, which cannot be removed.
         seen: told of the result of every module, as whoever watches the connection is.
     """
 
@@ -91,6 +92,7 @@ class Controller:
         self.moment: Moment = _nothing
         self.seen: t.Callable[[t.Any], None] = lambda _result: None
         self.variables: dict[str, t.Any] = {}
+        self.immutable_files: set[str] = set()
         self.loader = DataLoader()
         self.loader.set_vault_secrets([("default", VaultSecret(b"a vault password"))])  # type: ignore[list-item]
 
@@ -145,13 +147,19 @@ class Controller:
         arguments = json.loads(json.dumps(options["module_args"]))
         self.moment(f"before {name}")
         self.calls.append(Call(name, bool(plugin._task.check_mode), arguments))
-        if options["module_name"] == "ansible.builtin.file":
-            assert arguments["state"] == "absent"
-            return {"changed": self.host.key_files.pop(arguments["path"], None) is not None}
+        if options["module_name"] == "ansible.builtin.command":
+            assert arguments["argv"][:3] == ["rm", "-f", "--"]
+            return self._removed(arguments["argv"][3:])
         result = self._run(name, check=bool(plugin._task.check_mode), **arguments)
         self.moment(f"after {name}")
         self.seen(result)
         return {option: value for option, value in result.items() if option != "warnings" or value}
+
+    def _removed(self, paths: t.Iterable[str]) -> dict[str, t.Any]:
+        left = [path for path in paths if path in self.immutable_files]
+        for path in set(paths) - set(left):
+            self.host.key_files.pop(path, None)
+        return {"failed": True, "msg": "", "stderr": f"rm: cannot remove '{left[0]}'"} if left else {}
 
     @property
     def modules(self) -> list[str]:

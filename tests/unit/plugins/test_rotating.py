@@ -480,6 +480,19 @@ def test_the_file_that_was_there_first_stays_and_those_of_rotations_go(fleet: Co
     assert "/etc/zfs/boot.key" in fleet.host.key_files
 
 
+def test_files_go_by_one_command_and_what_cannot_go_is_told(fleet: Controller) -> None:
+    paths = [f"/etc/zfs/{name}.key" for name in "abc"]
+    roots = [{**FILED, "name": f"tank/{path[9]}-filed", "key_file": path} for path in paths]
+    fleet.act("zfs_dataset_key", datasets=roots, escrow=TWO)
+    fleet.calls.clear()
+    fleet.immutable_files.add("/etc/zfs/b.key")
+    result = rotate(fleet, remove_named_files=True)
+    assert result["removed_files"] == ["/etc/zfs/a.key", "/etc/zfs/c.key"]
+    assert [text for text in result["warnings"] if "could not be removed: rm: cannot remove '/etc/zfs/b.key'" in text]
+    commands = [call.arguments["argv"][3:] for call in fleet.calls if call.module == "command"]
+    assert commands == [paths, *([path] for path in paths)]
+
+
 def test_no_file_goes_that_a_checkpoint_may_need(fleet: Controller) -> None:
     fleet.act("zfs_dataset_key", **FILED, escrow=TWO)
     with fleet.host.checkpointed("tank"):
