@@ -460,6 +460,12 @@ def test_the_summary_says_what_unlocking_would_do(locked: FakeOpenZFS, run: Run)
     assert locked.changes == []
 
 
+def test_the_summary_tells_a_secret_of_another_kind_from_none(locked: FakeOpenZFS, run: Run) -> None:
+    given = run("zfs_encryption_info", name="tank/worded", secrets=[{"name": "tank/worded", "key": KEY_TEXT}])
+    (forecast,) = given["summary"]
+    assert (forecast["key_given"], forecast["valid_key"], forecast["reason"]) == (True, False, "wrong_key")
+
+
 def test_pools_and_the_binding_are_facts(provisioned: FakeOpenZFS, run: Run) -> None:
     facts = run("zfs_encryption_info")
     pool = facts["pools"]["tank"]
