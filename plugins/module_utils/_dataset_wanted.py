@@ -19,7 +19,8 @@ from ._model import depth_of, is_dataset_name, parent_of, pool_of
 from ._offers import KeyFile, Secret, secret_from
 
 KEY_OPTIONS = ("key", "passphrase", "key_file")
-_ABOUT_KEYS = ("generate_key", "current", "keylocation", "keyformat", "pbkdf2iters")
+_ATTRIBUTES = ("keylocation", "keyformat", "pbkdf2iters")
+_ABOUT_KEYS = ("generate_key", "current", *_ATTRIBUTES)
 
 
 _KEYLOCATION = re.compile(r"prompt|file:///.*[^/]|https?://.+")
@@ -157,6 +158,9 @@ def _not_for(given: t.Mapping[str, t.Any], top: t.Mapping[str, t.Any]) -> set[st
         excluded.update(KEY_OPTIONS, _ABOUT_KEYS, ("encryption",))
     if given.get("encryption") == "off":
         excluded.update(KEY_OPTIONS, _ABOUT_KEYS)
+    state, encryption = ({**top, **given}.get(name) for name in ("state", "encryption"))
+    if not has_own_key and (encryption == "off" or state not in (None, "present")):
+        excluded.update(_ATTRIBUTES)  # as defaults they are for those entries that become roots
     if has_own_key:
         excluded.update(KEY_OPTIONS)
         excluded.update({"encryption"} if top.get("encryption") == "off" else ())
@@ -276,8 +280,13 @@ def _refuse_misplaced_key(entry: DatasetWanted, given: t.Sequence[str]) -> None:
         raise Refused(
             f"{name} has state inherited and encryption: off, which exclude each other. Leave one of them out."
         )
-    if entry.keylocation is not None and (entry.state != "present" or entry.is_plain):
-        raise Refused(f"{name} was given a keylocation, which only an encryption root has. Leave it out.")
+    attributes = [option for option in _ATTRIBUTES if getattr(entry, option) is not None]
+    if attributes and (entry.state != "present" or entry.is_plain):
+        why = f"state: {entry.state}" if entry.state != "present" else "encryption: off"
+        raise Refused(
+            f"{name} was given {' and '.join(attributes)}, which only an encryption root has, and {why}. "
+            "Leave one of them out."
+        )
     if entry.is_plain and has_key:
         raise Refused(f"{name} was given encryption: off and a key. Leave one of them out.")
     if isinstance(entry.secret, Key) and not entry.secret.fits(entry.new_keyformat):

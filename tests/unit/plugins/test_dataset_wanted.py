@@ -32,6 +32,13 @@ from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
         pytest.param({"state": "absent", "key": KEY_TEXT}, "state absent, which takes no key", id="absent key"),
         pytest.param({"state": "inherited", "encryption": "off"}, "exclude each other", id="inherited and off"),
         pytest.param({"state": "inherited", "keylocation": "prompt"}, "which only an encryption root has", id="where"),
+        pytest.param(
+            {"state": "inherited", "keyformat": "hex", "pbkdf2iters": 200_000},
+            "tank/a was given keyformat and pbkdf2iters, which only an encryption root has, and state: inherited",
+            id="inherited format",
+        ),
+        pytest.param({"encryption": "off", "keyformat": "hex"}, "keyformat, .* and encryption: off", id="plain format"),
+        pytest.param({"encryption": "off", "pbkdf2iters": 200_000}, "pbkdf2iters, which only", id="plain iterations"),
         pytest.param({"encryption": "off", "key": KEY_TEXT}, "encryption: off and a key", id="plain key"),
         pytest.param({"generate_key": True}, "generate_key for tank/a needs key_file", id="generated nowhere"),
         pytest.param(
@@ -141,6 +148,15 @@ def test_defaults_that_an_entry_excludes_do_not_reach_it() -> None:
     )
     assert all(entry.secret is None and not entry.generate and entry.keylocation is None for entry in batch.entries)
     assert next(entry for entry in batch.entries if entry.name == "tank/a").volume_size is None
+
+
+@pytest.mark.parametrize("top", [{"encryption": "off"}, {"state": "inherited"}], ids=["plain", "inheriting"])
+def test_a_default_format_is_for_those_entries_that_become_roots(top: dict[str, str]) -> None:
+    entries: list[dict[str, t.Any]] = [{"name": "tank/a"}, {"name": "tank/b", "passphrase": "correct horse"}]
+    if "state" in top:
+        entries[1]["state"] = "present"
+    batch = batch_wanted({**top, "keyformat": "passphrase", "pbkdf2iters": 200_000, "datasets": entries})
+    assert [(entry.keyformat, entry.pbkdf2iters) for entry in batch.entries] == [(None, None), ("passphrase", 200_000)]
 
 
 def test_no_datasets_at_all_are_a_fleets_everyday() -> None:
