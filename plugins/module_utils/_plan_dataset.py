@@ -158,6 +158,10 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
             placed.append(entry)
     for entry in placed:
         _hierarchy.refuse_against_policy(entry, tree)
+    if groups:
+        from ._plan_mounts import refuse_shared_places
+
+        refuse_shared_places(observed.tree, tree)
     changed = [step.dataset for group in groups for step in group.steps if step.action == "change_key"]
     warnings = replica_warnings(changed, observed.tree)
     return Plan(tuple(groups), already=tuple(already), missing=_missing(wanted, observed), warnings=warnings)

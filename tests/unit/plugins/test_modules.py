@@ -245,6 +245,37 @@ def test_an_occupied_place_is_found_below_a_parent_of_the_same_batch(host: FakeO
     assert host.changes == []
 
 
+@pytest.mark.parametrize("there", [(), ("tank/a",), ("tank/a", "tank/b")])
+def test_two_datasets_of_a_batch_do_not_get_one_place(host: FakeOpenZFS, run: Run, there: tuple[str, ...]) -> None:
+    for name in there:
+        run("zfs_dataset_key", name=name, key=KEY_TEXT)
+    host.calls.clear()
+    batch = [{"name": "tank/a", "key": KEY_TEXT}, {"name": "tank/b", "key": KEY_TEXT}]
+    sentence = "tank/b would be mounted on /srv like tank/a, and one would hide the other."
+    for check in (True, False):
+        result = run("zfs_dataset_key", check=check, datasets=batch, properties={"mountpoint": "/srv"})
+        assert result["msg"].startswith(sentence)
+    assert host.changes == []
+
+
+def test_what_is_not_mounted_shares_a_place(host: FakeOpenZFS, run: Run) -> None:
+    batch: list[dict[str, t.Any]] = [
+        {"name": "tank/a", "key": KEY_TEXT},
+        {"name": "tank/b", "key": KEY_TEXT, "properties": {"canmount": "noauto"}},
+        {"name": "tank/c", "key": KEY_TEXT, "properties": {"mountpoint": "/srv/c"}},
+    ]
+    assert run("zfs_dataset_key", datasets=batch, properties={"mountpoint": "/srv"})["mounted"] == ["tank/a", "tank/c"]
+
+
+def test_a_new_place_of_a_parent_is_one_of_what_inherits_it(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", datasets=[{"name": "tank/a", "key": KEY_TEXT}, {"name": "tank/a/b", "state": "inherited"}])
+    batch: list[dict[str, t.Any]] = [
+        {"name": "tank/a", "properties": {"mountpoint": "/srv"}},
+        {"name": "tank/c", "key": KEY_TEXT, "properties": {"mountpoint": "/srv/b"}},
+    ]
+    assert "mounted on /srv/b like" in run("zfs_dataset_key", check=True, datasets=batch)["msg"]
+
+
 def test_a_key_file_that_was_there_is_made_durable_before_it_is_used(host: FakeOpenZFS, run: Run) -> None:
     host.key_files["/etc/k"] = KEY_TEXT.encode()
     run("zfs_dataset_key", name="tank/a", key_file="/etc/k")
