@@ -83,7 +83,8 @@ options:
     description:
       - Where OpenZFS looks for the key by itself, V(prompt) by default; V(file:///path) or V(https://address).
       - With O(key_file) it is that file by default.
-      - It is set on an existing root if given. It needs no key.
+      - It is set on an existing root if given. That needs no key; but a file that is there and does not hold the root's
+        key is refused.
     type: str
   pbkdf2iters:
     description:

@@ -24,6 +24,7 @@ from ._offers import KeyFile
 from ._plan import Group, Observed, Plan
 from ._plan_key import (
     key_drift,
+    new_location,
     offered_key,
     plan_inherited,
     plan_own_root,
@@ -76,7 +77,8 @@ def _candidates(wanted: BatchWanted, tree: Tree, key_files: KeyFiles) -> dict[st
         root = tree.get(entry.name)
         if root is None or not root.is_encryption_root:
             continue
-        keys = [offered_key(secret, root, key_files) for secret in (serving_secret(entry, root), entry.current)]
+        secrets = (serving_secret(entry, root), entry.current, new_location(entry, root))
+        keys = [offered_key(secret, root, key_files) for secret in secrets]
         found[root.name] = (root, [key for key in keys if key is not None])
         above = root_above(root, tree) if is_repointed(entry, root) else None
         if above is not None:

@@ -125,10 +125,31 @@ def _refuse_location_with_another_key(entry: DatasetWanted, key: Key, observed: 
     """Refuse a ``keylocation`` whose file is there and holds something else: the next boot would find it."""
     path = (entry.keylocation or "").removeprefix("file://")
     content = None if path == entry.key_file else observed.key_files.get(path)
-    if content is not None and _keys.from_file(content, entry.new_keyformat, path=path) != key:
+    if content is not None and not _holds(content, entry.new_keyformat, key):
         raise Refused(
-            f"keylocation of {entry.name} would be {path}, which holds another key than the one given. "
+            f"keylocation of {entry.name} would be {path}, which holds something else than the key given. "
             "Put the key into the file, or give key_file instead."
+        )
+
+
+def new_location(entry: DatasetWanted, root: Dataset) -> KeyFile | None:
+    """Return the file that a task which offers no key makes a root's ``keylocation``."""
+    location = entry.keylocation or ""
+    if entry.secret is not None or location == root.value("keylocation") or not location.startswith("file://"):
+        return None
+    return KeyFile(location.removeprefix("file://"))
+
+
+def _refuse_location_without_the_key(entry: DatasetWanted, root: Dataset, observed: Observed) -> None:
+    """Refuse a ``keylocation`` whose file is there and does not open the root; one that is yet to come is fine."""
+    file = new_location(entry, root)
+    if file is None or observed.key_files.get(file.path) is None:
+        return
+    key = offered_key(file, root, observed.key_files)
+    if key is None or observed.verdict(root.name, key).outcome == "wrong":
+        raise Refused(
+            f"keylocation of {entry.name} would be {file.path}, which holds something else than its key. "
+            "Put the key into the file, or name another one."
         )
 
 
@@ -156,6 +177,7 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
     if entry.secret is None:
         if drift:
             raise Refused(f"{entry.name}: {drift}. To change it give the key, and update_key: always.")
+        _refuse_location_without_the_key(entry, dataset, observed)
         return ()
     refuse_key_file_inside(entry, tree.members(dataset.name))
     serving = t.cast(Secret, serving_secret(entry, dataset))

@@ -282,6 +282,26 @@ def test_a_key_file_that_was_there_is_made_durable_before_it_is_used(host: FakeO
     assert host.calls.index(("sync_key_file", "/etc/k")) < host.calls.index(("create", "tank/a"))
 
 
+@pytest.mark.parametrize("content", [OTHER_KEY_TEXT, "no key at all"])
+@pytest.mark.parametrize("given", [{}, {"key": KEY_TEXT}])
+def test_a_location_that_does_not_hold_the_key_is_refused(
+    provisioned: FakeOpenZFS, run: Run, content: str, given: dict[str, str]
+) -> None:
+    provisioned.key_files["/etc/k"] = content.encode()
+    result = run("zfs_dataset_key", name="tank/keyed", keylocation="file:///etc/k", **given)
+    assert result["msg"].startswith("keylocation of tank/keyed would be /etc/k, which holds something else than")
+    assert provisioned.changes == []
+
+
+def test_a_location_needs_no_key_but_that_in_its_file(provisioned: FakeOpenZFS, run: Run) -> None:
+    assert run("zfs_dataset_key", name="tank/keyed", keylocation="file:///etc/later")["changed"]
+    provisioned.key_files["/etc/k"] = f"{KEY_TEXT}\n".encode()
+    assert run("zfs_dataset_key", name="tank/keyed", keylocation="file:///etc/k")["changed"]
+    provisioned.calls.clear()
+    assert run("zfs_dataset_key", name="tank/keyed", keylocation="file:///etc/k")["changed"] is False
+    assert ("verify", "tank/keyed") not in provisioned.calls
+
+
 def test_an_empty_list_of_datasets_is_nothing_to_do(host: FakeOpenZFS, run: Run) -> None:
     assert run("zfs_dataset_key", datasets=[])["changed"] is False
 
