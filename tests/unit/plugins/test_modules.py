@@ -93,6 +93,25 @@ def test_a_refused_entry_keeps_the_whole_batch_from_happening(host: FakeOpenZFS,
     assert host.changes == []
 
 
+@pytest.mark.parametrize(
+    ("module", "params"),
+    [
+        ("zfs_dataset_key", {"name": "tank/a"}),
+        ("zfs_unlock", {"name": "tank/gone"}),
+        ("zfs_encrypted_pool", {"name": "pond"}),
+        ("zfs_key_export", {"name": "tank/gone", "dest": "/none/keys.json"}),
+    ],
+)
+def test_a_refusal_returns_what_is_always_returned(
+    host: FakeOpenZFS, run: Run, module: str, params: dict[str, str]
+) -> None:
+    result = run(module, **params)
+    assert result["failed"]
+    lists = ("unlocked", "locked", "already", "mounted", "actions")
+    assert [result[name] for name in lists] == [[]] * len(lists)
+    assert (result["changed"], result["failures"], result["diff"]) == (False, {}, {"before": {}, "after": {}})
+
+
 def test_a_creation_that_fails_skips_what_lies_below_it_and_leaves_the_rest(host: FakeOpenZFS, run: Run) -> None:
     host.fail_on("create", "tank/keyed", CallFailed("tank/keyed was not created: out of space", errno=28))
     result = run("zfs_dataset_key", datasets=TREE)
