@@ -16,7 +16,7 @@ from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
 from ._keyfiles import KeyFiles
 from ._keys import Key
-from ._model import WRONG, Dataset, Tree
+from ._model import WRONG, Dataset, Tree, parent_of
 from ._offers import KeyFile, Secret
 from ._plan import Observed
 
@@ -68,7 +68,7 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
     if secret is None:
         raise Refused(
             f"{entry.name} needs a key to become an encryption root. Give key, passphrase or key_file, "
-            "or set state: inherited, or encryption: off."
+            f"{'or set' if parent_of(entry.name) is None else 'or set state: inherited, or'} encryption: off."
         )
     if not isinstance(secret, KeyFile):
         key = t.cast(Key, secret)
@@ -85,10 +85,18 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
             f"The key file {secret.path} of {entry.name} is not there. "
             "Put it there, or set generate_key: true to make one."
         )
-    key = _keys.from_file(content, entry.new_keyformat, path=secret.path)
+    key = _key_in(content, entry, secret.path)
     _keys.refuse_unsettable(key, whose=entry.name)
     _refuse_location_with_another_key(entry, key, observed)
     return NewKey(key, (SyncKeyFile(entry.name, secret.path),))
+
+
+def _key_in(content: bytes, entry: DatasetWanted, path: str) -> Key:
+    try:
+        return _keys.from_file(content, entry.new_keyformat, path=path)
+    except Refused as refusal:
+        hint = "" if entry.keyformat is not None else " If it holds a key in another form, name that with keyformat."
+        raise Refused(f"{entry.name} cannot get its key from there. {refusal}{hint}") from None
 
 
 def held_in_file(
@@ -254,10 +262,9 @@ def _plan_change(
     new = new_key(entry, observed, wish.secret)
     current = wish.current
     if current is None or observed.verdict(root.name, current).outcome != "opens":
-        why = "was not given" if entry.current is None else "does not open it"
         raise Refused(
-            f"The key of {entry.name} is not changed: the present key {why}, so nothing proves that it is "
-            "kept anywhere (replicas, streams and roll-backs may need it). Give it under current."
+            f"The key of {entry.name} is not changed: the present key {_lacking(entry.current, observed)}, so nothing "
+            "proves that it is kept anywhere (replicas, streams and roll-backs may need it). Give it under current."
         )
     location = entry.keylocation or "prompt"
     if isinstance(wish.secret, KeyFile) and location == f"file://{entry.key_file}":
@@ -281,6 +288,14 @@ def _plan_change(
     # Nothing could be read while it was locked: a member that another key wraps would crash the pool in the change.
     proofs = [ProveReadable(member) for member in tree.members(root.name) if member.can_be_read]
     return (*new.steps, LoadKey(root, current), *proofs, change, UnloadKey(root.name))
+
+
+def _lacking(current: Secret | None, observed: Observed) -> str:
+    if current is None:
+        return "was not given"
+    if isinstance(current, KeyFile) and observed.key_files.get(current.path) is None:
+        return f"is not in {current.path}, which is not there"
+    return "does not open it"
 
 
 def _plan_conversion(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Step, ...]:

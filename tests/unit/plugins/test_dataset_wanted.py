@@ -57,6 +57,7 @@ from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
         pytest.param(
             {"passphrase": "correct horse", "pbkdf2iters": 99_999}, "pbkdf2iters of tank/a is 99999", id="iterations"
         ),
+        pytest.param({"passphrase": "correct horse", "pbkdf2iters": 2**31}, "makes 2147483647 at most", id="too many"),
         pytest.param(
             {"properties": {"keyformat": "raw", "volsize": "1G"}},
             "properties of tank/a hold keyformat, volsize; use the option of that name",

@@ -321,6 +321,29 @@ def test_a_location_needs_no_key_but_that_in_its_file(provisioned: FakeOpenZFS, 
     assert ("verify", "tank/keyed") not in provisioned.calls
 
 
+@pytest.mark.parametrize(
+    ("path", "options", "sentence"),
+    [
+        ("/etc/words", {}, "tank/a cannot get its key from there. The key of the file /etc/words is not 64 hex"),
+        ("/etc/words", {}, "If it holds a key in another form, name that with keyformat."),
+        ("/etc/words", {"keyformat": "raw"}, "tank/a cannot get its key from there. The key file /etc/words holds 14"),
+    ],
+)
+def test_a_key_file_of_another_form_is_told_with_its_dataset(
+    host: FakeOpenZFS, run: Run, path: str, options: dict[str, str], sentence: str
+) -> None:
+    host.key_files["/etc/words"] = b"correct horse\n"
+    assert sentence in run("zfs_dataset_key", name="tank/a", key_file=path, **options)["msg"]
+
+
+def test_a_present_key_in_a_file_that_is_gone_is_told_from_a_wrong_one(provisioned: FakeOpenZFS, run: Run) -> None:
+    change: dict[str, t.Any] = {"name": "tank/keyed", "key": OTHER_KEY_TEXT, "update_key": "always"}
+    told = run("zfs_dataset_key", current={"key_file": "/gone"}, **change)["msg"]
+    assert "the present key is not in /gone, which is not there, so nothing proves" in told
+    told = run("zfs_dataset_key", current={"key": OTHER_KEY_TEXT[::-1]}, **change)["msg"]
+    assert "the present key does not open it, so nothing proves" in told
+
+
 def test_an_empty_list_of_datasets_is_nothing_to_do(host: FakeOpenZFS, run: Run) -> None:
     assert run("zfs_dataset_key", datasets=[])["changed"] is False
 
