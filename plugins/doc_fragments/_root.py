@@ -116,7 +116,7 @@ options:
   hierarchy:
     description:
       - V(truenas), the default. A root with a key below one with a passphrase, and a plain dataset below an encrypted
-        one, are refused.
+        one, are refused; so is anything new below such a plain dataset.
       - V(openzfs). Whatever OpenZFS allows.
     type: str
     choices: [truenas, openzfs]

@@ -160,6 +160,8 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
             placed.append(entry)
     for entry in placed:
         _hierarchy.refuse_against_policy(entry, tree)
+        if observed.tree.get(entry.name) is None:
+            _hierarchy.refuse_new_below_plain(entry, tree)
     if groups:
         from ._plan_mounts import refuse_shared_places
 

@@ -572,6 +572,12 @@ KEYED_BELOW = root("tank/w/k")
         ),
         pytest.param(observed(WORDS), {"name": "tank/w/a", "encryption": "off"}, "plain below tank/w", id="plain"),
         pytest.param(
+            observed(root("tank/r"), dataset("tank/r/p")),
+            {"name": "tank/r/p/k", "key": KEY_TEXT},
+            "below tank/r/p, which is plain and lies below tank/r, which is encrypted",
+            id="below plain",
+        ),
+        pytest.param(
             observed(WORDS, root("tank/w/a"), root("tank/w/a/k")),
             {"name": "tank/w/a", "state": "inherited"},
             "would inherit the passphrase of tank/w above tank/w/a/k",
@@ -582,6 +588,13 @@ KEYED_BELOW = root("tank/w/k")
 def test_truenas_rules_refuse_and_openzfs_allows(seen: Observed, entry: Params, sentence: str) -> None:
     assert sentence in refusal(seen, datasets=[entry])
     assert plan(seen, datasets=[entry], hierarchy="openzfs").groups
+
+
+def test_what_lies_below_a_plain_dataset_already_keeps_its_place() -> None:
+    there = (root("tank/r"), dataset("tank/r/p"), root("tank/r/p/k"))
+    seen = observed(*there, opens={"tank/r/p/k": KEY}, wrong={"tank/r/p/k": OTHER_KEY})
+    change = {"name": "tank/r/p/k", "key": OTHER_KEY_TEXT, "current": NOW, "update_key": "always"}
+    assert plan(seen, datasets=[change]).groups
 
 
 # -- destroying
