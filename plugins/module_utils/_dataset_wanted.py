@@ -257,6 +257,11 @@ def _refuse_senseless_properties(entry: DatasetWanted) -> None:
             raise Refused(f"{prop!r} among the properties of {name} is no name of a property.")
         if prop in _properties.READ_ONLY:
             raise Refused(f"{prop} of {name} is what OpenZFS tells about a dataset; it cannot be set.")
+        if prop == "mountpoint" and not _properties.is_mountpoint(entry.properties[prop]):
+            raise Refused(
+                f"mountpoint of {name} would be {entry.properties[prop]!r}. "
+                "Give an absolute path, none, legacy or inherit."
+            )
         if entry.properties[prop] == _properties.INHERIT and not _properties.is_inherited(prop):
             instead = _properties.NOT_INHERITED.get(prop, "none")
             way_out = "Leave it out." if prop in _properties.IMMUTABLE else f"Use {instead}, if that is meant."
