@@ -166,6 +166,9 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
         from ._plan_mounts import refuse_shared_places
 
         refuse_shared_places(observed.tree, tree)
+    for group in groups:
+        for path in filter(None, map(_file_of, group.steps)):
+            _refuse_file_to_be_hidden(group.name, path, observed.tree, tree)
     changed = [step.dataset for group in groups for step in group.steps if step.action == "change_key"]
     warnings = replica_warnings(changed, observed.tree)
     return Plan(tuple(groups), already=tuple(already), missing=_missing(wanted, observed), warnings=warnings)
@@ -221,6 +224,21 @@ def _missing(wanted: BatchWanted, observed: Observed) -> tuple[str, ...]:
 def _file_of(step: Step) -> str | None:
     """Return the key file that a step makes: entries that name one file share the key in it."""
     return step.after["key_file"] if step.action in ("generate_key_file", "write_key_file") else None
+
+
+def _refuse_file_to_be_hidden(name: str, path: str, before: Tree, after: Tree) -> None:
+    """Refuse to write a key file into a bare mountpoint: the mount would fail because of it, or hide it."""
+    around = [dataset for dataset in after.datasets.values() if dataset.hides(path)]
+    nearest = max(around, key=lambda dataset: len(dataset.value("mountpoint")), default=None)
+    if nearest is None or not nearest.is_mounted_by_default:
+        return
+    place = nearest.value("mountpoint")
+    now = before.get(nearest.name)
+    if now is None or not now.is_mounted or now.value("mountpoint") != place:
+        raise Refused(
+            f"The key file {path} of {name} would be written into {place} before {nearest.name} is mounted there. "
+            "See to that in a task of its own before, or keep the key elsewhere."
+        )
 
 
 def _plan_entry(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Planned:

@@ -295,6 +295,22 @@ def test_a_new_place_of_a_parent_is_one_of_what_inherits_it(host: FakeOpenZFS, r
     assert "mounted on /srv/b like" in run("zfs_dataset_key", check=True, datasets=batch)["msg"]
 
 
+@pytest.mark.parametrize("given", [{"generate_key": True}, {"key": OTHER_KEY_TEXT}])
+def test_a_key_file_is_not_written_where_a_mount_would_hide_it(
+    host: FakeOpenZFS, run: Run, given: dict[str, t.Any]
+) -> None:
+    keys: dict[str, t.Any] = {"name": "tank/keys", "key": KEY_TEXT}
+    filed: dict[str, t.Any] = {"name": "tank/a", "key_file": "/tank/keys/a.key", **given}
+    told = run("zfs_dataset_key", check=True, datasets=[filed, keys])["msg"]
+    assert "/tank/keys/a.key of tank/a would be written into /tank/keys before tank/keys is mounted there." in told
+    run("zfs_dataset_key", **keys)
+    run("zfs_unlock", name="tank/keys", state="locked", secrets=[keys])
+    assert "before tank/keys is mounted there" in run("zfs_dataset_key", **filed)["msg"]
+    assert host.key_files == {}
+    run("zfs_unlock", name="tank/keys", secrets=[keys])
+    assert run("zfs_dataset_key", **filed)["changed"]
+
+
 def test_a_key_file_that_was_there_is_made_durable_before_it_is_used(host: FakeOpenZFS, run: Run) -> None:
     host.key_files["/etc/k"] = KEY_TEXT.encode()
     run("zfs_dataset_key", name="tank/a", key_file="/etc/k")
