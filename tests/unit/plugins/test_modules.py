@@ -103,7 +103,7 @@ def test_a_refused_entry_keeps_the_whole_batch_from_happening(host: FakeOpenZFS,
     ],
 )
 def test_a_refusal_returns_what_is_always_returned(
-    host: FakeOpenZFS, run: Run, module: str, params: dict[str, str]
+    host: FakeOpenZFS, run: Run, module: str, params: dict[str, t.Any]
 ) -> None:
     result = run(module, **params)
     assert result["failed"]
@@ -320,7 +320,7 @@ def test_a_key_file_that_was_there_is_made_durable_before_it_is_used(host: FakeO
 @pytest.mark.parametrize("content", [OTHER_KEY_TEXT, "no key at all"])
 @pytest.mark.parametrize("given", [{}, {"key": KEY_TEXT}])
 def test_a_location_that_does_not_hold_the_key_is_refused(
-    provisioned: FakeOpenZFS, run: Run, content: str, given: dict[str, str]
+    provisioned: FakeOpenZFS, run: Run, content: str, given: dict[str, t.Any]
 ) -> None:
     provisioned.key_files["/etc/k"] = content.encode()
     result = run("zfs_dataset_key", name="tank/keyed", keylocation="file:///etc/k", **given)
@@ -346,7 +346,7 @@ def test_a_location_needs_no_key_but_that_in_its_file(provisioned: FakeOpenZFS, 
     ],
 )
 def test_a_key_file_of_another_form_is_told_with_its_dataset(
-    host: FakeOpenZFS, run: Run, path: str, options: dict[str, str], sentence: str
+    host: FakeOpenZFS, run: Run, path: str, options: dict[str, t.Any], sentence: str
 ) -> None:
     host.key_files["/etc/words"] = b"correct horse\n"
     assert sentence in run("zfs_dataset_key", name="tank/a", key_file=path, **options)["msg"]
