@@ -311,6 +311,14 @@ def test_a_key_file_is_not_written_where_a_mount_would_hide_it(
     assert run("zfs_dataset_key", **filed)["changed"]
 
 
+def test_a_replica_with_the_mountpoint_of_a_directory_in_use_hides_no_key_file(host: FakeOpenZFS, run: Run) -> None:
+    replica: dict[str, t.Any] = {"name": "tank/etc", "key": KEY_TEXT}
+    run("zfs_dataset_key", properties={"mountpoint": "/etc"}, **replica)
+    run("zfs_unlock", name="tank/etc", state="locked", secrets=[replica])
+    host.occupied["/etc"] = "is not empty."
+    assert run("zfs_dataset_key", name="tank/a", key_file="/etc/a.key", generate_key=True)["changed"]
+
+
 def test_a_key_file_that_was_there_is_made_durable_before_it_is_used(host: FakeOpenZFS, run: Run) -> None:
     host.key_files["/etc/k"] = KEY_TEXT.encode()
     run("zfs_dataset_key", name="tank/a", key_file="/etc/k")
