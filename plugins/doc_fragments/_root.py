@@ -69,7 +69,8 @@ options:
     choices: [on_create, always]
   encryption:
     description:
-      - The cipher of a new dataset, V(aes-256-gcm) by default; V(on) means that too. V(off) makes a plain dataset.
+      - The cipher of a new dataset, V(aes-256-gcm) by default; V(on) means that too. V(off) makes a plain dataset,
+        which takes no key, nor O(keyformat), O(keylocation) or O(pbkdf2iters).
       - It can never be changed. For an existing dataset another value is refused.
     type: str
     choices: ["on", "off", aes-128-ccm, aes-192-ccm, aes-256-ccm, aes-128-gcm, aes-192-gcm, aes-256-gcm]

@@ -240,6 +240,8 @@ def _refuse_nonsense(entry: DatasetWanted, options: t.Mapping[str, t.Any]) -> No
     _refuse_senseless_properties(entry)
     if entry.volume_size is not None and entry.is_volume is False:
         raise Refused(f"{name} is to be a filesystem and has a volsize. Set type: volume, or leave volsize out.")
+    if entry.sparse is not None and entry.is_volume is False:
+        raise Refused(f"{name} is to be a filesystem and was given sparse, which only volumes have. Leave it out.")
     if entry.pbkdf2iters is not None:
         _keys.refuse_unsettable_iterations(entry.pbkdf2iters, whose=name)
     _refuse_misplaced_key(entry, [option for option in KEY_OPTIONS if options.get(option) is not None])
