@@ -90,11 +90,12 @@ def _candidates(wanted: BatchWanted, tree: Tree, key_files: KeyFiles) -> dict[st
 
 def _to_be_mounted(wanted: BatchWanted, tree: Tree, pools: t.Mapping[str, Pool]) -> t.Iterator[Dataset]:
     """Yield, as they will be, new datasets and those that get another mountpoint; and what key files may lie under."""
+    files = [entry.key_file for entry in wanted.entries if entry.generate or entry.copied_to is not None]
+    if files:
+        bare = {each.value("mountpoint"): each for each in tree.datasets.values() if not each.is_mounted}
+        yield from (bare[above] for path in files for above in names_above(path or "") if above in bare)
     for entry in wanted.entries:
         dataset = tree.get(entry.name)
-        if entry.key_file is not None and (entry.generate or entry.copied_to is not None):
-            path = entry.key_file
-            yield from (each for each in tree.datasets.values() if each.hides(path) and not each.is_mounted)
         if entry.state == "absent":
             continue
         if dataset is None:
@@ -166,12 +167,10 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
         if observed.tree.get(entry.name) is None:
             _hierarchy.refuse_new_below_plain(entry, tree)
     if groups:
-        from ._plan_mounts import refuse_shared_places
+        from ._plan_mounts import refuse_hidden_files, refuse_shared_places
 
         refuse_shared_places(observed.tree, tree)
-    for group in groups:
-        for path in filter(None, map(_file_of, group.steps)):
-            _refuse_file_to_be_hidden(group.name, path, observed, tree)
+        refuse_hidden_files(generated, observed, tree)
     changed = [step.dataset for group in groups for step in group.steps if step.action == "change_key"]
     warnings = replica_warnings(changed, observed.tree)
     return Plan(tuple(groups), already=tuple(already), missing=_missing(wanted, observed), warnings=warnings)
@@ -227,26 +226,6 @@ def _missing(wanted: BatchWanted, observed: Observed) -> tuple[str, ...]:
 def _file_of(step: Step) -> str | None:
     """Return the key file that a step makes: entries that name one file share the key in it."""
     return step.after["key_file"] if step.action in ("generate_key_file", "write_key_file") else None
-
-
-def _refuse_file_to_be_hidden(name: str, path: str, observed: Observed, after: Tree) -> None:
-    """Refuse to write a key file into a bare mountpoint: the mount would fail because of it.
-
-    A directory that is in use already, as the ``/etc`` of a replica's mountpoint, is none.
-    """
-    around = [dataset for dataset in after.datasets.values() if dataset.hides(path)]
-    nearest = max(around, key=lambda dataset: len(dataset.value("mountpoint")), default=None)
-    if nearest is None or not nearest.is_mounted_by_default:
-        return
-    place = nearest.value("mountpoint")
-    now = observed.tree.get(nearest.name)
-    if place in observed.occupied:
-        return
-    if now is None or not now.is_mounted or now.value("mountpoint") != place:
-        raise Refused(
-            f"The key file {path} of {name} would be written into {place} before {nearest.name} is mounted there. "
-            "See to that in a task of its own before, or keep the key elsewhere."
-        )
 
 
 def _plan_entry(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Planned:

@@ -84,6 +84,36 @@ def refuse_shared_places(before: Tree, after: Tree) -> None:
                 raise Refused(_shared(each, neighbour.name))
 
 
+def refuse_hidden_files(files: t.Mapping[str, str], observed: Observed, after: Tree) -> None:
+    """Refuse to write key files into a bare mountpoint: the mount would fail because of them.
+
+    A directory that is in use already, as the ``/etc`` of a replica's mountpoint, is none.
+
+    Args:
+        files: the datasets that they are written for, by path.
+        observed: what is mounted, and where something stands.
+        after: what will be mounted.
+
+    Raises:
+        Refused: it is to be done in another order.
+    """
+    places: dict[str, Dataset] = {}
+    for dataset in after.datasets.values() if files else ():
+        if dataset.is_mounted_by_default or (dataset.is_mounted and dataset.name in observed.tree.datasets):
+            places.setdefault(dataset.value("mountpoint"), dataset)
+    for path, name in files.items():
+        place = next((above for above in names_above(path) if above in places), "/")
+        if place == "/" or place in observed.occupied:
+            continue
+        around = places[place]
+        now = observed.tree.get(around.name)
+        if now is None or not now.is_mounted or now.value("mountpoint") != place:
+            raise Refused(
+                f"The key file {path} of {name} would be written into {place} before {around.name} is mounted there. "
+                "See to that in a task of its own before, or keep the key elsewhere."
+            )
+
+
 def _places(due: t.Mapping[str, Due]) -> set[str]:
     return {dataset.value("mountpoint") for datasets in due.values() for dataset in datasets}
 
