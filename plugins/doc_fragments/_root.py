@@ -28,7 +28,7 @@ options:
   key_file:
     description:
       - Absolute path of a key file on the managed host. 32 bytes for O(keyformat=raw), else one line. It must not lie
-        inside what it opens.
+        inside what it opens. A file is not written where a dataset is yet to be mounted.
       - >-
         With O(key) or O(passphrase), the file shall hold that key. Where it is not there, it is written with mode 0400,
         synced to disk and read back before the key is used; a file with anything else in it is refused.
@@ -72,7 +72,8 @@ options:
     choices: [on_create, always]
   encryption:
     description:
-      - The cipher of a new dataset, V(aes-256-gcm) by default; V(on) means that too. V(off) makes a plain dataset.
+      - The cipher of a new dataset, V(aes-256-gcm) by default; V(on) means that too. V(off) makes a plain dataset,
+        which takes no key, nor O(keyformat), O(keylocation) or O(pbkdf2iters).
       - It can never be changed. For an existing dataset another value is refused.
     type: str
     choices: ["on", "off", aes-128-ccm, aes-192-ccm, aes-256-ccm, aes-128-gcm, aes-192-gcm, aes-256-gcm]
@@ -86,7 +87,8 @@ options:
     description:
       - Where OpenZFS looks for the key by itself, V(prompt) by default; V(file:///path) or V(https://address).
       - With O(key_file) it is that file by default.
-      - It is set on an existing root if given. It needs no key.
+      - It is set on an existing root if given. That needs no key; but a file that is there and does not hold the root's
+        key is refused.
     type: str
   pbkdf2iters:
     description:
@@ -118,7 +120,7 @@ options:
   hierarchy:
     description:
       - V(truenas), the default. A root with a key below one with a passphrase, and a plain dataset below an encrypted
-        one, are refused.
+        one, are refused; so is anything new below such a plain dataset.
       - V(openzfs). Whatever OpenZFS allows.
     type: str
     choices: [truenas, openzfs]

@@ -19,7 +19,8 @@ from ._model import depth_of, is_dataset_name, parent_of, pool_of
 from ._offers import KeyFile, Secret, secret_from
 
 KEY_OPTIONS = ("key", "passphrase", "key_file")
-_ABOUT_KEYS = ("generate_key", "current", "keylocation", "keyformat", "pbkdf2iters")
+_ATTRIBUTES = ("keylocation", "keyformat", "pbkdf2iters")
+_ABOUT_KEYS = ("generate_key", "current", *_ATTRIBUTES)
 
 
 _KEYLOCATION = re.compile(r"prompt|file:///.*[^/]|https?://.+")
@@ -157,6 +158,9 @@ def _not_for(given: t.Mapping[str, t.Any], top: t.Mapping[str, t.Any]) -> set[st
         excluded.update(KEY_OPTIONS, _ABOUT_KEYS, ("encryption",))
     if given.get("encryption") == "off":
         excluded.update(KEY_OPTIONS, _ABOUT_KEYS)
+    state, encryption = ({**top, **given}.get(name) for name in ("state", "encryption"))
+    if not has_own_key and (encryption == "off" or state not in (None, "present")):
+        excluded.update(_ATTRIBUTES)  # as defaults they are for those entries that become roots
     if has_own_key:
         excluded.update(KEY_OPTIONS)
         excluded.update({"encryption"} if top.get("encryption") == "off" else ())
@@ -236,6 +240,8 @@ def _refuse_nonsense(entry: DatasetWanted, options: t.Mapping[str, t.Any]) -> No
     _refuse_senseless_properties(entry)
     if entry.volume_size is not None and entry.is_volume is False:
         raise Refused(f"{name} is to be a filesystem and has a volsize. Set type: volume, or leave volsize out.")
+    if entry.sparse is not None and entry.is_volume is False:
+        raise Refused(f"{name} is to be a filesystem and was given sparse, which only volumes have. Leave it out.")
     if entry.pbkdf2iters is not None:
         _keys.refuse_unsettable_iterations(entry.pbkdf2iters, whose=name)
     _refuse_misplaced_key(entry, [option for option in KEY_OPTIONS if options.get(option) is not None])
@@ -253,6 +259,11 @@ def _refuse_senseless_properties(entry: DatasetWanted) -> None:
             raise Refused(f"{prop!r} among the properties of {name} is no name of a property.")
         if prop in _properties.READ_ONLY:
             raise Refused(f"{prop} of {name} is what OpenZFS tells about a dataset; it cannot be set.")
+        if prop == "mountpoint" and not _properties.is_mountpoint(entry.properties[prop]):
+            raise Refused(
+                f"mountpoint of {name} would be {entry.properties[prop]!r}. "
+                "Give an absolute path, none, legacy or inherit."
+            )
         if entry.properties[prop] == _properties.INHERIT and not _properties.is_inherited(prop):
             instead = _properties.NOT_INHERITED.get(prop, "none")
             way_out = "Leave it out." if prop in _properties.IMMUTABLE else f"Use {instead}, if that is meant."
@@ -276,8 +287,13 @@ def _refuse_misplaced_key(entry: DatasetWanted, given: t.Sequence[str]) -> None:
         raise Refused(
             f"{name} has state inherited and encryption: off, which exclude each other. Leave one of them out."
         )
-    if entry.keylocation is not None and (entry.state != "present" or entry.is_plain):
-        raise Refused(f"{name} was given a keylocation, which only an encryption root has. Leave it out.")
+    attributes = [option for option in _ATTRIBUTES if getattr(entry, option) is not None]
+    if attributes and (entry.state != "present" or entry.is_plain):
+        why = f"state: {entry.state}" if entry.state != "present" else "encryption: off"
+        raise Refused(
+            f"{name} was given {' and '.join(attributes)}, which only an encryption root has, and {why}. "
+            "Leave one of them out."
+        )
     if entry.is_plain and has_key:
         raise Refused(f"{name} was given encryption: off and a key. Leave one of them out.")
     if isinstance(entry.secret, Key) and not entry.secret.fits(entry.new_keyformat):

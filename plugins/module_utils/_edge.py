@@ -90,7 +90,7 @@ def run_changing(spec: Spec, wanted: t.Callable[[Params], W], *stages: Stage[W, 
                 results.append(_reported(run, stage, want, host) if results else run(stage, want, host))
         return _result(results)
 
-    _finish(module, work)
+    _finish(module, work, refused=_result(()))
 
 
 def _reported(run: t.Callable[..., tuple[Plan, Outcome]], *args: t.Any) -> tuple[Plan, Outcome]:
@@ -174,14 +174,22 @@ def _refuse_controllers_options(params: Params) -> None:
         )
 
 
-def _finish(module: AnsibleModule, work: t.Callable[[], dict[str, t.Any]]) -> None:
-    """Leave the module with its result; no traceback reaches a person, and no unforeseen text that could hold a key."""
+def _finish(
+    module: AnsibleModule, work: t.Callable[[], dict[str, t.Any]], *, refused: t.Mapping[str, t.Any] | None = None
+) -> None:
+    """Leave the module with its result; no traceback reaches a person, and no unforeseen text that could hold a key.
+
+    Args:
+        module: to be left.
+        work: returns the result.
+        refused: what there is to report of a request that was refused as a whole.
+    """
     failure: str | None = None
     result: dict[str, t.Any] = {}
     try:
         result = work()
     except EncryptionError as error:
-        failure = str(error)
+        failure, result = str(error), dict(refused or {})
     except Exception as error:  # noqa: BLE001  # everything ends here: a person gets a sentence
         failure = unforeseen(error)
     result = _unmasked_if_clean(module, result, failure)

@@ -50,6 +50,23 @@ def refuse_against_policy(entry: DatasetWanted, tree: Tree) -> None:
         _refuse_passphrase_above_keyed(dataset, tree)
 
 
+def refuse_new_below_plain(entry: DatasetWanted, tree: Tree) -> None:
+    """Refuse a new dataset below a plain one that lies below an encrypted one, as TrueNAS does.
+
+    Raises:
+        Refused: it could not inherit, and would be out of reach while the encrypted one is locked.
+    """
+    parent = tree.parent(entry.name)
+    if parent is None or parent.is_encrypted or not entry.keeps_truenas_hierarchy:
+        return
+    encrypted = [each.name for each in tree.ancestors(parent.name) if each.is_encrypted]
+    if encrypted:
+        raise Refused(
+            f"{entry.name} would lie below {parent.name}, which is plain and lies below {encrypted[0]}, which is "
+            f"encrypted. Create it elsewhere, or move {parent.name} out of {encrypted[0]} first. {_WAY_OUT}"
+        )
+
+
 def _refuse_keyed_below_passphrase(dataset: Dataset, tree: Tree) -> None:
     above = _ancestor_with_passphrase(tree.parent(dataset.name), tree)
     if dataset.is_encryption_root and above is not None:

@@ -121,14 +121,14 @@ def _forecast(roots: t.Sequence[Dataset], wanted: UnlockWanted, observed: Observ
     failures = _foreseen_failures(roots, wanted, observed)
     forecast: list[dict[str, t.Any]] = []
     for root in roots:
-        keys = wanted.offers.for_root(root, observed.key_files).keys
+        offered = wanted.offers.for_root(root, observed.key_files)
         failure = failures.get(root.name)
         forecast.append(
             {
                 "name": root.name,
                 "keyformat": root.keyformat,
-                "key_given": bool(keys),
-                "valid_key": any(observed.verdict(root.name, key).outcome == "opens" for key in keys),
+                "key_given": offered.are_given,
+                "valid_key": any(observed.verdict(root.name, key).outcome == "opens" for key in offered.keys),
                 "locked": not root.is_key_loaded,
                 "unlock_error": None if failure is None else failure.msg,
                 "reason": None if failure is None else failure.reason,

@@ -26,6 +26,7 @@ KeyFormat = t.Literal["raw", "hex", "passphrase"]
 WRAPPING_KEY_BYTES = 32
 PASSPHRASE_BYTES = range(8, 513)  # zfsprops(7): MIN_PASSPHRASE_LEN, MAX_PASSPHRASE_LEN
 MINIMUM_ITERATIONS = 100_000  # MIN_PBKDF2_ITERATIONS; the kernel refuses less
+MAXIMUM_ITERATIONS = 2**31 - 1  # libzfs hands OpenSSL an int: more would be cut down to other, fewer rounds
 DEFAULT_ITERATIONS = 1_300_000  # OWASP's figure for PBKDF2-HMAC-SHA1, and TrueNAS's default
 
 HEX_KEY = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
@@ -167,7 +168,12 @@ def refuse_unsettable(key: Key, *, whose: str) -> None:
 
 
 def refuse_unsettable_iterations(iterations: int, *, whose: str) -> None:
-    """Refuse fewer PBKDF2 rounds than OpenZFS accepts (zfsprops(7), ``pbkdf2iters``)."""
+    """Refuse fewer PBKDF2 rounds than OpenZFS accepts (zfsprops(7), ``pbkdf2iters``), and more than it makes."""
+    if iterations > MAXIMUM_ITERATIONS:
+        raise Refused(
+            f"pbkdf2iters of {whose} is {iterations}; OpenZFS makes {MAXIMUM_ITERATIONS} at most, which takes minutes. "
+            f"Leave it out for {DEFAULT_ITERATIONS}."
+        )
     if iterations < MINIMUM_ITERATIONS:
         raise Refused(
             f"pbkdf2iters of {whose} is {iterations}; OpenZFS accepts {MINIMUM_ITERATIONS} or more. "

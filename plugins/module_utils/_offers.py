@@ -50,10 +50,21 @@ class Offer:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Keys to try on a root, best first, and what could not even be tried, in words."""
+    """Keys to try on a root, best first.
+
+    Args:
+        keys: those that a root of its keyformat can have.
+        remarks: what could not even be tried, in words.
+        has_unfit: whether a secret was given for this root by name that is of another kind than its key.
+    """
 
     keys: tuple[Key, ...] = ()
     remarks: tuple[str, ...] = ()
+    has_unfit: bool = False
+
+    @property
+    def are_given(self) -> bool:
+        return bool(self.keys) or self.has_unfit
 
 
 @dataclass(frozen=True)
@@ -102,12 +113,16 @@ class Offers:
                 continue
             if key is not None and key.fits(root.keyformat) and key not in keys:
                 keys.append(key)
-        return Candidates(tuple(keys), tuple(remarks))
+        unfit = [remark for secret in self._named(root) for remark in _unfit(secret, root)]
+        return Candidates(tuple(keys), (*remarks, *dict.fromkeys(unfit)), bool(unfit))
 
-    def _in_order(self, root: Dataset) -> t.Iterator[Secret]:
+    def _named(self, root: Dataset) -> t.Iterator[Secret]:
         yield from (offer.secret for offer in self._by_dataset.get(root.name, ()))
         if root.name in self.manifest:
             yield self.manifest[root.name]
+
+    def _in_order(self, root: Dataset) -> t.Iterator[Secret]:
+        yield from self._named(root)
         above = [offer for offer in self._shared if is_below(root.name, offer.dataset)]
         yield from (offer.secret for offer in sorted(above, key=lambda offer: -len(offer.dataset)))
         if root.key_file is not None:
@@ -130,6 +145,19 @@ class Offers:
     def warnings(self, pools: t.Container[str]) -> tuple[str, ...]:
         names = ", ".join(self.foreign_names(pools))
         return (f"Keys for datasets of pools that are not imported were ignored: {names}.",) if names else ()
+
+
+def _unfit(secret: Secret, root: Dataset) -> t.Iterator[str]:
+    """Say that a secret is of another kind than a root's key; what a file holds tells only its content."""
+    wants_text = root.keyformat == "passphrase"
+    if isinstance(secret, Key) and not secret.fits(root.keyformat):
+        given = "a key of 32 bytes" if wants_text else "a passphrase"
+    elif isinstance(secret, ManifestText) and _keys.from_manifest(secret.text, root.keyformat, whose=root.name) is None:
+        given = "a text that is no key"
+    else:
+        return
+    wanted = "a passphrase" if wants_text else "64 hexadecimal digits"
+    yield f"It was given {given}; keyformat {root.keyformat} wants {wanted}."
 
 
 def _resolve(secret: Secret, root: Dataset, key_files: KeyFiles) -> Key | None:

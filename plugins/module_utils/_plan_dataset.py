@@ -24,6 +24,7 @@ from ._offers import KeyFile
 from ._plan import Group, Observed, Plan
 from ._plan_key import (
     key_drift,
+    new_location,
     offered_key,
     plan_inherited,
     plan_own_root,
@@ -76,7 +77,8 @@ def _candidates(wanted: BatchWanted, tree: Tree, key_files: KeyFiles) -> dict[st
         root = tree.get(entry.name)
         if root is None or not root.is_encryption_root:
             continue
-        keys = [offered_key(secret, root, key_files) for secret in (serving_secret(entry, root), entry.current)]
+        secrets = (serving_secret(entry, root), entry.current, new_location(entry, root))
+        keys = [offered_key(secret, root, key_files) for secret in secrets]
         found[root.name] = (root, [key for key in keys if key is not None])
         above = root_above(root, tree) if is_repointed(entry, root) else None
         if above is not None:
@@ -87,7 +89,11 @@ def _candidates(wanted: BatchWanted, tree: Tree, key_files: KeyFiles) -> dict[st
 
 
 def _to_be_mounted(wanted: BatchWanted, tree: Tree, pools: t.Mapping[str, Pool]) -> t.Iterator[Dataset]:
-    """Yield, as they will be, new datasets and those that get another mountpoint."""
+    """Yield, as they will be, new datasets and those that get another mountpoint; and what key files may lie under."""
+    files = [entry.key_file for entry in wanted.entries if entry.generate or entry.copied_to is not None]
+    if files:
+        bare = {each.value("mountpoint"): each for each in tree.datasets.values() if not each.is_mounted}
+        yield from (bare[above] for path in files for above in names_above(path or "") if above in bare)
     for entry in wanted.entries:
         dataset = tree.get(entry.name)
         if entry.state == "absent":
@@ -158,6 +164,13 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
             placed.append(entry)
     for entry in placed:
         _hierarchy.refuse_against_policy(entry, tree)
+        if observed.tree.get(entry.name) is None:
+            _hierarchy.refuse_new_below_plain(entry, tree)
+    if groups:
+        from ._plan_mounts import refuse_hidden_files, refuse_shared_places
+
+        refuse_shared_places(observed.tree, tree)
+        refuse_hidden_files(generated, observed, tree)
     changed = [step.dataset for group in groups for step in group.steps if step.action == "change_key"]
     warnings = replica_warnings(changed, observed.tree)
     return Plan(tuple(groups), already=tuple(already), missing=_missing(wanted, observed), warnings=warnings)

@@ -16,7 +16,7 @@ from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
 from ._keyfiles import KeyFiles
 from ._keys import Key
-from ._model import WRONG, Dataset, Tree
+from ._model import WRONG, Dataset, Tree, parent_of
 from ._offers import KeyFile, Secret
 from ._plan import Observed
 
@@ -66,9 +66,11 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
         Refused: there is none, or it must not be set.
     """
     if secret is None:
+        _before, is_file, path = (entry.keylocation or "").partition("file://")
+        hint = f" key_file: {path} takes what is in that file." if is_file else ""
         raise Refused(
             f"{entry.name} needs a key to become an encryption root. Give key, passphrase or key_file, "
-            "or set state: inherited, or encryption: off."
+            f"{'or set' if parent_of(entry.name) is None else 'or set state: inherited, or'} encryption: off.{hint}"
         )
     if not isinstance(secret, KeyFile):
         key = t.cast(Key, secret)
@@ -85,10 +87,18 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
             f"The key file {secret.path} of {entry.name} is not there. "
             "Put it there, or set generate_key: true to make one."
         )
-    key = _keys.from_file(content, entry.new_keyformat, path=secret.path)
+    key = _key_in(content, entry, secret.path)
     _keys.refuse_unsettable(key, whose=entry.name)
     _refuse_location_with_another_key(entry, key, observed)
     return NewKey(key, (SyncKeyFile(entry.name, secret.path),))
+
+
+def _key_in(content: bytes, entry: DatasetWanted, path: str) -> Key:
+    try:
+        return _keys.from_file(content, entry.new_keyformat, path=path)
+    except Refused as refusal:
+        hint = "" if entry.keyformat is not None else " If it holds a key in another form, name that with keyformat."
+        raise Refused(f"{entry.name} cannot get its key from there. {refusal}{hint}") from None
 
 
 def held_in_file(
@@ -125,10 +135,31 @@ def _refuse_location_with_another_key(entry: DatasetWanted, key: Key, observed: 
     """Refuse a ``keylocation`` whose file is there and holds something else: the next boot would find it."""
     path = (entry.keylocation or "").removeprefix("file://")
     content = None if path == entry.key_file else observed.key_files.get(path)
-    if content is not None and _keys.from_file(content, entry.new_keyformat, path=path) != key:
+    if content is not None and not _holds(content, entry.new_keyformat, key):
         raise Refused(
-            f"keylocation of {entry.name} would be {path}, which holds another key than the one given. "
+            f"keylocation of {entry.name} would be {path}, which holds something else than the key given. "
             "Put the key into the file, or give key_file instead."
+        )
+
+
+def new_location(entry: DatasetWanted, root: Dataset) -> KeyFile | None:
+    """Return the file that a task which offers no key makes a root's ``keylocation``."""
+    location = entry.keylocation or ""
+    if entry.secret is not None or location == root.value("keylocation") or not location.startswith("file://"):
+        return None
+    return KeyFile(location.removeprefix("file://"))
+
+
+def _refuse_location_without_the_key(entry: DatasetWanted, root: Dataset, observed: Observed) -> None:
+    """Refuse a ``keylocation`` whose file is there and does not open the root; one that is yet to come is fine."""
+    file = new_location(entry, root)
+    if file is None or observed.key_files.get(file.path) is None:
+        return
+    key = offered_key(file, root, observed.key_files)
+    if key is None or observed.verdict(root.name, key).outcome == "wrong":
+        raise Refused(
+            f"keylocation of {entry.name} would be {file.path}, which holds something else than its key. "
+            "Put the key into the file, or name another one."
         )
 
 
@@ -156,6 +187,7 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
     if entry.secret is None:
         if drift:
             raise Refused(f"{entry.name}: {drift}. To change it give the key, and update_key: always.")
+        _refuse_location_without_the_key(entry, dataset, observed)
         return ()
     refuse_key_file_inside(entry, tree.members(dataset.name))
     serving = t.cast(Secret, serving_secret(entry, dataset))
@@ -232,10 +264,9 @@ def _plan_change(
     new = new_key(entry, observed, wish.secret)
     current = wish.current
     if current is None or observed.verdict(root.name, current).outcome != "opens":
-        why = "was not given" if entry.current is None else "does not open it"
         raise Refused(
-            f"The key of {entry.name} is not changed: the present key {why}, so nothing proves that it is "
-            "kept anywhere (replicas, streams and roll-backs may need it). Give it under current."
+            f"The key of {entry.name} is not changed: the present key {_lacking(entry.current, observed)}, so nothing "
+            "proves that it is kept anywhere (replicas, streams and roll-backs may need it). Give it under current."
         )
     location = entry.keylocation or "prompt"
     if isinstance(wish.secret, KeyFile) and location == f"file://{entry.key_file}":
@@ -259,6 +290,14 @@ def _plan_change(
     # Nothing could be read while it was locked: a member that another key wraps would crash the pool in the change.
     proofs = [ProveReadable(member) for member in tree.members(root.name) if member.can_be_read]
     return (*new.steps, LoadKey(root, current), *proofs, change, UnloadKey(root.name))
+
+
+def _lacking(current: Secret | None, observed: Observed) -> str:
+    if current is None:
+        return "was not given"
+    if isinstance(current, KeyFile) and observed.key_files.get(current.path) is None:
+        return f"is not in {current.path}, which is not there"
+    return "does not open it"
 
 
 def _plan_conversion(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Step, ...]:

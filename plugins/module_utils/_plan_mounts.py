@@ -11,7 +11,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
-from ._model import Dataset, names_above
+from ._errors import Refused
+from ._model import Dataset, Tree, names_above
 from ._plan import Failure, Observed
 from ._unlock_wanted import UnlockWanted
 
@@ -60,6 +61,57 @@ def foresee_mounts(due: t.Mapping[str, Due], wanted: UnlockWanted, observed: Obs
         return replace(Mount.of(dataset), clears_way=wanted.move_aside, foreseen=moves)
 
     return {root: tuple(mount(dataset) for dataset in datasets) for root, datasets in due.items()}
+
+
+def refuse_shared_places(before: Tree, after: Tree) -> None:
+    """Refuse to give a dataset a place where another one is or will be mounted too.
+
+    Raises:
+        Refused: one would hide the other. What shares a place already is left alone.
+    """
+    taken: dict[str, Dataset] = {}
+    for dataset in after.datasets.values():
+        old = before.get(dataset.name)
+        path = dataset.value("mountpoint").rstrip("/")
+        if not (dataset.is_mounted_by_default if old is None else dataset.is_mounted) or not path.startswith("/"):
+            continue
+        other = taken.setdefault(path, dataset)
+        if other is dataset:
+            continue
+        for each, neighbour in ((dataset, other), (other, dataset)):
+            was = before.get(each.name)
+            if was is None or was.value("mountpoint") != each.value("mountpoint"):
+                raise Refused(_shared(each, neighbour.name))
+
+
+def refuse_hidden_files(files: t.Mapping[str, str], observed: Observed, after: Tree) -> None:
+    """Refuse to write key files into a bare mountpoint: the mount would fail because of them.
+
+    A directory that is in use already, as the ``/etc`` of a replica's mountpoint, is none.
+
+    Args:
+        files: the datasets that they are written for, by path.
+        observed: what is mounted, and where something stands.
+        after: what will be mounted.
+
+    Raises:
+        Refused: it is to be done in another order.
+    """
+    places: dict[str, Dataset] = {}
+    for dataset in after.datasets.values() if files else ():
+        if dataset.is_mounted_by_default or (dataset.is_mounted and dataset.name in observed.tree.datasets):
+            places.setdefault(dataset.value("mountpoint"), dataset)
+    for path, name in files.items():
+        place = next((above for above in names_above(path) if above in places), "/")
+        if place == "/" or place in observed.occupied:
+            continue
+        around = places[place]
+        now = observed.tree.get(around.name)
+        if now is None or not now.is_mounted or now.value("mountpoint") != place:
+            raise Refused(
+                f"The key file {path} of {name} would be written into {place} before {around.name} is mounted there. "
+                "See to that in a task of its own before, or keep the key elsewhere."
+            )
 
 
 def _places(due: t.Mapping[str, Due]) -> set[str]:

@@ -87,6 +87,10 @@ def is_inherited(name: str) -> bool:
     return "@" not in name and name not in NOT_INHERITED and name not in HAVE_OPTIONS | IMMUTABLE | READ_ONLY
 
 
+def is_mountpoint(value: str) -> bool:
+    return value in ("none", "legacy", INHERIT) or value.startswith("/")
+
+
 def applies(name: str, *, to_volume: bool) -> bool:
     """Tell whether a property is one of volumes, or of filesystems (zfs_prop_valid_for_type())."""
     if to_volume:
@@ -109,6 +113,8 @@ def text(name: str, value: t.Any) -> str:
             raise Refused(f"Property {name} was given {value}, which is no number.")
         value = int(value) if value.is_integer() else value
     written = str(value)
+    if name == "mountpoint" and written.startswith("/"):
+        return written.rstrip("/") or "/"  # OpenZFS would keep the slash, and mount below it with two
     # The command refuses `quota=0`: no quota has to be said in words.
     return "none" if name in ("quota", "refquota") and size(written) == 0 else written
 

@@ -33,7 +33,7 @@ def unopened(root: Dataset, offers: Offers, observed: Observed, *, kept: str = "
     candidates = offers.for_root(root, observed.key_files)
     remarks = "".join(f" {remark}" for remark in candidates.remarks)
     kept = f" {kept}" if kept else ""
-    if not candidates.keys:
+    if not candidates.are_given:
         return Failure(
             "no_key",
             f"No key was given for {root.name} (keyformat {root.keyformat}).{remarks} "

@@ -197,13 +197,13 @@ EXAMPLES = r"""
 RETURN = r"""
 exported:
   description: Names in the manifest, those at the target with O(target_dataset); none if nothing was to be written.
-  returned: always
+  returned: unless the task was refused
   type: list
   elements: str
   sample: [vault/tank-data, vault/tank-data/projects]
 missing:
   description: Encryption roots for which no key was offered. They are not in the manifest.
-  returned: always
+  returned: unless the task was refused
   type: list
   elements: str
 dest:

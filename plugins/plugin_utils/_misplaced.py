@@ -23,6 +23,8 @@ Options = t.Mapping[str, t.Any]
 _KEYS = ("key", "passphrase")
 # Masked, or looked at more closely elsewhere.
 _NOT_SEARCHED = (*_KEYS, "manifest_content")
+_OF_PLACES = ("escrow", "source")
+_PLACE, _DATASET = "{type: vault_file, path: ...}", "{name: pool/dataset, key: ...}"
 
 
 def refuse_misplaced_keys(arguments: Options) -> None:
@@ -39,8 +41,8 @@ def refuse_misplaced_keys(arguments: Options) -> None:
             continue
         if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
             raise AnsibleActionFail(
-                f"{option} is no list of mappings. It may hold keys, so it is not shown. Every entry is a mapping "
-                "with a name, like {name: pool/dataset, key: ...}."
+                f"{option} is no list of mappings. It may hold keys, so it is not shown. Every entry is a mapping, "
+                f"like {_PLACE if option in _OF_PLACES else _DATASET}."
             )
         for entry in entries:
             _refuse_among(entry)

@@ -242,8 +242,16 @@ KEY_FILES = (
         "keylocation is set to a file with another key",
         "The next boot finds a key that does not fit.",
         "module_utils/_plan_key.py",
-        ".from_file(content, entry.new_keyformat, path=path) != key:",
-        ".from_file(content, entry.new_keyformat, path=path) is key:",
+        "if content is not None and not _holds(content, entry.new_keyformat, key):",
+        "if content is None and not _holds(content, entry.new_keyformat, key):",
         ("test_plan_dataset",),
+    ),
+    Fault(
+        "keylocation alone is set to a file with another key",
+        "The next boot finds a key that does not fit.",
+        "module_utils/_plan_key.py",
+        'if key is None or observed.verdict(root.name, key).outcome == "wrong":',
+        "if key is None:",
+        ("test_modules",),
     ),
 )

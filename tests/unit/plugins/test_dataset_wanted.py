@@ -32,6 +32,13 @@ from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
         pytest.param({"state": "absent", "key": KEY_TEXT}, "state absent, which takes no key", id="absent key"),
         pytest.param({"state": "inherited", "encryption": "off"}, "exclude each other", id="inherited and off"),
         pytest.param({"state": "inherited", "keylocation": "prompt"}, "which only an encryption root has", id="where"),
+        pytest.param(
+            {"state": "inherited", "keyformat": "hex", "pbkdf2iters": 200_000},
+            "tank/a was given keyformat and pbkdf2iters, which only an encryption root has, and state: inherited",
+            id="inherited format",
+        ),
+        pytest.param({"encryption": "off", "keyformat": "hex"}, "keyformat, .* and encryption: off", id="plain format"),
+        pytest.param({"encryption": "off", "pbkdf2iters": 200_000}, "pbkdf2iters, which only", id="plain iterations"),
         pytest.param({"encryption": "off", "key": KEY_TEXT}, "encryption: off and a key", id="plain key"),
         pytest.param({"generate_key": True}, "generate_key for tank/a needs key_file", id="generated nowhere"),
         pytest.param(
@@ -50,16 +57,20 @@ from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
         pytest.param(
             {"passphrase": "correct horse", "pbkdf2iters": 99_999}, "pbkdf2iters of tank/a is 99999", id="iterations"
         ),
+        pytest.param({"passphrase": "correct horse", "pbkdf2iters": 2**31}, "makes 2147483647 at most", id="too many"),
         pytest.param(
             {"properties": {"keyformat": "raw", "volsize": "1G"}},
             "properties of tank/a hold keyformat, volsize; use the option of that name",
             id="properties with options",
         ),
+        pytest.param({"properties": {"mountpoint": "srv"}}, "mountpoint of tank/a would be 'srv'", id="relative place"),
+        pytest.param({"properties": {"mountpoint": False}}, "Give an absolute path, none, legacy", id="no place"),
         pytest.param({"key": KEY_TEXT, "keylocation": "file:///"}, "is no location", id="no path"),
         pytest.param({"current": {"key": KEY_TEXT}}, "present key under current, but no new one", id="only current"),
         pytest.param({"name": "tank/a%b"}, "'tank/a%b' is no name", id="percent"),
         pytest.param({"name": "tank/.."}, "'tank/..' is no name", id="dots"),
         pytest.param({"type": "filesystem", "volsize": "1G"}, "is to be a filesystem and has a volsize", id="volsize"),
+        pytest.param({"type": "filesystem", "sparse": False}, "given sparse, which only volumes have", id="sparse"),
     ],
 )
 def test_nonsense_is_refused_with_a_sentence(params: dict[str, t.Any], sentence: str) -> None:
@@ -141,6 +152,15 @@ def test_defaults_that_an_entry_excludes_do_not_reach_it() -> None:
     )
     assert all(entry.secret is None and not entry.generate and entry.keylocation is None for entry in batch.entries)
     assert next(entry for entry in batch.entries if entry.name == "tank/a").volume_size is None
+
+
+@pytest.mark.parametrize("top", [{"encryption": "off"}, {"state": "inherited"}], ids=["plain", "inheriting"])
+def test_a_default_format_is_for_those_entries_that_become_roots(top: dict[str, str]) -> None:
+    entries: list[dict[str, t.Any]] = [{"name": "tank/a"}, {"name": "tank/b", "passphrase": "correct horse"}]
+    if "state" in top:
+        entries[1]["state"] = "present"
+    batch = batch_wanted({**top, "keyformat": "passphrase", "pbkdf2iters": 200_000, "datasets": entries})
+    assert [(entry.keyformat, entry.pbkdf2iters) for entry in batch.entries] == [(None, None), ("passphrase", 200_000)]
 
 
 def test_no_datasets_at_all_are_a_fleets_everyday() -> None:

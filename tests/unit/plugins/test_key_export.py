@@ -145,7 +145,7 @@ def test_a_root_without_an_offered_key_is_missing_and_told(
     ("secret", "failure"),
     [
         ({"key": OTHER_KEY_TEXT}, ("wrong_key", "None of the keys given for tank/a opens it.")),
-        ({"passphrase": WORDS}, ("no_key", "No key was given for tank/a (keyformat hex).")),
+        ({"passphrase": WORDS}, ("wrong_key", "It was given a passphrase; keyformat hex wants 64 hexadecimal digits.")),
         ({"key_file": "/none"}, ("no_key", "Its key file /none is not there.")),
     ],
 )

@@ -170,7 +170,7 @@ def test_copies_that_differ_in_the_source_are_told(stocked: Controller) -> None:
         ({"source": [*OLD, *OLD]}, "source names old twice"),
         ({"source": []}, "source names no place"),
         ({"source": [{"type": "memory"}]}, "source, entry 1 (memory), lacks name"),
-        ({"source": "old"}, "source is no list of mappings"),
+        ({"source": "old"}, "Every entry is a mapping, like {type: vault_file, path: ...}."),
         ({"source": None}, "An option is missing, or none of this module's"),
         ({"sauce": OLD}, "An option is missing, or none of this module's"),
         ({"escrow": None}, "This module works on the controller"),

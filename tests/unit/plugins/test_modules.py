@@ -93,6 +93,25 @@ def test_a_refused_entry_keeps_the_whole_batch_from_happening(host: FakeOpenZFS,
     assert host.changes == []
 
 
+@pytest.mark.parametrize(
+    ("module", "params"),
+    [
+        ("zfs_dataset_key", {"name": "tank/a"}),
+        ("zfs_unlock", {"name": "tank/gone"}),
+        ("zfs_encrypted_pool", {"name": "pond"}),
+        ("zfs_key_export", {"name": "tank/gone", "dest": "/none/keys.json"}),
+    ],
+)
+def test_a_refusal_returns_what_is_always_returned(
+    host: FakeOpenZFS, run: Run, module: str, params: dict[str, t.Any]
+) -> None:
+    result = run(module, **params)
+    assert result["failed"]
+    lists = ("unlocked", "locked", "already", "mounted", "actions")
+    assert [result[name] for name in lists] == [[]] * len(lists)
+    assert (result["changed"], result["failures"], result["diff"]) == (False, {}, {"before": {}, "after": {}})
+
+
 def test_a_creation_that_fails_skips_what_lies_below_it_and_leaves_the_rest(host: FakeOpenZFS, run: Run) -> None:
     host.fail_on("create", "tank/keyed", CallFailed("tank/keyed was not created: out of space", errno=28))
     result = run("zfs_dataset_key", datasets=TREE)
@@ -245,10 +264,108 @@ def test_an_occupied_place_is_found_below_a_parent_of_the_same_batch(host: FakeO
     assert host.changes == []
 
 
+@pytest.mark.parametrize("there", [(), ("tank/a",), ("tank/a", "tank/b")])
+def test_two_datasets_of_a_batch_do_not_get_one_place(host: FakeOpenZFS, run: Run, there: tuple[str, ...]) -> None:
+    for name in there:
+        run("zfs_dataset_key", name=name, key=KEY_TEXT)
+    host.calls.clear()
+    batch = [{"name": "tank/a", "key": KEY_TEXT}, {"name": "tank/b", "key": KEY_TEXT}]
+    sentence = "tank/b would be mounted on /srv like tank/a, and one would hide the other."
+    for check in (True, False):
+        result = run("zfs_dataset_key", check=check, datasets=batch, properties={"mountpoint": "/srv"})
+        assert result["msg"].startswith(sentence)
+    assert host.changes == []
+
+
+def test_what_is_not_mounted_shares_a_place(host: FakeOpenZFS, run: Run) -> None:
+    batch: list[dict[str, t.Any]] = [
+        {"name": "tank/a", "key": KEY_TEXT},
+        {"name": "tank/b", "key": KEY_TEXT, "properties": {"canmount": "noauto"}},
+        {"name": "tank/c", "key": KEY_TEXT, "properties": {"mountpoint": "/srv/c"}},
+    ]
+    assert run("zfs_dataset_key", datasets=batch, properties={"mountpoint": "/srv"})["mounted"] == ["tank/a", "tank/c"]
+
+
+def test_a_new_place_of_a_parent_is_one_of_what_inherits_it(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", datasets=[{"name": "tank/a", "key": KEY_TEXT}, {"name": "tank/a/b", "state": "inherited"}])
+    batch: list[dict[str, t.Any]] = [
+        {"name": "tank/a", "properties": {"mountpoint": "/srv"}},
+        {"name": "tank/c", "key": KEY_TEXT, "properties": {"mountpoint": "/srv/b"}},
+    ]
+    assert "mounted on /srv/b like" in run("zfs_dataset_key", check=True, datasets=batch)["msg"]
+
+
+@pytest.mark.parametrize("given", [{"generate_key": True}, {"key": OTHER_KEY_TEXT}])
+def test_a_key_file_is_not_written_where_a_mount_would_hide_it(
+    host: FakeOpenZFS, run: Run, given: dict[str, t.Any]
+) -> None:
+    keys: dict[str, t.Any] = {"name": "tank/keys", "key": KEY_TEXT}
+    filed: dict[str, t.Any] = {"name": "tank/a", "key_file": "/tank/keys/a.key", **given}
+    told = run("zfs_dataset_key", check=True, datasets=[filed, keys])["msg"]
+    assert "/tank/keys/a.key of tank/a would be written into /tank/keys before tank/keys is mounted there." in told
+    run("zfs_dataset_key", **keys)
+    run("zfs_unlock", name="tank/keys", state="locked", secrets=[keys])
+    assert "before tank/keys is mounted there" in run("zfs_dataset_key", **filed)["msg"]
+    assert host.key_files == {}
+    run("zfs_unlock", name="tank/keys", secrets=[keys])
+    assert run("zfs_dataset_key", **filed)["changed"]
+
+
+def test_a_replica_with_the_mountpoint_of_a_directory_in_use_hides_no_key_file(host: FakeOpenZFS, run: Run) -> None:
+    replica: dict[str, t.Any] = {"name": "tank/etc", "key": KEY_TEXT}
+    run("zfs_dataset_key", properties={"mountpoint": "/etc"}, **replica)
+    run("zfs_unlock", name="tank/etc", state="locked", secrets=[replica])
+    host.occupied["/etc"] = "is not empty."
+    assert run("zfs_dataset_key", name="tank/a", key_file="/etc/a.key", generate_key=True)["changed"]
+
+
 def test_a_key_file_that_was_there_is_made_durable_before_it_is_used(host: FakeOpenZFS, run: Run) -> None:
     host.key_files["/etc/k"] = KEY_TEXT.encode()
     run("zfs_dataset_key", name="tank/a", key_file="/etc/k")
     assert host.calls.index(("sync_key_file", "/etc/k")) < host.calls.index(("create", "tank/a"))
+
+
+@pytest.mark.parametrize("content", [OTHER_KEY_TEXT, "no key at all"])
+@pytest.mark.parametrize("given", [{}, {"key": KEY_TEXT}])
+def test_a_location_that_does_not_hold_the_key_is_refused(
+    provisioned: FakeOpenZFS, run: Run, content: str, given: dict[str, t.Any]
+) -> None:
+    provisioned.key_files["/etc/k"] = content.encode()
+    result = run("zfs_dataset_key", name="tank/keyed", keylocation="file:///etc/k", **given)
+    assert result["msg"].startswith("keylocation of tank/keyed would be /etc/k, which holds something else than")
+    assert provisioned.changes == []
+
+
+def test_a_location_needs_no_key_but_that_in_its_file(provisioned: FakeOpenZFS, run: Run) -> None:
+    assert run("zfs_dataset_key", name="tank/keyed", keylocation="file:///etc/later")["changed"]
+    provisioned.key_files["/etc/k"] = f"{KEY_TEXT}\n".encode()
+    assert run("zfs_dataset_key", name="tank/keyed", keylocation="file:///etc/k")["changed"]
+    provisioned.calls.clear()
+    assert run("zfs_dataset_key", name="tank/keyed", keylocation="file:///etc/k")["changed"] is False
+    assert ("verify", "tank/keyed") not in provisioned.calls
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "sentence"),
+    [
+        ("/etc/words", {}, "tank/a cannot get its key from there. The key of the file /etc/words is not 64 hex"),
+        ("/etc/words", {}, "If it holds a key in another form, name that with keyformat."),
+        ("/etc/words", {"keyformat": "raw"}, "tank/a cannot get its key from there. The key file /etc/words holds 14"),
+    ],
+)
+def test_a_key_file_of_another_form_is_told_with_its_dataset(
+    host: FakeOpenZFS, run: Run, path: str, options: dict[str, t.Any], sentence: str
+) -> None:
+    host.key_files["/etc/words"] = b"correct horse\n"
+    assert sentence in run("zfs_dataset_key", name="tank/a", key_file=path, **options)["msg"]
+
+
+def test_a_present_key_in_a_file_that_is_gone_is_told_from_a_wrong_one(provisioned: FakeOpenZFS, run: Run) -> None:
+    change: dict[str, t.Any] = {"name": "tank/keyed", "key": OTHER_KEY_TEXT, "update_key": "always"}
+    told = run("zfs_dataset_key", current={"key_file": "/gone"}, **change)["msg"]
+    assert "the present key is not in /gone, which is not there, so nothing proves" in told
+    told = run("zfs_dataset_key", current={"key": OTHER_KEY_TEXT[::-1]}, **change)["msg"]
+    assert "the present key does not open it, so nothing proves" in told
 
 
 def test_an_empty_list_of_datasets_is_nothing_to_do(host: FakeOpenZFS, run: Run) -> None:
@@ -458,6 +575,12 @@ def test_the_summary_says_what_unlocking_would_do(locked: FakeOpenZFS, run: Run)
     assert summary["tank/disk"]["reason"] == "no_key"
     assert summary["tank/filed"]["unlock_successful"]
     assert locked.changes == []
+
+
+def test_the_summary_tells_a_secret_of_another_kind_from_none(locked: FakeOpenZFS, run: Run) -> None:
+    given = run("zfs_encryption_info", name="tank/worded", secrets=[{"name": "tank/worded", "key": KEY_TEXT}])
+    (forecast,) = given["summary"]
+    assert (forecast["key_given"], forecast["valid_key"], forecast["reason"]) == (True, False, "wrong_key")
 
 
 def test_pools_and_the_binding_are_facts(provisioned: FakeOpenZFS, run: Run) -> None:

@@ -135,6 +135,7 @@ def test_a_batch_creates_parents_first_and_plans_children_against_them() -> None
     ("params", "sentence"),
     [
         pytest.param({}, "tank/a needs a key to become an encryption root.", id="no key"),
+        pytest.param({"keylocation": "file:///k"}, "key_file: /k takes what is in that file.", id="only a location"),
         pytest.param({"key_file": "/k"}, "The key file /k of tank/a is not there.", id="no file"),
         pytest.param({"passphrase": "1234567"}, "passphrase of tank/a has 7 bytes", id="short passphrase"),
         pytest.param({"passphrase": "x" * 513}, "passphrase of tank/a has 513 bytes", id="long passphrase"),
@@ -451,7 +452,7 @@ def test_a_location_that_holds_another_key_is_refused() -> None:
     for seen in (observed(key_files=files), there):
         for key in ({"key": KEY_TEXT}, {"key_file": "/mine"}):
             sentence = refusal(seen, **key, keylocation="file:///k")
-            assert "holds another key than the one given" in sentence
+            assert "holds something else than the key given" in sentence
 
 
 def test_a_batch_may_change_a_root_and_free_what_inherits_from_it() -> None:
@@ -572,6 +573,12 @@ KEYED_BELOW = root("tank/w/k")
         ),
         pytest.param(observed(WORDS), {"name": "tank/w/a", "encryption": "off"}, "plain below tank/w", id="plain"),
         pytest.param(
+            observed(root("tank/r"), dataset("tank/r/p")),
+            {"name": "tank/r/p/k", "key": KEY_TEXT},
+            "below tank/r/p, which is plain and lies below tank/r, which is encrypted",
+            id="below plain",
+        ),
+        pytest.param(
             observed(WORDS, root("tank/w/a"), root("tank/w/a/k")),
             {"name": "tank/w/a", "state": "inherited"},
             "would inherit the passphrase of tank/w above tank/w/a/k",
@@ -582,6 +589,13 @@ KEYED_BELOW = root("tank/w/k")
 def test_truenas_rules_refuse_and_openzfs_allows(seen: Observed, entry: Params, sentence: str) -> None:
     assert sentence in refusal(seen, datasets=[entry])
     assert plan(seen, datasets=[entry], hierarchy="openzfs").groups
+
+
+def test_what_lies_below_a_plain_dataset_already_keeps_its_place() -> None:
+    there = (root("tank/r"), dataset("tank/r/p"), root("tank/r/p/k"))
+    seen = observed(*there, opens={"tank/r/p/k": KEY}, wrong={"tank/r/p/k": OTHER_KEY})
+    change = {"name": "tank/r/p/k", "key": OTHER_KEY_TEXT, "current": NOW, "update_key": "always"}
+    assert plan(seen, datasets=[change]).groups
 
 
 # -- destroying

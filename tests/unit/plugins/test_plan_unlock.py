@@ -109,6 +109,32 @@ def test_no_key_is_a_failure_that_says_where_to_give_one() -> None:
     assert "secrets or in a manifest" in plan.failures["tank/a"].msg
 
 
+@pytest.mark.parametrize(
+    ("keyformat", "secret", "manifest", "remark"),
+    [
+        ("hex", {"passphrase": "correct horse"}, None, "It was given a passphrase; keyformat hex wants 64 hexadecimal"),
+        ("passphrase", {"key": KEY_TEXT}, None, "It was given a key of 32 bytes; keyformat passphrase wants a pass"),
+        ("raw", None, f"{KEY_TEXT}\n", "It was given a text that is no key; keyformat raw wants 64 hexadecimal"),
+    ],
+)
+def test_a_secret_of_another_kind_was_given_and_is_wrong(
+    keyformat: str, secret: dict[str, str] | None, manifest: str | None, remark: str
+) -> None:
+    entries = [] if secret is None else [{"name": "tank/a", **secret}]
+    offers = offers_from(entries, {} if manifest is None else {"tank/a": manifest})
+    seen = observed(root("tank/a", locked=True, keyformat=keyformat))
+    failure = plan_unlock(UnlockWanted(Choice(("tank/a",)), offers), seen).failures["tank/a"]
+    assert failure.reason == "wrong_key"
+    assert remark in failure.msg
+
+
+def test_a_shared_secret_of_another_kind_is_none_for_what_lies_below() -> None:
+    offers = offers_from([{"name": "tank/a", "passphrase": "correct horse", "share_with_children": True}], {})
+    seen = observed(root("tank/a/b", locked=True))
+    failure = plan_unlock(UnlockWanted(Choice(("tank/a/b",)), offers), seen).failures["tank/a/b"]
+    assert failure.reason == "no_key"
+
+
 def test_an_error_other_than_a_wrong_key_is_not_taken_for_one() -> None:
     seen = observed(root("tank/a", locked=True))
     plan = plan_unlock(wanted("tank/a", keys={"tank/a": KEY_TEXT}), seen)

@@ -29,6 +29,11 @@ def test_yaml_values_become_openzfs_text(written: object, text: str) -> None:
     assert _properties.text("atime", written) == text
 
 
+@pytest.mark.parametrize(("written", "text"), [("/srv/a/", "/srv/a"), ("/", "/"), ("none", "none"), ("/a b", "/a b")])
+def test_a_mountpoint_ends_with_its_name(written: str, text: str) -> None:
+    assert _properties.text("mountpoint", written) == text
+
+
 @pytest.mark.parametrize(
     ("wanted", "observed"),
     [
