@@ -40,6 +40,7 @@ class Index:
                 self._by_name.setdefault(name, []).append(each)
             self._by_record.setdefault(each.key_id.record, []).append(each)
             self._by_id[each.key_id] = each
+        self._by_text = {str(key_id): each for key_id, each in self._by_id.items()}
 
     @property
     def all(self) -> tuple[Held, ...]:
@@ -53,11 +54,14 @@ class Index:
         """Return the versions worth trying on a root.
 
         A master key's id survives renaming, rotation and raw replication, and a dataset that was made anew has another;
-        so the id decides wherever it is known. The name decides only for what was made before its dataset.
+        so the id decides wherever it is known. What was made before its dataset is found by what the root says of its
+        key, whatever it is called now, and by its name.
         """
         known = sorted(self._by_keyguid.get(root.keyguid, ()), key=age, reverse=True)
         known.sort(key=lambda each: (not is_bound_to(each, root), rank(each)))
-        return (*known, *_likeliest(self._unbound.get(root.name, ())))
+        noted = (self._by_text[root.noted],) if root.noted in self._by_text else ()
+        found = (*known, *noted, *_likeliest(self._unbound.get(root.name, ())))
+        return tuple({each.key_id: each for each in found}.values())
 
     def named(self, dataset: str) -> tuple[Held, ...]:
         """Return versions that ever had to do with a dataset of this name, while nothing else is known of it.

@@ -222,6 +222,17 @@ def test_a_run_that_ended_before_it_noted_its_key_is_told(kept: Controller) -> N
     assert found(drill(kept))["tank/c"] == ["ok"]
 
 
+def test_what_was_renamed_before_its_key_was_noted_is_no_orphan(kept: Controller) -> None:
+    for drawer in kept.drawers.values():
+        drawer.failing["bind"] = BackendFailed(f"{drawer.name} is full.")
+    assert kept.act("zfs_dataset_key", name="tank/c", escrow=TWO)["failed"]
+    for drawer in kept.drawers.values():
+        drawer.failing.clear()
+    kept.host.rename("tank/c", "tank/z")
+    forget_calls(kept)
+    assert found(drill(kept)) == {**WELL, "tank/z": ["stale"]}
+
+
 def test_roots_with_one_key_are_told(kept: Controller) -> None:
     by_hand(kept, name="tank/c", key=KEY_TEXT, escrow=TWO)
     result = drill(kept)

@@ -375,6 +375,19 @@ def test_a_renamed_root_is_known_by_its_master_key(controller: Controller) -> No
     assert fill(controller, datasets=[{"name": "tank/z"}])["changed"] is False
 
 
+def test_a_root_that_was_renamed_before_its_key_was_noted_is_known_by_what_it_says(controller: Controller) -> None:
+    controller.drawer("one").failing["bind"] = BackendFailed("one is full.")
+    assert fill(controller, datasets=[{"name": "tank/a"}], escrow=ONE)["failed"]
+    controller.drawers["one"].failing.clear()
+    controller.host.rename("tank/a", "tank/z")
+    lock = {"name": "tank/z", "escrow": ONE}
+    assert controller.act("zfs_unlock", state="locked", **lock)["locked"] == ["tank/z"]
+    assert controller.act("zfs_unlock", state="unlocked", **lock)["unlocked"] == ["tank/z"]
+    assert actions(fill(controller, datasets=[{"name": "tank/z"}], escrow=ONE)) == ["note_key tank/z"]
+    assert len(controller.drawers["one"].keys) == 1
+    assert fill(controller, datasets=[{"name": "tank/z"}], escrow=ONE)["changed"] is False
+
+
 def test_a_host_that_got_another_name_finds_its_keys(controller: Controller) -> None:
     fill(controller, datasets=[{"name": "tank/a"}])
     result = fill(controller, datasets=[{"name": "tank/a"}], as_host="nas2")
