@@ -152,11 +152,20 @@ MOVING = (
         _MOVE_TESTS,
     ),
     Fault(
+        "a version is cleared that a place of the source did not give back",
+        "What that place has under its id may be the right key, and is gone.",
+        _MOVING,
+        "why = _unread(done.unread[held.key_id]) or lacking(",
+        "why = lacking(",
+        _MOVE_TESTS,
+    ),
+    Fault(
         "a prediction clears the source",
         "Keys are destroyed by a run that was to change nothing.",
         _MOVING,
-        "        if check:\n            done.cleared.extend(done.kept)\n            return None\n",
-        "",
+        "            done.cleared.extend(key_id for key_id in done.kept if not done.unread[key_id])\n"
+        "            return None\n",
+        "            pass\n",
         _MOVE_TESTS,
     ),
     Fault(
