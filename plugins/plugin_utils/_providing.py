@@ -250,8 +250,13 @@ class Providing:
             held.state == "pre-active"
             or not root.is_bound_among(held.entry.bindings)
             or bool(self._superseded(held, root))
+            or bool(self._lost(held))
         )
         return is_behind or not held.is_level(self._escrow.readable)
+
+    def _lost(self, held: Held) -> set[str]:
+        """Name the places that list a version and say that they lost its key: there it is put again."""
+        return {name for name in self._trial.unread.get(str(held.key_id), ()) if held.at[name].faults}
 
     def _assigned(self, known: Known, work: t.Sequence[Work], labels: t.Sequence[str]) -> dict[str, Assigned]:
         """Return what the module is told about keys; a root that gets one says in properties which."""
@@ -304,7 +309,9 @@ class Providing:
 
     def _note(self, work: Work, root: Root) -> None:
         bindings = () if root.is_bound_among(work.held.entry.bindings) else (root.binding(now()),)
-        held = self._escrow.level(work.held, work.kept, "active", *bindings)
+        lost = self._lost(work.held)
+        there = Held(work.held.entry, {name: entry for name, entry in work.held.at.items() if name not in lost})
+        held = self._escrow.level(there, work.kept, "active", *bindings)
         for old in self._superseded(held, root):
             self._escrow.advance(old, "deactivated")
 
