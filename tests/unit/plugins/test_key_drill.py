@@ -198,6 +198,13 @@ def test_what_has_no_dataset_is_told_and_fails_nothing(kept: Controller) -> None
     assert drill(kept, fail_on=["orphaned"])["failed"]
 
 
+def test_a_key_that_was_given_up_for_that_of_a_parent_is_told_as_such(kept: Controller) -> None:
+    by_hand(kept, name="tank/a/c", escrow=TWO)
+    by_hand(kept, name="tank/a/c", state="inherited", escrow=TWO)
+    (finding,) = (each for each in drill(kept)["findings"] if each["finding"] == "orphaned")
+    assert finding["msg"].startswith(f"tank/a/c, which {finding['key_id']} opened, has no key of its own any more.")
+
+
 def test_a_key_that_was_made_for_nothing_yet_is_told(kept: Controller) -> None:
     kept.drawers["two"].failing["put"] = BackendFailed("two is full.")
     assert kept.act("zfs_dataset_key", name="tank/never", escrow=TWO)["failed"]
