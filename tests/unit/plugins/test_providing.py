@@ -404,6 +404,20 @@ def test_a_dataset_that_was_destroyed_gets_a_new_key(controller: Controller) -> 
     assert fill(controller, datasets=[{"name": "tank/a"}])["changed"] is False
 
 
+def test_a_key_that_a_dataset_of_another_pool_of_the_name_may_have_is_not_given_to_a_second_one(
+    controller: Controller,
+) -> None:
+    controller.drawer("one").failing["bind"] = BackendFailed("one is full.")
+    assert fill(controller, datasets=[{"name": "tank/a"}], escrow=ONE)["failed"]
+    controller.drawers["one"].failing.clear()
+    (old,) = keys_of(controller, "tank/a")
+    controller.host.export_pool("tank")
+    controller.host.add_pool("tank")
+    assert fill(controller, datasets=[{"name": "tank/a"}], escrow=ONE)["changed"]
+    assert not opens(controller, "tank/a", old)
+    assert controller.drawers["one"].states() == {"tank/a": ["pre-active", "active"]}
+
+
 def test_a_given_key_replaces_the_one_in_escrow_which_is_kept(controller: Controller) -> None:
     wish = [{"name": "tank/a", "key": KEY_TEXT, "update_key": "always"}]
     fill(controller, datasets=[{"name": "tank/a"}])
