@@ -217,6 +217,18 @@ def test_a_key_that_was_made_for_nothing_yet_is_told(kept: Controller) -> None:
     )
 
 
+def test_a_key_that_was_made_for_what_has_another_one_is_told_as_such(kept: Controller) -> None:
+    kept.drawers["two"].failing["put"] = BackendFailed("two is full.")
+    assert kept.act("zfs_dataset_key", name="tank/c", escrow=TWO)["failed"]
+    kept.drawers["two"].failing.clear()
+    assert kept.act("zfs_dataset_key", name="tank/c", escrow=TWO[1:])["changed"]
+    by_hand(kept, name="tank/c", escrow=TWO)
+    forget_calls(kept)
+    (finding,) = (each for each in drill(kept)["findings"] if each["finding"] == "orphaned")
+    assert f"{finding['key_id']} was made for tank/c, which has another key" in finding["msg"]
+    assert "run it again" not in finding["msg"]
+
+
 def test_a_run_that_ended_before_it_noted_its_key_is_told(kept: Controller) -> None:
     for drawer in kept.drawers.values():
         drawer.failing["bind"] = BackendFailed(f"{drawer.name} is full.")
