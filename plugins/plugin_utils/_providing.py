@@ -47,6 +47,7 @@ class Work:
         current: the key that the root has, where the task may change it.
         is_noted: whether something about it has to be written into escrow.
         receipts: by the place's name, what finds a key there that this run put there.
+        places: names of those that hold it in the end; empty where that is only foreseen.
     """
 
     decision: Decision
@@ -55,6 +56,7 @@ class Work:
     current: Key | None = field(default=None, repr=False)
     is_noted: bool = True
     receipts: t.Mapping[str, str] = field(default_factory=dict)
+    places: tuple[str, ...] = ()
 
     @property
     def dataset(self) -> str:
@@ -72,6 +74,19 @@ class Work:
     def label(self) -> str:
         """The key's id; one that check mode only made up is called new."""
         return self.known_as if self.held.at else "new"
+
+
+@dataclass(frozen=True)
+class _Note:
+    """What is noted in escrow of a root's key.
+
+    Args:
+        held: the version, in the places that were brought to hold all of it.
+        is_new: whether any of them did not before.
+    """
+
+    held: Held
+    is_new: bool
 
 
 class Task(t.Protocol):
@@ -154,7 +169,8 @@ class Providing:
         work = [each if each.is_used_already else self._put(each) for each in work]
         keys = self._assigned(known, work, [each.known_as for each in work])
         result = self._task.run(self._trial.ask, keys, check=False)
-        problems = self._noted(known, [each for each in work if each.is_noted])
+        problems, noted = self._noted(known, [each for each in work if each.is_noted])
+        work = [self._settled(each, noted.get(each.dataset)) for each in work]
         if result.get("failed") and not result.get("failures"):
             problems = dict.fromkeys(problems, str(result.get("msg")))  # the host's module refused all of it
         told = [why for name, why in problems.items() if name not in _failing(result) and why != result.get("msg")]
@@ -282,18 +298,27 @@ class Providing:
         held = Held(work.held.entry, {**at, **work.held.at})
         return dataclasses.replace(work, kept=stored.kept, held=held, receipts=stored.receipts)
 
-    def _noted(self, known: Known, work: t.Sequence[Work]) -> dict[str, str]:
+    def _settled(self, work: Work, noted: _Note | None) -> Work:
+        """Return what was done about a root in the end: a place that refuses all that it is told changes nothing."""
+        at = work.held.at if noted is None else noted.held.at
+        is_noted = work.is_noted and (not work.is_used_already or noted is None or noted.is_new)
+        return dataclasses.replace(
+            work, is_noted=is_noted, places=tuple(name for name in self._escrow.names if name in at)
+        )
+
+    def _noted(self, known: Known, work: t.Sequence[Work]) -> tuple[dict[str, str], dict[str, _Note]]:
         """Have the host prove what was done, and note it; where that fails, the next run does it.
 
         Returns:
-            By root, why its key is not noted as what opens it.
+            By root, why its key is not noted as what opens it; and what was noted of the others.
         """
         keys = {each.dataset: [(each.known_as, each.kept.key)] for each in work if not each.is_used_already}
         try:
             seen = self._trial.look(self._task.pools, keys) if keys else known.seen
         except EncryptionError as error:
-            return {each.dataset: f"What was done could not be verified: {error} Run again." for each in work}
+            return {each.dataset: f"What was done could not be verified: {error} Run again." for each in work}, {}
         problems: dict[str, str] = {}
+        noted: dict[str, _Note] = {}
         for each in work:
             root = (known.seen if each.is_used_already else seen).roots.get(each.dataset)
             if root is None:
@@ -302,18 +327,20 @@ class Providing:
                 problems[each.dataset] = _unproven(each)
                 continue
             try:
-                self._note(each, root)
+                noted[each.dataset] = self._note(each, root)
             except BackendFailed as error:
                 problems[each.dataset] = str(error)
-        return problems
+        return problems, noted
 
-    def _note(self, work: Work, root: Root) -> None:
+    def _note(self, work: Work, root: Root) -> _Note:
         bindings = () if root.is_bound_among(work.held.entry.bindings) else (root.binding(now()),)
         lost = self._lost(work.held)
         there = Held(work.held.entry, {name: entry for name, entry in work.held.at.items() if name not in lost})
         held = self._escrow.level(there, work.kept, "active", *bindings)
-        for old in self._superseded(held, root):
+        superseded = self._superseded(held, root)
+        for old in superseded:
             self._escrow.advance(old, "deactivated")
+        return _Note(held, bool(superseded) or not Held(held.entry, there.at).is_level(held.at))
 
     def _superseded(self, held: Held, root: Root) -> list[Held]:
         """Return the versions that a root's key took the place of; one that another copy of the data has is none."""
@@ -341,7 +368,7 @@ class Providing:
     def _action(self, work: Work) -> dict[str, t.Any]:
         is_kept = work.decision.action in ("use", "resume") or work.decision.begun is not None
         action = "note_key" if is_kept else "escrow_key"
-        return {"dataset": work.dataset, "action": action, "after": {"places": list(self._escrow.names)}}
+        return {"dataset": work.dataset, "action": action, "after": {"places": list(work.places or self._escrow.names)}}
 
 
 def _failing(result: Result) -> set[str]:

@@ -311,6 +311,17 @@ def test_a_place_that_comes_later_gets_what_is_there(controller: Controller) -> 
     assert fill(controller)["changed"] is False
 
 
+def test_places_that_a_key_did_not_get_to_are_not_said_to_have_it_and_change_nothing(controller: Controller) -> None:
+    controller.drawer("two").failing["put"] = BackendFailed("two is full.")
+    wish: dict[str, t.Any] = {"datasets": [{"name": "tank/a"}], "escrow_require": 1}
+    assert fill(controller, **wish)["actions"][0]["after"] == {"places": ["one"]}
+    again = fill(controller, **wish)
+    assert (again["changed"], again["actions"], again["warnings"]) == (False, [], ["two is full."])
+    controller.drawers["two"].failing.clear()
+    assert fill(controller, **wish)["actions"][0]["after"] == {"places": ["one", "two"]}
+    assert fill(controller, **wish)["changed"] is False
+
+
 def test_a_place_that_is_down_is_told_and_nothing_is_lost(controller: Controller) -> None:
     fill(controller)
     controller.drawers["two"].failing["entries"] = BackendDown("two does not answer.")
