@@ -260,7 +260,10 @@ class Secrets:
         metadata = (nothing.answer.get("data") or {}).get("metadata") or {}
         about, path = named(version), self.path_of(version)
         if metadata.get("destroyed"):
-            return Damaged(f"{self._name}: {about} was destroyed.")
+            return Damaged(
+                f"{self._name}: {about} was destroyed, and does not come back. If something is opened by it still, "
+                "rotate that key, or keep it in another place or under another prefix."
+            )
         if metadata.get("deletion_time"):
             return Damaged(
                 f"{self._name}: {about} was deleted at {metadata['deletion_time']}, but not destroyed. "

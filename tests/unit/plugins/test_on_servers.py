@@ -151,3 +151,19 @@ def test_a_file_that_was_lost_comes_back_from_another_place(
     assert f"{segment} cannot be read" in str(torn["warnings"])
     segment.unlink()
     assert controller.act(module, name="tank/a", escrow=escrow)["changed"]
+
+
+def test_what_was_cleared_does_not_come_back_and_the_way_out_is_told(
+    controller: Controller, files: Place, bao: Place
+) -> None:
+    assert controller.act("zfs_dataset_key", name="tank/a", escrow=[files], as_host="back")["changed"]
+    for source, target in ((files, bao), (bao, files)):
+        moved = controller.act("zfs_key_move", source=[source], escrow=[target], clear_source=True, as_host="back")
+        assert (len(moved["cleared"]) == 1) == (target is bao)
+    assert "It was destroyed there, and does not come back" in moved["msg"]
+    for places in ([bao], [files, bao]):
+        rotated = controller.act("zfs_key_rotate", max_age_days=0, escrow=places, as_host="back")
+        assert not rotated.get("failed"), rotated["msg"]
+    assert controller.act("zfs_key_move", source=[bao], escrow=[files], as_host="back")["opened"] == {
+        "tank/a": rotated["rotated"][0]["new_key_id"]
+    }
