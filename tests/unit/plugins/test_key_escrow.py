@@ -160,6 +160,15 @@ def test_too_few_places_take_nothing_in(stocked: Controller) -> None:
     assert adopt(stocked, escrow_require=1)["adopted"] == ROOTS
 
 
+def test_who_may_not_search_what_is_of_other_hosts_takes_keys_in(stocked: Controller) -> None:
+    for name in ("one", "two"):
+        stocked.drawer(name).failing["elsewhere"] = BackendFailed(f"{name} does not let us search.")
+    result = adopt(stocked)
+    assert result["adopted"] == ROOTS
+    assert result["warnings"] == ["one does not let us search.", "two does not let us search."]
+    assert adopt(stocked)["changed"] is False
+
+
 # -- telling
 
 

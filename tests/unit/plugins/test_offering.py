@@ -118,6 +118,17 @@ def test_a_root_that_nothing_opens_while_escrow_cannot_be_read_says_so(
     assert result["warnings"] == ["one is ill."]
 
 
+def test_who_may_read_what_is_of_one_host_only_unlocks_that(controller: Controller) -> None:
+    """As with the policy for one host that the guide on escrow names."""
+    assert controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)["changed"]
+    assert controller.act("zfs_dataset_key", name="tank/b", key=KEY_TEXT)["changed"]
+    assert controller.act("zfs_unlock", names=["tank/a", "tank/b"], state="locked", verify_key=False)["locked"]
+    controller.drawers["one"].failing["elsewhere"] = BackendFailed("one does not let us search.")
+    result = controller.act("zfs_unlock", name="tank", recursive=True, escrow=ONE)
+    assert (result["unlocked"], list(result["failures"])) == (["tank/a"], ["tank/b"])
+    assert result["warnings"] == ["one does not let us search."]
+
+
 def test_a_root_that_escrow_does_not_know_says_so(controller: Controller) -> None:
     controller.act("zfs_dataset_key", name="tank/a", key=KEY_TEXT)
     result = controller.act("zfs_unlock", state="locked", **TREE)
