@@ -543,6 +543,35 @@ def test_what_was_not_made_waits_and_the_rest_is_noted(controller: Controller) -
     assert controller.drawers["one"].states()["tank/a"] == ["active"]
 
 
+@pytest.mark.parametrize("update_key", ["on_create", "always"])
+@pytest.mark.parametrize("where", ["before put in one", "after put in one", "after put in two", "after fetch in two"])
+def test_of_two_controllers_at_once_one_makes_the_dataset_and_the_other_says_so(
+    controller: Controller, where: str, update_key: str
+) -> None:
+    wish: dict[str, t.Any] = {"datasets": [{"name": "tank/a"}], "update_key": update_key}
+    others: list[dict[str, t.Any]] = []
+
+    def let_the_other_run(at: str) -> None:
+        if at == where:
+            controller.moment = lambda _where: None
+            others.append(fill(controller, **wish))
+
+    controller.moment = let_the_other_run
+    result = fill(controller, **wish)
+    (other,) = others
+    assert other["changed"]
+    assert not other.get("failed")
+    keys = keys_of(controller, "tank/a")
+    # What the first put before the other looked, the other went on with.
+    assert len(keys) == (2 if where == "before put in one" else 1)
+    assert result.get("failed") == (True if len(keys) == 2 else None), result
+    again = fill(controller, **wish)
+    assert (again["changed"], again["key_ids"]) == (False, other["key_ids"])
+    states = controller.drawers["one"].states()["tank/a"]
+    assert sorted(states) == ["active", "pre-active"][: len(keys)]
+    assert controller.drawers["two"].keys == controller.drawers["one"].keys
+
+
 def test_a_key_that_was_not_seen_to_open_its_root_does_not_become_active(controller: Controller) -> None:
     def change_it_behind_our_back(where: str) -> None:
         if where == "after zfs_dataset_key" and not controller.calls[-1].check:
