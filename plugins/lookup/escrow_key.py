@@ -19,7 +19,8 @@ description:
     lookup returns is a variable, which Ansible shows where nobody tells it not to.
   - >-
     Nothing is tried. Of several versions that had to do with the name, an active one comes before those that were not
-    seen to open anything and those that were replaced, and the newest comes first.
+    seen to open anything and those that were replaced, and the newest comes first. A place that could not be read may
+    have a newer one; a warning tells of it.
 author:
   - zfsfleet contributors (@zfsfleet)
 extends_documentation_fragment:
@@ -62,6 +63,7 @@ import typing as t
 from ansible.errors import AnsibleLookupError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.lookup import LookupBase
+from ansible.utils.display import Display
 
 from ..module_utils._errors import EncryptionError, Refused, unforeseen
 from ..plugin_utils._backend import Backend, Surroundings
@@ -81,7 +83,8 @@ class LookupModule(LookupBase):
         try:
             # What a connection is, a lookup does not know; it writes nothing.
             around = Surroundings(t.cast(DataLoader, self._loader), host, "ssh")
-            return keys_of(backends_from(self._option("escrow") or [], around), host, terms)
+            backends = backends_from(self._option("escrow") or [], around)
+            return keys_of(backends, host, terms, Display().warning)
         except EncryptionError as error:
             raise AnsibleLookupError(str(error)) from None
         except Exception as error:  # noqa: BLE001  # its text may hold anything
@@ -101,8 +104,16 @@ def _refuse_malformed(escrow: t.Any) -> None:
     )
 
 
-def keys_of(backends: t.Sequence[Backend], host: str, terms: t.Iterable[str]) -> list[str]:
+def keys_of(
+    backends: t.Sequence[Backend], host: str, terms: t.Iterable[str], warn: t.Callable[[str], object]
+) -> list[str]:
     """Return the likeliest keys of a host's roots, as people write them.
+
+    Args:
+        backends: where to look.
+        host: its name in the inventory.
+        terms: the roots.
+        warn: told what could not be read.
 
     Raises:
         Refused: there is none.
@@ -113,7 +124,10 @@ def keys_of(backends: t.Sequence[Backend], host: str, terms: t.Iterable[str]) ->
     escrow = Escrow(backends, 1)
     try:
         index = Index(escrow.entries(host))
-        return [_key(escrow, index, str(term), host) for term in terms]
+        found = [_key(escrow, index, str(term), host) for term in terms]
+        for problem in escrow.problems:
+            warn(problem)
+        return found
     finally:
         escrow.close()
 

@@ -37,8 +37,9 @@ options:
         the state O(key_state).
       - >-
         V(absent). The version O(key_id) is destroyed in every place. Needs O(force_destroy=true). It is refused while
-        it opens a root of the host and no other version has the same key. Copies of it in the history of a repository
-        or in backups are not reached by this.
+        it opens a root of the host and no other version has the same key in as many places, and while a place does not
+        answer or does not give it back. Copies of it in the history of a repository or in backups are not reached by
+        this.
     type: str
     choices: [present, absent]
     default: present
@@ -62,8 +63,8 @@ options:
     default: false
   unseen_copies:
     description:
-      - Say aloud that copies of the data which the version was seen to open and which this host does not show, such as
-        replicas and exported pools, are gone or have another key.
+      - Say aloud that copies of the data which the version was seen to open, or was made for, and which this host does
+        not show, such as replicas and exported pools, are gone or have another key.
     type: bool
     default: false
 seealso:

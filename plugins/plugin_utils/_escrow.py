@@ -185,10 +185,10 @@ class Escrow:
     def elsewhere(self, keyguids: t.Collection[str], pool_guids: t.Collection[str]) -> tuple[Held, ...]:
         """Return versions of any host for these master keys and pools, oldest first.
 
-        Raises:
-            BackendFailed: no backend could be read.
+        A place that does not let itself be searched is told; who may only read what is one host's goes on with that.
         """
-        return self._united(self._asked(lambda backend: backend.elsewhere(keyguids, pool_guids)))
+        answers = self._asked(lambda backend: backend.elsewhere(keyguids, pool_guids))
+        return self._united(answers) if answers else ()
 
     def copies(self, held: Held) -> Copies:
         """Read a version from every backend that holds it.

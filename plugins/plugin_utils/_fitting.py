@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..module_utils._model import parent_of
 from ._escrow import Held
 from ._record import KeyId
 from ._seen import Root
@@ -26,6 +27,7 @@ class Index:
     def __init__(self, held: t.Iterable[Held]) -> None:
         self._by_keyguid: dict[str, list[Held]] = {}
         self._unbound: dict[str, list[Held]] = {}
+        self._before_pools: list[Held] = []
         self._by_name: dict[str, list[Held]] = {}
         self._by_record: dict[str, list[Held]] = {}
         self._by_id: dict[KeyId, Held] = {}
@@ -36,10 +38,13 @@ class Index:
                 self._by_keyguid.setdefault(keyguid, []).append(each)
             if not keyguids:
                 self._unbound.setdefault(entry.version.dataset, []).append(each)
+                if not entry.version.pool_guid:
+                    self._before_pools.append(each)
             for name in {entry.version.dataset, *(binding.dataset for binding in entry.bindings)}:
                 self._by_name.setdefault(name, []).append(each)
             self._by_record.setdefault(each.key_id.record, []).append(each)
             self._by_id[each.key_id] = each
+        self._by_text = {str(key_id): each for key_id, each in self._by_id.items()}
 
     @property
     def all(self) -> tuple[Held, ...]:
@@ -53,11 +58,17 @@ class Index:
         """Return the versions worth trying on a root.
 
         A master key's id survives renaming, rotation and raw replication, and a dataset that was made anew has another;
-        so the id decides wherever it is known. The name decides only for what was made before its dataset.
+        so the id decides wherever it is known. What was made before its dataset is found by what the root says of its
+        key, whatever it is called now, and by its name; what was made even before its pool, which is too young to say
+        anything when it is made, may be that of any pool of which nothing else is known.
         """
         known = sorted(self._by_keyguid.get(root.keyguid, ()), key=age, reverse=True)
         known.sort(key=lambda each: (not is_bound_to(each, root), rank(each)))
-        return (*known, *_likeliest(self._unbound.get(root.name, ())))
+        noted = (self._by_text[root.noted],) if root.noted in self._by_text else ()
+        found = (*known, *noted, *_likeliest(self._unbound.get(root.name, ())))
+        if not found and parent_of(root.name) is None:
+            found = _likeliest(self._before_pools)
+        return tuple({each.key_id: each for each in found}.values())
 
     def named(self, dataset: str) -> tuple[Held, ...]:
         """Return versions that ever had to do with a dataset of this name, while nothing else is known of it.

@@ -151,7 +151,10 @@ class HostKeys:
 
     def _refuse_destroyed(self, key_id: KeyId) -> None:
         if self.holds(key_id) and _reached(self._files[key_id]) == "destroyed":
-            raise Unfit("It was destroyed there.")
+            raise Unfit(
+                "It was destroyed there, and does not come back. If something is opened by it still, rotate that key, "
+                "or keep it in another place."
+            )
 
     def _entry(self, key_id: KeyId) -> Entry:
         files = self._files[key_id]

@@ -30,6 +30,7 @@ class _Done:
 
     moved: dict[KeyId, Transfer] = field(default_factory=dict)
     kept: dict[KeyId, Kept] = field(default_factory=dict, repr=False)
+    unread: dict[KeyId, list[str]] = field(default_factory=dict)
     cleared: list[KeyId] = field(default_factory=list)
     failures: dict[KeyId, str] = field(default_factory=dict)
     opened: dict[str, KeyId] = field(default_factory=dict)
@@ -95,7 +96,8 @@ class Moving:
     def _move(self, transfer: Transfer, done: _Done, *, check: bool) -> None:
         held, there = transfer.held, transfer.there
         try:
-            kept = self._source.copies(held).agreed
+            copies = self._source.copies(held)
+            kept = copies.agreed
             if there.at:
                 self._refuse_another(kept, there)
             if not check and transfer.action != "none":
@@ -104,6 +106,7 @@ class Moving:
             done.failures[held.key_id] = str(error)
             return
         done.kept[held.key_id] = kept
+        done.unread[held.key_id] = [name for name in held.at if name not in copies.kept]
         if transfer.action != "none":
             done.moved[held.key_id] = transfer
 
@@ -143,7 +146,7 @@ class Moving:
                 "destroy versions one by one with zfs_key_escrow."
             )
         if check:
-            done.cleared.extend(done.kept)
+            done.cleared.extend(key_id for key_id in done.kept if not done.unread[key_id])
             return None
         if self._is_one_place(done.kept[done.opened[proven[0]]], done.roots[proven[0]]):
             return (
@@ -170,7 +173,7 @@ class Moving:
     def _destroy(self, held: Held, kept: Kept, there: Held | None, done: _Done) -> None:
         try:
             elsewhere = Elsewhere(there, {} if there is None else self._target.copies(there).kept)
-            why = lacking(held, kept, elsewhere, self._target.require)
+            why = _unread(done.unread[held.key_id]) or lacking(held, kept, elsewhere, self._target.require)
             if why is None:
                 self._source.destroy(held)
         except BackendFailed as error:
@@ -208,6 +211,11 @@ class Moving:
         }
         problems = [*done.failures.values(), *([stays] if stays is not None else [])]
         return failed(result, problems) if problems else result
+
+
+def _unread(places: t.Sequence[str]) -> str | None:
+    """Say that a place may have another key under the same id, and perhaps the right one."""
+    return f"{' and '.join(places)} did not give it back, so nobody knows what is there." if places else None
 
 
 def _bindings(held: Held) -> set[Binding]:

@@ -85,7 +85,9 @@ class Offering:
         return {**self._options, "secrets": secrets} if secrets else dict(self._options)
 
     def _told(self, result: Result) -> Result:
-        warnings = [*result.get("warnings", ()), *self._trial.disagreements.values(), *self._trial.escrow.problems]
+        problems = self._trial.escrow.problems
+        result = _explained(result, is_whole=not problems)
+        warnings = [*result.get("warnings", ()), *self._trial.disagreements.values(), *problems]
         return {**result, "warnings": list(dict.fromkeys(warnings))} if warnings else result
 
 
@@ -102,6 +104,22 @@ def with_those_above(choice: Choice) -> t.Callable[[Root], bool]:
 
 def _not_opened(result: Result) -> list[str]:
     return [name for name, each in (result.get("failures") or {}).items() if each["reason"] in ("wrong_key", "no_key")]
+
+
+def _explained(result: Result, *, is_whole: bool) -> Result:
+    """Say of each root that nothing opened how escrow stands; the module does not know that there is one."""
+    failures = dict(result.get("failures") or {})
+    msg = str(result.get("msg", ""))
+    for name in _not_opened(result):
+        said = failures[name]["msg"]
+        remark = ""
+        if not is_whole:
+            remark = " Not all of escrow could be read, and it may have the key; a warning says what is the matter."
+        elif failures[name]["reason"] == "no_key":
+            remark = " Escrow has none for it."
+        failures[name] = {**failures[name], "msg": said + remark}
+        msg = msg.replace(said, said + remark, 1)
+    return {**result, "failures": failures, "msg": msg} if failures and msg else result
 
 
 def joined(first: Result, second: Result) -> Result:

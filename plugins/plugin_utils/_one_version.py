@@ -92,6 +92,12 @@ class OneVersion:
             HostFailed: the host could not be looked at.
         """
         held = self._held
+        if self._escrow.silent:
+            raise Refused(
+                f"{' and '.join(self._escrow.silent)} could not be read, and may hold {self._key_id} as well, so it is "
+                f"not destroyed. {' '.join(self._escrow.problems)} Run again when all places answer, or leave out of "
+                "escrow what is gone for good."
+            )
         if held is None:
             return self._told(None, changed=False)
         if not said.is_meant:
@@ -99,18 +105,23 @@ class OneVersion:
                 f"{self._key_id} of {held.entry.version.dataset} is there, and what it opens could never be opened "
                 "again once it is destroyed. Set force_destroy: true to do that."
             )
-        kept, opened, seen = self._tried(held)
+        kept, opened, seen = self._tried(held, among_strangers=True)
+        unread = self._trial.unread.get(str(self._key_id), ())
+        if unread:
+            raise Refused(
+                f"{' and '.join(unread)} did not give {self._key_id} back. Another key, which something needs, may be "
+                f"there under that id, so it is not destroyed. {' '.join(self._escrow.problems)} Mend that, or remove "
+                "there what is left of it."
+            )
         if opened and not self._has_a_double(held, kept):
             raise Refused(
                 f"{self._key_id} is what opens {_names(opened)}, so it is not destroyed. Rotate the key first."
             )
-        guids = set(seen.pools.values())
-        unseen = sorted({each.copy for each in held.entry.bindings if each.pool_guid not in guids})
-        if unseen and not said.is_unseen_gone:
-            told = ", ".join(f"{dataset} of the pool with GUID {guid}" for guid, dataset in unseen)
+        unseen = _unseen(held, seen)
+        if unseen is not None and not said.is_unseen_gone:
             raise Refused(
-                f"{self._key_id} was seen to open {told}, which this host does not show, so it is not destroyed. Run "
-                "where that pool is imported; or, if it is gone or has another key, set unseen_copies: true."
+                f"{self._key_id} {unseen}, which this host does not show, so it is not destroyed. Run where that pool "
+                "is imported; or, if it is gone or has another key, set unseen_copies: true."
             )
         rewindable = sorted({pool_of(root.name) for root in self._likely(held, seen)} & seen.checkpointed)
         if rewindable:
@@ -125,8 +136,9 @@ class OneVersion:
         return self._told(held, changed=True, state="destroyed")
 
     def _has_a_double(self, held: Held, kept: Kept) -> bool:
-        """Tell whether another version of the same record keeps the same key."""
-        return any(key == kept.key for _known_as, key in self._trial.candidates(self._trial.siblings(held)))
+        """Tell whether another version of the same record keeps the same key, in no fewer places."""
+        others = [each for each in self._trial.siblings(held) if set(held.at) <= set(each.at)]
+        return any(key == kept.key for _known_as, key in self._trial.candidates(others))
 
     def _there(self) -> Held:
         if self._held is None:
@@ -141,14 +153,24 @@ class OneVersion:
         index = Index([held])
         return [root for root in seen.roots.values() if index.fitting(root) or root.name == held.entry.version.dataset]
 
-    def _tried(self, held: Held) -> tuple[Kept, list[Root], Seen]:
+    def _strangers(self, seen: Seen) -> list[Root]:
+        known = self._trial.known(list(seen.roots), (), {})
+        return [root for root in seen.roots.values() if known.opener(root.name) is None]
+
+    def _tried(self, held: Held, *, among_strangers: bool = False) -> tuple[Kept, list[Root], Seen]:
         """Have the host try it on every root that it may open; return those that it does open.
+
+        Args:
+            held: it.
+            among_strangers: also on roots that nothing in escrow opens; they may have any key.
 
         Raises:
             Refused: its copies differ, or it cannot be read, or cannot be tried.
         """
         seen = self._trial.look((), {})
         likely = self._likely(held, seen)
+        if among_strangers:
+            likely += [root for root in self._strangers(seen) if root not in likely]
         keys = self._trial.candidates([held])
         if len(keys) != 1:
             problems = [*self._trial.disagreements.values(), *self._escrow.problems]
@@ -174,6 +196,21 @@ class OneVersion:
             "actions": [{**action, "after": {"key_id": str(self._key_id), "state": state}}] if changed else [],
             **({"warnings": warnings} if warnings else {}),
         }
+
+
+def _unseen(held: Held, seen: Seen) -> str | None:
+    """Say what it opened, or was made for, that the host does not show, None where it shows all of that."""
+    guids = set(seen.pools.values())
+    version = held.entry.version
+    if not held.entry.bindings:
+        is_shown = version.pool_guid in guids if version.pool_guid else pool_of(version.dataset) in seen.pools
+        return None if is_shown else f"was made for {_copy(version.pool_guid, version.dataset)}"
+    unseen = sorted({each.copy for each in held.entry.bindings if each.pool_guid not in guids})
+    return f"was seen to open {', '.join(_copy(*each) for each in unseen)}" if unseen else None
+
+
+def _copy(pool_guid: str, dataset: str) -> str:
+    return f"{dataset} of the pool with GUID {pool_guid}" if pool_guid else dataset
 
 
 def _names(roots: t.Iterable[Root]) -> str:

@@ -161,12 +161,7 @@ class Secrets:
         except (Conflict, Denied) as refusal:
             self._refuse_unless_there(kept, refusal)
         else:
-            if written.get("deletion_time"):
-                raise BackendFailed(
-                    f"{self._name} would delete {named(version)} at {written['deletion_time']}: delete_version_after "
-                    f"is set there. Keys have to stay: 'bao write {self._mount}/config delete_version_after=0s', or "
-                    "use another mount. This key was not used."
-                )
+            self._refuse_passing(version, written)
         # Whoever wants to write here by hand has to say which content would be replaced.
         self.note(version, _as_text.told(version), doing, cas_required=True)
         return f"{self._mount}/{path}"
@@ -175,7 +170,8 @@ class Secrets:
         """What is there is refused, by check-and-set or by the policy: fine, if it is this version and this key."""
         about = named(kept.version)
         try:
-            there = self._content(kept.version, f"read {about} again")
+            stored = self._stored(kept.version, f"read {about} again")
+            there = _kept_in(stored)
         except NothingThere as nothing:
             raise (self._gone(kept.version, nothing) if nothing.answer else refusal) from None
         except Unreadable as unreadable:
@@ -185,6 +181,17 @@ class Secrets:
                 f"{self._name} has another key, or tells something else of it, where {about} belongs: "
                 f"{self.path_of(kept.version)}. It was not replaced, and nothing was written."
             )
+        self._refuse_passing(kept.version, stored["metadata"])
+
+    def _refuse_passing(self, version: Version, metadata: t.Mapping[str, t.Any]) -> None:
+        """Refuse a version that the server is going to delete by itself, in the run that put it and in later ones."""
+        if metadata.get("deletion_time"):
+            raise BackendFailed(
+                f"{self._name} would delete {named(version)} at {metadata['deletion_time']}: delete_version_after was "
+                f"set there. Keys have to stay: 'bao write {self._mount}/config delete_version_after=0s', and for this "
+                f"one 'bao kv undelete -mount={self._mount} -versions={_FIRST} {self.path_of(version)}', or use "
+                "another mount. This key was not used."
+            )
 
     def read(self, version: Version, doing: str) -> Kept:
         """Read a version and its key.
@@ -193,7 +200,7 @@ class Secrets:
             Damaged: it is not there, or is not that version.
         """
         try:
-            kept = self._content(version, doing)
+            kept = _kept_in(self._stored(version, doing))
         except NothingThere as nothing:
             raise self._gone(version, nothing) from None
         except Unreadable as unreadable:
@@ -202,15 +209,17 @@ class Secrets:
             raise self._not_ours(version, f"it is the key {kept.version.key_id}")
         return kept
 
-    def _content(self, version: Version, doing: str) -> Kept:
+    def _stored(self, version: Version, doing: str) -> dict[str, t.Any]:
+        """Return a secret with what the server tells of it."""
         path = self.path_of(version)
-        content = self._connection.ask(
+        return self._connection.ask(
             doing,
-            lambda client: client.secrets.kv.v2.read_secret_version(
-                path, version=_FIRST, mount_point=self._mount, raise_on_deleted_version=True
-            )["data"]["data"],
+            lambda client: dict(
+                client.secrets.kv.v2.read_secret_version(
+                    path, version=_FIRST, mount_point=self._mount, raise_on_deleted_version=True
+                )["data"]
+            ),
         )
-        return Kept(_as_text.version_from(content), _as_text.key_from(content))
 
     def destroy(self, version: Version) -> None:
         """Destroy a key; what was noted of it stays."""
@@ -251,7 +260,10 @@ class Secrets:
         metadata = (nothing.answer.get("data") or {}).get("metadata") or {}
         about, path = named(version), self.path_of(version)
         if metadata.get("destroyed"):
-            return Damaged(f"{self._name}: {about} was destroyed.")
+            return Damaged(
+                f"{self._name}: {about} was destroyed, and does not come back. If something is opened by it still, "
+                "rotate that key, or keep it in another place or under another prefix."
+            )
         if metadata.get("deletion_time"):
             return Damaged(
                 f"{self._name}: {about} was deleted at {metadata['deletion_time']}, but not destroyed. "
@@ -264,6 +276,11 @@ class Secrets:
             f"{self._name}: what is at {self.path_of(version)} is not {named(version)}: {why}. It was not written by "
             "this collection, or changed by somebody else; it was not touched."
         )
+
+
+def _kept_in(stored: t.Mapping[str, t.Any]) -> Kept:
+    content = stored["data"]
+    return Kept(_as_text.version_from(content), _as_text.key_from(content))
 
 
 def _noted(metadata: t.Mapping[str, t.Any]) -> dict[str, str] | None:

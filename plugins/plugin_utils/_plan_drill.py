@@ -302,7 +302,7 @@ def _without_roots(drilled: Drilled) -> list[Finding]:
         if not guids and pool_of(held.entry.version.dataset) in seen.pools:
             guids = {seen.pools[pool_of(held.entry.version.dataset)]}
         if guids and guids <= set(seen.pools.values()):
-            orphaned.append(Finding(held.entry.version.dataset, "orphaned", _orphaned(held), str(held.key_id)))
+            orphaned.append(Finding(held.entry.version.dataset, "orphaned", _orphaned(held, drilled), str(held.key_id)))
         elif not guids & set(seen.pools.values()):
             unseen.setdefault(pool_of(held.entry.version.dataset), []).append(held)
     return [*orphaned, *(_unseen(pool, each) for pool, each in unseen.items())]
@@ -318,10 +318,18 @@ def _pool_guids(held: Held) -> set[str]:
     return {entry.version.pool_guid, *(binding.pool_guid for binding in entry.bindings)} - {""}
 
 
-def _orphaned(held: Held) -> str:
-    name = held.entry.version.dataset
-    if _keyguids(held):
+def _orphaned(held: Held, drilled: Drilled) -> str:
+    name, seen = held.entry.version.dataset, drilled.known.seen
+    root = seen.roots.get(name)
+    if _keyguids(held) and name in seen.others:
+        what = f"{name}, which {held.key_id} opened, has no key of its own any more. If it is not to have it again"
+    elif _keyguids(held):
         what = f"The dataset that {held.key_id} opened as {name} is gone from its pool. If it is not to come back"
+    elif root is not None and drilled.opening(root) is not None:
+        what = (
+            f"{held.key_id} was made for {name}, which has another key: two runs made one at a time, or one could not "
+            "read what the other kept. If nobody wants it"
+        )
     else:
         what = (
             f"{held.key_id} was made for {name} and opens nothing. A run ended before it used it: run it again. If "

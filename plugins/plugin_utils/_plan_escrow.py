@@ -158,6 +158,10 @@ def _serves(held: Held, wish: Wish, known: Known) -> bool:
     if key is None or wish.given not in (None, key):
         return False
     version = held.entry.version
+    # What was made for another pool of this name may be what a dataset of that pool has.
+    here = known.seen.pools.get(pool_of(wish.dataset), version.pool_guid)
+    if version.pool_guid not in ("", here):
+        return False
     return (version.keyformat, version.iterations) == (wish.new_keyformat, wish.new_iterations)
 
 

@@ -47,6 +47,7 @@ class Work:
         current: the key that the root has, where the task may change it.
         is_noted: whether something about it has to be written into escrow.
         receipts: by the place's name, what finds a key there that this run put there.
+        places: names of those that hold it in the end; empty where that is only foreseen.
     """
 
     decision: Decision
@@ -55,6 +56,7 @@ class Work:
     current: Key | None = field(default=None, repr=False)
     is_noted: bool = True
     receipts: t.Mapping[str, str] = field(default_factory=dict)
+    places: tuple[str, ...] = ()
 
     @property
     def dataset(self) -> str:
@@ -72,6 +74,34 @@ class Work:
     def label(self) -> str:
         """The key's id; one that check mode only made up is called new."""
         return self.known_as if self.held.at else "new"
+
+
+@dataclass(frozen=True)
+class _Note:
+    """What is noted in escrow of a root's key.
+
+    Args:
+        held: the version, in the places that were brought to hold all of it.
+        is_new: whether any of them did not before.
+    """
+
+    held: Held
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class _Noted:
+    """What came of noting the keys of all roots.
+
+    Args:
+        problems: by root, why its key is not noted as what opens it.
+        notes: what was noted of the others.
+        proven_at: when the host had tried the keys; empty where it could not.
+    """
+
+    problems: t.Mapping[str, str]
+    notes: t.Mapping[str, _Note] = field(default_factory=dict)
+    proven_at: str = ""
 
 
 class Task(t.Protocol):
@@ -156,14 +186,17 @@ class Providing:
         work = [each if each.is_used_already else self._put(each) for each in work]
         keys = self._assigned(known, work, [each.known_as for each in work])
         result = self._task.run(self._trial.ask, keys, check=False)
-        proven_at, problems = self._noted(known, [each for each in work if each.is_noted])
+        noted = self._noted(known, [each for each in work if each.is_noted])
+        work = [self._settled(each, noted.notes.get(each.dataset)) for each in work]
+        problems = noted.problems
         if result.get("failed") and not result.get("failures"):
             problems = dict.fromkeys(problems, str(result.get("msg")))  # the host's module refused all of it
         told = [why for name, why in problems.items() if name not in _failing(result) and why != result.get("msg")]
         if told:
             result = failed(result, list(dict.fromkeys(told)))
-        done = [each for each in work if each.dataset not in problems]
-        return Provided(self._told(result, work, done), tuple(work), problems, proven_at)
+        done = [each for each in work if each.dataset in noted.notes or each.is_used_already]
+        done = [each for each in done if each.dataset not in problems]
+        return Provided(self._told(result, work, done), tuple(work), problems, noted.proven_at)
 
     def _decided(self, known: Known | None, *, foresee: bool) -> tuple[Known, list[Work]]:
         wishes = self._task.wishes
@@ -252,8 +285,13 @@ class Providing:
             held.state == "pre-active"
             or not root.is_bound_among(held.entry.bindings)
             or bool(self._superseded(held, root))
+            or bool(self._lost(held))
         )
         return is_behind or not held.is_level(self._escrow.readable)
+
+    def _lost(self, held: Held) -> set[str]:
+        """Name the places that list a version and say that they lost its key: there it is put again."""
+        return {name for name in self._trial.unread.get(str(held.key_id), ()) if held.at[name].faults}
 
     def _assigned(self, known: Known, work: t.Sequence[Work], labels: t.Sequence[str]) -> dict[str, Assigned]:
         """Return what the module is told about keys; a root that gets one says in properties which."""
@@ -279,19 +317,24 @@ class Providing:
         held = Held(work.held.entry, {**at, **work.held.at})
         return dataclasses.replace(work, kept=stored.kept, held=held, receipts=stored.receipts)
 
-    def _noted(self, known: Known, work: t.Sequence[Work]) -> tuple[str, dict[str, str]]:
-        """Have the host prove what was done, and note it; where that fails, the next run does it.
+    def _settled(self, work: Work, noted: _Note | None) -> Work:
+        """Return what was done about a root in the end: a place that refuses all that it is told changes nothing."""
+        at = work.held.at if noted is None else noted.held.at
+        is_noted = work.is_noted and (not work.is_used_already or noted is None or noted.is_new)
+        return dataclasses.replace(
+            work, is_noted=is_noted, places=tuple(name for name in self._escrow.names if name in at)
+        )
 
-        Returns:
-            When it was proven; and by root, why its key is not noted as what opens it.
-        """
+    def _noted(self, known: Known, work: t.Sequence[Work]) -> _Noted:
+        """Have the host prove what was done, and note it; where that fails, the next run does it."""
         keys = {each.dataset: [(each.known_as, each.kept.key)] for each in work if not each.is_used_already}
         try:
             seen = self._trial.look(self._task.pools, keys) if keys else known.seen
         except EncryptionError as error:
-            return "", {each.dataset: f"What was done could not be verified: {error} Run again." for each in work}
+            return _Noted({each.dataset: f"What was done could not be verified: {error} Run again." for each in work})
         proven_at = now()
         problems: dict[str, str] = {}
+        notes: dict[str, _Note] = {}
         for each in work:
             root = (known.seen if each.is_used_already else seen).roots.get(each.dataset)
             if root is None:
@@ -300,16 +343,20 @@ class Providing:
                 problems[each.dataset] = _unproven(each)
                 continue
             try:
-                self._note(each, root, proven_at)
+                notes[each.dataset] = self._note(each, root, proven_at)
             except BackendFailed as error:
                 problems[each.dataset] = str(error)
-        return proven_at, problems
+        return _Noted(problems, notes, proven_at)
 
-    def _note(self, work: Work, root: Root, proven_at: str) -> None:
+    def _note(self, work: Work, root: Root, proven_at: str) -> _Note:
         bindings = () if root.is_bound_among(work.held.entry.bindings) else (root.binding(proven_at),)
-        held = self._escrow.level(work.held, work.kept, "active", *bindings)
-        for old in self._superseded(held, root):
+        lost = self._lost(work.held)
+        there = Held(work.held.entry, {name: entry for name, entry in work.held.at.items() if name not in lost})
+        held = self._escrow.level(there, work.kept, "active", *bindings)
+        superseded = self._superseded(held, root)
+        for old in superseded:
             self._escrow.advance(old, "deactivated")
+        return _Note(held, bool(superseded) or not Held(held.entry, there.at).is_level(held.at))
 
     def _superseded(self, held: Held, root: Root) -> list[Held]:
         """Return the versions that a root's key took the place of; one that another copy of the data has is none."""
@@ -337,7 +384,7 @@ class Providing:
     def _action(self, work: Work) -> dict[str, t.Any]:
         is_kept = work.decision.action in ("use", "resume") or work.decision.begun is not None
         action = "note_key" if is_kept else "escrow_key"
-        return {"dataset": work.dataset, "action": action, "after": {"places": list(self._escrow.names)}}
+        return {"dataset": work.dataset, "action": action, "after": {"places": list(work.places or self._escrow.names)}}
 
 
 def _failing(result: Result) -> set[str]:

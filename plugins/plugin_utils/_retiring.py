@@ -62,7 +62,7 @@ def _candidates(
 
 def _judged(held: Held, trial: Trial, judged: Judged) -> Judged:
     """Keep what could not be read everywhere alike: its copies may be different keys, and one of them the right one."""
-    if str(held.key_id) in trial.disagreements or not trial.ids(held):
+    if str(held.key_id) in trial.disagreements or not trial.ids(held) or trial.unread.get(str(held.key_id)):
         return Judged(held, "its copies differ or cannot be read")
     if trial.escrow.silent:
         return Judged(held, f"{', '.join(trial.escrow.silent)} could not be read and may hold it too")

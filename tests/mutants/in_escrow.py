@@ -9,6 +9,7 @@ from .fault import Fault
 
 _ESCROW = "plugin_utils/_escrow.py"
 _PROVIDING = "plugin_utils/_providing.py"
+_ONE_VERSION = "plugin_utils/_one_version.py"
 _MOVING = "plugin_utils/_moving.py"
 _PLAN_MOVE = "plugin_utils/_plan_move.py"
 _ESCROW_TESTS = ("test_escrow", "test_providing", "test_dying_controller")
@@ -152,11 +153,20 @@ MOVING = (
         _MOVE_TESTS,
     ),
     Fault(
+        "a version is cleared that a place of the source did not give back",
+        "What that place has under its id may be the right key, and is gone.",
+        _MOVING,
+        "why = _unread(done.unread[held.key_id]) or lacking(",
+        "why = lacking(",
+        _MOVE_TESTS,
+    ),
+    Fault(
         "a prediction clears the source",
         "Keys are destroyed by a run that was to change nothing.",
         _MOVING,
-        "        if check:\n            done.cleared.extend(done.kept)\n            return None\n",
-        "",
+        "            done.cleared.extend(key_id for key_id in done.kept if not done.unread[key_id])\n"
+        "            return None\n",
+        "            pass\n",
         _MOVE_TESTS,
     ),
     Fault(
@@ -166,5 +176,48 @@ MOVING = (
         "                self._target.level(there, kept, held.state, *held.entry.bindings)\n",
         "                self._target.level(there, kept, there.state, *held.entry.bindings)\n",
         _MOVE_TESTS,
+    ),
+)
+
+DESTROYING = (
+    Fault(
+        "what a root says of its key is not looked at",
+        "A root that was renamed before its key was noted counts as lost, and its key as one that nobody needs.",
+        "plugin_utils/_fitting.py",
+        "        noted = (self._by_text[root.noted],) if root.noted in self._by_text else ()\n",
+        "        noted = ()\n",
+        ("test_providing", "test_key_drill"),
+    ),
+    Fault(
+        "a key is destroyed that a place did not give back",
+        "The right key may be there under that id, and is gone.",
+        _ONE_VERSION,
+        "        if unread:\n",
+        "        if False:\n",
+        ("test_key_escrow",),
+    ),
+    Fault(
+        "a key counts as destroyed while a place does not answer",
+        "Who had to get rid of it believes that it is gone.",
+        _ONE_VERSION,
+        "        if self._escrow.silent:\n",
+        "        if False:\n",
+        ("test_key_escrow",),
+    ),
+    Fault(
+        "a key is destroyed without a look at roots that nothing in escrow opens",
+        "One of them has that key, and is lost.",
+        _ONE_VERSION,
+        "        if among_strangers:\n",
+        "        if False:\n",
+        ("test_key_escrow",),
+    ),
+    Fault(
+        "a key that was lost in one place is not put there again",
+        "It is in one place only, for ever.",
+        _PROVIDING,
+        "            or bool(self._lost(held))\n",
+        "",
+        ("test_on_servers",),
     ),
 )

@@ -20,8 +20,16 @@ OPENBAO = (
         "a mount that deletes by itself is taken",
         "Some day all keys are gone.",
         "plugin_utils/_openbao_secrets.py",
-        'if written.get("deletion_time"):',
-        "if not written:",
+        '        if metadata.get("deletion_time"):\n            raise BackendFailed(\n',
+        "        if not metadata:\n            raise BackendFailed(\n",
+        ("test_openbao",),
+    ),
+    Fault(
+        "what a mount is going to delete is taken by the next run",
+        "Some day all keys are gone.",
+        "plugin_utils/_openbao_secrets.py",
+        '        self._refuse_passing(kept.version, stored["metadata"])\n',
+        "",
         ("test_openbao",),
     ),
     Fault(

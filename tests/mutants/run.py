@@ -46,6 +46,7 @@ PLANTED: tuple[Fault, ...] = (
     *in_drills.DRILLS,
     *in_escrow.KEEPING,
     *in_escrow.MOVING,
+    *in_escrow.DESTROYING,
     *in_servers.OPENBAO,
     *in_servers.KMIP,
     *in_rotation.ROTATION,

@@ -212,3 +212,9 @@ def test_what_has_to_do_with_a_pool_is_found_in_files(tmp_path: pathlib.Path, ho
     environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
     found = subprocess.run(["bash", "-c", text], env=environment, capture_output=True, text=True, check=True).stdout
     assert f"/nas1.of.old/tank%2Fhome.{present.version.key_id}.json" in found
+
+
+def test_what_opened_one_root_is_forgotten_before_the_next_is_tried() -> None:
+    loops = [block.text for block in guide.blocks(PAGE, language="bash") if "&& opens=" in block.text]
+    assert len(loops) == 3
+    assert all(text.startswith("opens=\n") for text in loops)

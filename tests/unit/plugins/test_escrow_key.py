@@ -36,9 +36,15 @@ def kept(controller: Controller) -> Controller:
     return controller
 
 
-def look(controller: Controller, *terms: str, host: str = "nas1", escrow: t.Any = None) -> list[str]:
+def look(
+    controller: Controller,
+    *terms: str,
+    host: str = "nas1",
+    escrow: t.Any = None,
+    warn: t.Callable[[str], object] = pytest.fail,
+) -> list[str]:
     backends = backends_from(TWO if escrow is None else escrow, Surroundings(controller.loader, host, "ssh"))
-    return keys_of(backends, host, terms)
+    return keys_of(backends, host, terms, warn)
 
 
 def test_keys_come_as_people_write_them(kept: Controller) -> None:
@@ -78,6 +84,15 @@ def test_copies_that_differ_and_places_that_are_down_are_told(kept: Controller) 
         each.failing["entries"] = BackendDown(f"{each.name} is down.")
     with pytest.raises(EncryptionError, match=r"one is down\. two is down\."):
         look(kept, "tank/a")
+
+
+def test_a_place_that_may_have_a_newer_key_is_told(kept: Controller) -> None:
+    change: dict[str, t.Any] = {"name": "tank/a", "key": OTHER_KEY_TEXT, "update_key": "always"}
+    assert kept.act("zfs_dataset_key", escrow=TWO[:1], **change)["changed"]
+    kept.drawers["one"].failing["entries"] = BackendDown("one is down.")
+    warnings: list[str] = []
+    assert look(kept, "tank/a", warn=warnings.append) == [KEY_TEXT]
+    assert warnings == ["one is down."]
 
 
 def test_ansible_finds_it_by_its_name(controller: Controller, tmp_path: pathlib.Path) -> None:

@@ -198,6 +198,13 @@ def test_what_has_no_dataset_is_told_and_fails_nothing(kept: Controller) -> None
     assert drill(kept, fail_on=["orphaned"])["failed"]
 
 
+def test_a_key_that_was_given_up_for_that_of_a_parent_is_told_as_such(kept: Controller) -> None:
+    by_hand(kept, name="tank/a/c", escrow=TWO)
+    by_hand(kept, name="tank/a/c", state="inherited", escrow=TWO)
+    (finding,) = (each for each in drill(kept)["findings"] if each["finding"] == "orphaned")
+    assert finding["msg"].startswith(f"tank/a/c, which {finding['key_id']} opened, has no key of its own any more.")
+
+
 def test_a_key_that_was_made_for_nothing_yet_is_told(kept: Controller) -> None:
     kept.drawers["two"].failing["put"] = BackendFailed("two is full.")
     assert kept.act("zfs_dataset_key", name="tank/never", escrow=TWO)["failed"]
@@ -210,6 +217,18 @@ def test_a_key_that_was_made_for_nothing_yet_is_told(kept: Controller) -> None:
     )
 
 
+def test_a_key_that_was_made_for_what_has_another_one_is_told_as_such(kept: Controller) -> None:
+    kept.drawers["two"].failing["put"] = BackendFailed("two is full.")
+    assert kept.act("zfs_dataset_key", name="tank/c", escrow=TWO)["failed"]
+    kept.drawers["two"].failing.clear()
+    assert kept.act("zfs_dataset_key", name="tank/c", escrow=TWO[1:])["changed"]
+    by_hand(kept, name="tank/c", escrow=TWO)
+    forget_calls(kept)
+    (finding,) = (each for each in drill(kept)["findings"] if each["finding"] == "orphaned")
+    assert f"{finding['key_id']} was made for tank/c, which has another key" in finding["msg"]
+    assert "run it again" not in finding["msg"]
+
+
 def test_a_run_that_ended_before_it_noted_its_key_is_told(kept: Controller) -> None:
     for drawer in kept.drawers.values():
         drawer.failing["bind"] = BackendFailed(f"{drawer.name} is full.")
@@ -220,6 +239,17 @@ def test_a_run_that_ended_before_it_noted_its_key_is_told(kept: Controller) -> N
     assert found(drill(kept))["tank/c"] == ["stale"]
     by_hand(kept, name="tank/c", escrow=TWO)
     assert found(drill(kept))["tank/c"] == ["ok"]
+
+
+def test_what_was_renamed_before_its_key_was_noted_is_no_orphan(kept: Controller) -> None:
+    for drawer in kept.drawers.values():
+        drawer.failing["bind"] = BackendFailed(f"{drawer.name} is full.")
+    assert kept.act("zfs_dataset_key", name="tank/c", escrow=TWO)["failed"]
+    for drawer in kept.drawers.values():
+        drawer.failing.clear()
+    kept.host.rename("tank/c", "tank/z")
+    forget_calls(kept)
+    assert found(drill(kept)) == {**WELL, "tank/z": ["stale"]}
 
 
 def test_roots_with_one_key_are_told(kept: Controller) -> None:

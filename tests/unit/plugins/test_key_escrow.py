@@ -160,6 +160,15 @@ def test_too_few_places_take_nothing_in(stocked: Controller) -> None:
     assert adopt(stocked, escrow_require=1)["adopted"] == ROOTS
 
 
+def test_who_may_not_search_what_is_of_other_hosts_takes_keys_in(stocked: Controller) -> None:
+    for name in ("one", "two"):
+        stocked.drawer(name).failing["elsewhere"] = BackendFailed(f"{name} does not let us search.")
+    result = adopt(stocked)
+    assert result["adopted"] == ROOTS
+    assert result["warnings"] == ["one does not let us search.", "two does not let us search."]
+    assert adopt(stocked)["changed"] is False
+
+
 # -- telling
 
 
@@ -285,6 +294,49 @@ def test_a_key_that_other_copies_may_need_is_not_destroyed_unless_they_are_gone(
     result = destroy(changed, old)
     assert "was seen to open bk/keyed of the pool with GUID 4711, which this host does not show" in result["msg"]
     assert destroy(changed, old, unseen_copies=True)["changed"]
+
+
+def test_a_key_whose_pool_is_not_there_is_not_destroyed_though_nobody_noted_what_it_opens(stocked: Controller) -> None:
+    stocked.host.add_pool("lake")
+    stocked.drawer("one").failing["bind"] = BackendFailed("one is full.")
+    assert stocked.act("zfs_dataset_key", name="lake/a", escrow=ONE)["failed"]
+    stocked.drawers["one"].failing.clear()
+    stocked.host.export_pool("lake")
+    (key_id,) = stocked.drawers["one"].keys
+    assert "was made for lake/a of the pool with GUID" in destroy(stocked, str(key_id), escrow=ONE)["msg"]
+    assert destroy(stocked, str(key_id), escrow=ONE, unseen_copies=True)["changed"]
+
+
+def test_a_key_that_opens_what_nothing_in_escrow_is_meant_for_is_not_destroyed(changed: Controller) -> None:
+    assert not changed.act("zfs_dataset_key", name="tank/apart", key=KEY_TEXT).get("failed")
+    assert "is what opens tank/apart, so it is not destroyed" in destroy(changed, id_of(changed, "tank/keyed"))["msg"]
+    assert len(changed.drawers["one"].keys) == 2
+
+
+def test_a_key_is_not_destroyed_by_what_one_place_says_while_another_does_not_give_it_back(changed: Controller) -> None:
+    *_old, (key_id, one) = changed.drawers["one"].keys.items()
+    changed.drawers["one"].damaged[key_id] = Kept(one.version, KEY)
+    changed.drawers["two"].failing["fetch"] = BackendFailed("two cannot decrypt it.")
+    result = destroy(changed, str(key_id))
+    assert f"two did not give {key_id} back" in result["msg"]
+    assert "two cannot decrypt it." in result["msg"]
+    assert [len(drawer.keys) for drawer in changed.drawers.values()] == [2, 2]
+
+
+def test_a_key_does_not_count_as_destroyed_while_a_place_does_not_answer(changed: Controller) -> None:
+    old = id_of(changed, "tank/keyed")
+    changed.drawers["two"].failing["entries"] = BackendDown("two does not answer.")
+    assert f"two could not be read, and may hold {old} as well" in destroy(changed, old, escrow_require=1)["msg"]
+    assert [len(drawer.keys) for drawer in changed.drawers.values()] == [2, 2]
+    assert destroy(changed, old, escrow=ONE)["changed"]
+    assert "two could not be read" in destroy(changed, old, escrow_require=1)["msg"]
+
+
+def test_a_double_in_fewer_places_is_none(changed: Controller) -> None:
+    back: dict[str, t.Any] = {"name": "tank/keyed", "key": OTHER_KEY_TEXT, "keyformat": "hex", "update_key": "always"}
+    assert changed.act("zfs_dataset_key", escrow=ONE, **back)["changed"]
+    assert "is not destroyed" in destroy(changed, id_of(changed, "tank/keyed", 1))["msg"]
+    assert destroy(changed, id_of(changed, "tank/keyed", 2))["changed"]
 
 
 def test_an_active_key_of_a_dataset_that_is_gone_is_retired_and_destroyed(changed: Controller) -> None:

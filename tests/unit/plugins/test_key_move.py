@@ -225,6 +225,30 @@ def test_nothing_is_cleared_where_nothing_is_proven(stocked: Controller) -> None
     assert (len(result["moved"]), result["cleared"], len(stocked.drawers["old"].keys)) == (4, [], 4)
 
 
+def test_what_one_place_of_the_source_does_not_give_back_is_moved_and_stays(stocked: Controller) -> None:
+    both = [*OLD, {"type": "memory", "name": "older"}]
+    move(stocked, escrow=[both[1]])
+    older = stocked.drawers["older"]
+    first, second, *_rest = older.keys
+    older.damaged[first] = Kept(older.keys[first].version, Key("key", b"?" * 32))
+
+    def fail(name: str, call: str) -> None:
+        older.failing.clear()
+        if call == "fetch" and len([each for each in older.calls if each == "fetch"]) == fetched:
+            older.failing["fetch"] = BackendFailed("older cannot decrypt it.")
+
+    older.before = fail
+    fetched = older.calls.count("fetch")
+    foretold = move(stocked, source=both, clear_source=True, check=True)
+    fetched = older.calls.count("fetch")
+    result = move(stocked, source=both, clear_source=True)
+    assert list(result["failures"]) == [str(first)]
+    assert "older did not give it back, so nobody knows what is there" in result["msg"]
+    assert result["cleared"] == foretold["cleared"]
+    assert str(second) in result["cleared"]
+    assert list(older.keys) == list(stocked.drawers["old"].keys) == [first]
+
+
 @pytest.mark.parametrize("call", ["fetch", "entries"])
 def test_what_cannot_be_read_again_stays(stocked: Controller, call: str) -> None:
     move(stocked)

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendDown
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendDown, BackendFailed
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._record import Kept
 
 from .acting import Controller
@@ -98,6 +98,41 @@ def test_one_place_is_enough_to_read_from(locked: Controller) -> None:
     locked.drawers["two"].failing["entries"] = BackendDown("two does not answer.")
     refused = locked.act("zfs_unlock", **TREE)
     assert "None of the places for keys could be read. one does not answer. two does not answer." in refused["msg"]
+
+
+@pytest.mark.parametrize(
+    ("call", "failure"),
+    [("entries", BackendDown("one is ill.")), ("fetch", BackendFailed("one is ill."))],
+    ids=["entries", "fetch"],
+)
+def test_a_root_that_nothing_opens_while_escrow_cannot_be_read_says_so(
+    controller: Controller, call: str, failure: BackendFailed
+) -> None:
+    assert controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)["changed"]
+    assert controller.act("zfs_unlock", name="tank/a", state="locked", escrow=ONE)["locked"]
+    controller.drawers["one"].failing[call] = failure
+    result = controller.act("zfs_unlock", name="tank/a", escrow=TWO)
+    remark = "Not all of escrow could be read, and it may have the key; a warning says what is the matter."
+    assert result["failures"]["tank/a"]["msg"].endswith(remark)
+    assert result["msg"] == result["failures"]["tank/a"]["msg"]
+    assert result["warnings"] == ["one is ill."]
+
+
+def test_who_may_read_what_is_of_one_host_only_unlocks_that(controller: Controller) -> None:
+    """As with the policy for one host that the guide on escrow names."""
+    assert controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)["changed"]
+    assert controller.act("zfs_dataset_key", name="tank/b", key=KEY_TEXT)["changed"]
+    assert controller.act("zfs_unlock", names=["tank/a", "tank/b"], state="locked", verify_key=False)["locked"]
+    controller.drawers["one"].failing["elsewhere"] = BackendFailed("one does not let us search.")
+    result = controller.act("zfs_unlock", name="tank", recursive=True, escrow=ONE)
+    assert (result["unlocked"], list(result["failures"])) == (["tank/a"], ["tank/b"])
+    assert result["warnings"] == ["one does not let us search."]
+
+
+def test_a_root_that_escrow_does_not_know_says_so(controller: Controller) -> None:
+    controller.act("zfs_dataset_key", name="tank/a", key=KEY_TEXT)
+    result = controller.act("zfs_unlock", state="locked", **TREE)
+    assert "Escrow has none for it." in result["msg"]
 
 
 def test_of_copies_that_differ_the_one_that_opens_is_used_and_it_is_told(locked: Controller) -> None:

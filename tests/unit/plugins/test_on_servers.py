@@ -124,3 +124,46 @@ def test_a_server_under_two_names_is_not_cleared(
     assert "it is the same place under another name" in result["msg"]
     (kept,) = controller.act("zfs_key_escrow_info", escrow=[server], as_host=host)["versions"]
     assert kept["state"] == "active"
+
+
+@pytest.mark.parametrize("module", ["zfs_dataset_key", "zfs_key_escrow"])
+def test_a_file_that_was_lost_comes_back_from_another_place(
+    controller: Controller, tmp_path: pathlib.Path, module: str
+) -> None:
+    paths = [tmp_path / name for name in ("one", "two")]
+    for path in paths:
+        path.mkdir(mode=0o700)
+    escrow: list[Place] = [{"type": "vault_file", "path": str(path), "allow_local": True} for path in paths]
+    assert controller.act("zfs_dataset_key", name="tank/a", escrow=escrow)["changed"]
+    (segment,) = (paths[1] / "nas1").glob("*.vault")
+    segment.unlink()
+    assert controller.act(module, name="tank/a", escrow=escrow, check=True)["changed"]
+    result = controller.act(module, name="tank/a", escrow=escrow)
+    assert [action["action"] for action in result["actions"]] == ["note_key"]
+    assert segment.exists()
+    assert controller.act("zfs_key_drill", escrow=escrow)["ok"] == 1
+    again = controller.act(module, name="tank/a", escrow=escrow)
+    assert (again["changed"], again.get("warnings")) == (False, None)
+    # What is torn is told and stays: somebody has to look at it.
+    segment.write_bytes(b"$ANSI")
+    torn = controller.act(module, name="tank/a", escrow=escrow)
+    assert (torn["changed"], torn.get("failed")) == (False, None)
+    assert f"{segment} cannot be read" in str(torn["warnings"])
+    segment.unlink()
+    assert controller.act(module, name="tank/a", escrow=escrow)["changed"]
+
+
+def test_what_was_cleared_does_not_come_back_and_the_way_out_is_told(
+    controller: Controller, files: Place, bao: Place
+) -> None:
+    assert controller.act("zfs_dataset_key", name="tank/a", escrow=[files], as_host="back")["changed"]
+    for source, target in ((files, bao), (bao, files)):
+        moved = controller.act("zfs_key_move", source=[source], escrow=[target], clear_source=True, as_host="back")
+        assert (len(moved["cleared"]) == 1) == (target is bao)
+    assert "It was destroyed there, and does not come back" in moved["msg"]
+    for places in ([bao], [files, bao]):
+        rotated = controller.act("zfs_key_rotate", max_age_days=0, escrow=places, as_host="back")
+        assert not rotated.get("failed"), rotated["msg"]
+    assert controller.act("zfs_key_move", source=[bao], escrow=[files], as_host="back")["opened"] == {
+        "tank/a": rotated["rotated"][0]["new_key_id"]
+    }

@@ -21,6 +21,7 @@ import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendFailed
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backends import backends_from
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._openbao import OpenBao, openbao_from
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._record import Binding, Kept
@@ -377,6 +378,23 @@ class TestMounts:
         sentence = failure_of(lambda: backend.put(one), one.key.secret)
         assert "would delete the key" in sentence
         assert "bao write short/lived/config delete_version_after=0s" in sentence
+
+    def test_what_it_will_delete_is_refused_in_later_runs_too(
+        self, bao: Server, opened: Callable[..., OpenBao], host: str
+    ) -> None:
+        client = bao.client()
+        client.sys.enable_secrets_engine("kv", path="passing", options={"version": "2"})
+        client.secrets.kv.v2.configure(delete_version_after="2h", mount_point="passing")
+        one = kept(a_version(host))
+        with contextlib.suppress(BackendFailed):
+            opened(mount="passing", token=bao.root_token).put(one)
+        client.secrets.kv.v2.configure(delete_version_after="0s", mount_point="passing")
+        again = opened(mount="passing", token=bao.root_token)
+        sentence = failure_of(lambda: again.put(one), one.key.secret)
+        assert "would delete the key" in sentence
+        (path,) = re.findall(r"'bao kv undelete -mount=passing -versions=1 (\S+)'", sentence)
+        client.secrets.kv.v2.undelete_secret_versions(path, [1], mount_point="passing")
+        assert again.put(one) == f"passing/{path}"
 
     def test_a_namespace(self, bao: Server, opened: Callable[..., OpenBao], host: str) -> None:
         bao.client().adapter.post("/v1/sys/namespaces/team")

@@ -273,6 +273,15 @@ def test_a_renamed_root_is_found_by_its_id() -> None:
     assert Index([ACTIVE, WAITING]).fitting(renamed) == (ACTIVE,)
 
 
+def test_a_key_that_was_made_before_its_pool_may_be_that_of_a_renamed_one() -> None:
+    before = held(2, "pre-active", dataset="tank", record=2)
+    renamed = Root("lake", "12", "78", "hex")
+    assert Index([ACTIVE, before]).fitting(renamed) == (before,)
+    assert Index([ACTIVE, before]).fitting(dataclasses.replace(renamed, name="lake/a")) == ()
+    bound = held(3, "active", renamed, record=3)
+    assert Index([before, bound]).fitting(renamed) == (bound,)
+
+
 def test_what_had_to_do_with_a_name_is_tried_first_the_newest_active_one_before_all() -> None:
     bound = held(3, "active", ROOT, dataset="tank/old")
     index = Index([WAITING, held(2), bound, held(4, "deactivated"), held(5, dataset="x")])

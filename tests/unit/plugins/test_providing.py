@@ -311,6 +311,17 @@ def test_a_place_that_comes_later_gets_what_is_there(controller: Controller) -> 
     assert fill(controller)["changed"] is False
 
 
+def test_places_that_a_key_did_not_get_to_are_not_said_to_have_it_and_change_nothing(controller: Controller) -> None:
+    controller.drawer("two").failing["put"] = BackendFailed("two is full.")
+    wish: dict[str, t.Any] = {"datasets": [{"name": "tank/a"}], "escrow_require": 1}
+    assert fill(controller, **wish)["actions"][0]["after"] == {"places": ["one"]}
+    again = fill(controller, **wish)
+    assert (again["changed"], again["actions"], again["warnings"]) == (False, [], ["two is full."])
+    controller.drawers["two"].failing.clear()
+    assert fill(controller, **wish)["actions"][0]["after"] == {"places": ["one", "two"]}
+    assert fill(controller, **wish)["changed"] is False
+
+
 def test_a_place_that_is_down_is_told_and_nothing_is_lost(controller: Controller) -> None:
     fill(controller)
     controller.drawers["two"].failing["entries"] = BackendDown("two does not answer.")
@@ -375,6 +386,19 @@ def test_a_renamed_root_is_known_by_its_master_key(controller: Controller) -> No
     assert fill(controller, datasets=[{"name": "tank/z"}])["changed"] is False
 
 
+def test_a_root_that_was_renamed_before_its_key_was_noted_is_known_by_what_it_says(controller: Controller) -> None:
+    controller.drawer("one").failing["bind"] = BackendFailed("one is full.")
+    assert fill(controller, datasets=[{"name": "tank/a"}], escrow=ONE)["failed"]
+    controller.drawers["one"].failing.clear()
+    controller.host.rename("tank/a", "tank/z")
+    lock: dict[str, t.Any] = {"name": "tank/z", "escrow": ONE}
+    assert controller.act("zfs_unlock", state="locked", **lock)["locked"] == ["tank/z"]
+    assert controller.act("zfs_unlock", state="unlocked", **lock)["unlocked"] == ["tank/z"]
+    assert actions(fill(controller, datasets=[{"name": "tank/z"}], escrow=ONE)) == ["note_key tank/z"]
+    assert len(controller.drawers["one"].keys) == 1
+    assert fill(controller, datasets=[{"name": "tank/z"}], escrow=ONE)["changed"] is False
+
+
 def test_a_host_that_got_another_name_finds_its_keys(controller: Controller) -> None:
     fill(controller, datasets=[{"name": "tank/a"}])
     result = fill(controller, datasets=[{"name": "tank/a"}], as_host="nas2")
@@ -389,6 +413,20 @@ def test_a_dataset_that_was_destroyed_gets_a_new_key(controller: Controller) -> 
     assert first != second
     assert opens(controller, "tank/a", second)
     assert fill(controller, datasets=[{"name": "tank/a"}])["changed"] is False
+
+
+def test_a_key_that_a_dataset_of_another_pool_of_the_name_may_have_is_not_given_to_a_second_one(
+    controller: Controller,
+) -> None:
+    controller.drawer("one").failing["bind"] = BackendFailed("one is full.")
+    assert fill(controller, datasets=[{"name": "tank/a"}], escrow=ONE)["failed"]
+    controller.drawers["one"].failing.clear()
+    (old,) = keys_of(controller, "tank/a")
+    controller.host.export_pool("tank")
+    controller.host.add_pool("tank")
+    assert fill(controller, datasets=[{"name": "tank/a"}], escrow=ONE)["changed"]
+    assert not opens(controller, "tank/a", old)
+    assert controller.drawers["one"].states() == {"tank/a": ["pre-active", "active"]}
 
 
 def test_a_given_key_replaces_the_one_in_escrow_which_is_kept(controller: Controller) -> None:
@@ -503,6 +541,35 @@ def test_what_was_not_made_waits_and_the_rest_is_noted(controller: Controller) -
     assert fill(controller)["changed"]
     assert opens(controller, "tank/a", key)
     assert controller.drawers["one"].states()["tank/a"] == ["active"]
+
+
+@pytest.mark.parametrize("update_key", ["on_create", "always"])
+@pytest.mark.parametrize("where", ["before put in one", "after put in one", "after put in two", "after fetch in two"])
+def test_of_two_controllers_at_once_one_makes_the_dataset_and_the_other_says_so(
+    controller: Controller, where: str, update_key: str
+) -> None:
+    wish: dict[str, t.Any] = {"datasets": [{"name": "tank/a"}], "update_key": update_key}
+    others: list[dict[str, t.Any]] = []
+
+    def let_the_other_run(at: str) -> None:
+        if at == where:
+            controller.moment = lambda _where: None
+            others.append(fill(controller, **wish))
+
+    controller.moment = let_the_other_run
+    result = fill(controller, **wish)
+    (other,) = others
+    assert other["changed"]
+    assert not other.get("failed")
+    keys = keys_of(controller, "tank/a")
+    # What the first put before the other looked, the other went on with.
+    assert len(keys) == (2 if where == "before put in one" else 1)
+    assert result.get("failed") == (True if len(keys) == 2 else None), result
+    again = fill(controller, **wish)
+    assert (again["changed"], again["key_ids"]) == (False, other["key_ids"])
+    states = controller.drawers["one"].states()["tank/a"]
+    assert sorted(states) == ["active", "pre-active"][: len(keys)]
+    assert controller.drawers["two"].keys == controller.drawers["one"].keys
 
 
 def test_a_key_that_was_not_seen_to_open_its_root_does_not_become_active(controller: Controller) -> None:

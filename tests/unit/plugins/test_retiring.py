@@ -120,6 +120,13 @@ def test_nothing_is_destroyed_while_a_place_does_not_answer(fleet: Controller) -
     assert all("two could not be read" in each["why"] for each in result["kept"])
 
 
+def test_nothing_is_destroyed_that_one_of_its_places_does_not_give_back(fleet: Controller) -> None:
+    fleet.drawer("two").failing["fetch"] = BackendFailed("two cannot decrypt it.")
+    result = retire(fleet)
+    assert result["destroyed"] == []
+    assert {each["why"] for each in result["kept"]} == {"its copies differ or cannot be read"}
+
+
 def test_less_than_nothing_is_not_kept(fleet: Controller) -> None:
     assert "less than nothing" in retire(fleet, retain_days=-1)["msg"]
     assert "less than nothing" in retire(fleet, retain_versions=-1)["msg"]
