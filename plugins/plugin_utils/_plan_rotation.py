@@ -147,7 +147,7 @@ def _going_back(root: Root, held: Held, moment: str, known: Known) -> Wish:
     if then is None:
         raise Refused(
             f"{root.name} cannot go back: escrow has no key that was seen to open it at {moment} or before. "
-            "zfs_key_escrow_info tells what it has had since when. The others go back if names has them, and not this one."
+            "zfs_key_escrow_info tells what it has had since when. Name the others to have them go back."
         )
     key = known.key_of(then)
     if key is None:
