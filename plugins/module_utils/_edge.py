@@ -88,7 +88,7 @@ def run_changing(spec: Spec, wanted: t.Callable[[Params], W], *stages: Stage[W, 
             if not any(outcome.failures for _plan, outcome in results):
                 run = _foreseen if module.check_mode else _done
                 results.append(_reported(run, stage, want, host) if results else run(stage, want, host))
-        return _result(results)
+        return _result(results, host.remarks)
 
     _finish(module, work, refused=_result(()))
 
@@ -215,7 +215,7 @@ def _unmasked_if_clean(module: AnsibleModule, result: dict[str, t.Any], failure:
     return {**result, "invocation": {}}
 
 
-def _result(results: t.Sequence[tuple[Plan, Outcome]]) -> dict[str, t.Any]:
+def _result(results: t.Sequence[tuple[Plan, Outcome]], remarks: t.Sequence[str] = ()) -> dict[str, t.Any]:
     """Report all stages as one; what check mode had to assume counts as changed."""
     plans, outcomes = [result[0] for result in results], [result[1] for result in results]
     done = [step for outcome in outcomes for step in outcome.done]
@@ -238,6 +238,7 @@ def _result(results: t.Sequence[tuple[Plan, Outcome]]) -> dict[str, t.Any]:
     for plan in plans:
         result.update(plan.details)
     warnings = [warning for plan in plans for warning in plan.warnings]
+    warnings += remarks
     warnings += [f"{sentence} In check mode this counts as a change." for sentence in assumed]
     return {**result, "warnings": warnings} if warnings else result
 

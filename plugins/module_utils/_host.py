@@ -136,7 +136,13 @@ class Binding:
 
 
 class Host(t.Protocol):
-    """A machine with OpenZFS. Calls about a dataset raise CallFailed; none of them ever asks a question."""
+    """A machine with OpenZFS. Calls about a dataset raise CallFailed; none of them ever asks a question.
+
+    Attributes:
+        remarks: what a person should know of calls that did what they should.
+    """
+
+    remarks: list[str]
 
     def binding(self) -> Binding:
         """Say which path key operations take, and the versions involved."""
@@ -207,6 +213,8 @@ class Host(t.Protocol):
 
     def mount(self, name: str, known: Dataset | None = None) -> None:
         """Mount a filesystem where its mountpoint says, as ``zfs mount`` does, but refuse an occupied place.
+
+        It is shared as its ``sharenfs`` and ``sharesmb`` say; where that fails, a remark tells.
 
         Args:
             name: the filesystem.

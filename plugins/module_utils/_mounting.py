@@ -17,6 +17,7 @@ import typing as t
 
 from ._model import MOUNT_PROPERTIES, Dataset
 from ._mounts import on_top_of
+from ._sharing import is_to_be_shared
 
 # Property, the flag and option of mount(2) where it is on, and where it is off: libzfs_mount.c, ``zfs_add_options``.
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_MANDLOCK = 1, 2, 4, 8, 64
@@ -31,7 +32,6 @@ _OPTIONS = {
     "nbmand": ((_MS_MANDLOCK, "mand"), (0, "nomand")),
 }
 _CONTEXTS = tuple(name for name in MOUNT_PROPERTIES if name.endswith("context"))
-_SHARES = tuple(name for name in MOUNT_PROPERTIES if name.startswith("share"))
 _PLAIN_PATH = re.compile(r"/[^,\"\\\n]*")
 
 
@@ -63,8 +63,7 @@ def unmount(dataset: Dataset) -> bool:
     Args:
         dataset: as it was read with MOUNT_PROPERTIES; one that is shared is left to ``zfs``, which unshares it.
     """
-    is_private = all(dataset.value(name) == "off" for name in _SHARES)
-    if not is_private or not is_mounted(dataset):
+    if is_to_be_shared(dataset) or not is_mounted(dataset):
         return False
     return bool(_libc().umount2(os.fsencode(dataset.value("mountpoint")), 0) == 0)
 

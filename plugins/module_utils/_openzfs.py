@@ -59,6 +59,7 @@ class OpenZFS:
         self._key_units = KeyUnits()
         self._turns = threading.BoundedSemaphore(2 * PROCESSORS)  # for what takes nothing but processor time
         self._pools: dict[str, Pool] = {}
+        self.remarks: list[str] = []
 
     def binding(self) -> Binding:
         try:
@@ -196,7 +197,7 @@ class OpenZFS:
             _new_mountpoints.mount_heirs(name)
 
     def mount(self, name: str, known: Dataset | None = None) -> None:
-        from . import _lineage, _mounting
+        from . import _mounting, _sharing
 
         dataset = known or self._to_be_mounted(name)
         if dataset.is_mounted or _mounting.is_mounted(dataset):
@@ -206,6 +207,14 @@ class OpenZFS:
         if occupant is not None:
             raise CallFailed(f"{name} was not mounted: {path} {occupant}", reason="mountpoint_occupied")
         self._key_units.let_mount(dataset)
+        self._mount(dataset)
+        why = _sharing.share(name) if _sharing.is_to_be_shared(dataset) else None
+        self.remarks += [] if why is None else [why]
+
+    def _mount(self, dataset: Dataset) -> None:
+        from . import _lineage, _mounting
+
+        name = dataset.name
         # In a pool that was imported read-only a filesystem is mounted so, too, whatever its property says.
         if not self._is_readonly(pool_of(name)) and _mounting.mount(dataset):
             return

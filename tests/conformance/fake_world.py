@@ -43,6 +43,12 @@ class FakeWorld:
     def sweep(self, name: str) -> None:
         self._host.sweep(name)
 
+    def nfs_server(self) -> t.ContextManager[None]:
+        return contextlib.nullcontext()
+
+    def exports(self) -> frozenset[str]:
+        return frozenset(self._host.exported)
+
     def put_data(self, name: str, content: bytes) -> None:
         self._data[self._readable(name)] = content
 

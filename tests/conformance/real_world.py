@@ -111,6 +111,21 @@ class RealWorld(RealStreams, RealUsers):
         os.remove(node_of(volume))
 
     @contextlib.contextmanager
+    def nfs_server(self) -> t.Iterator[None]:
+        """Make OpenZFS believe that there is one: it keeps the list, and would tell the server by this program."""
+        program = Path("/usr/sbin/exportfs")
+        program.write_text("#!/bin/sh\n", encoding="ascii")
+        program.chmod(stat.S_IRWXU)
+        try:
+            yield
+        finally:
+            program.unlink()
+
+    def exports(self) -> frozenset[str]:
+        lines = Path("/etc/exports.d/zfs.exports").read_text(encoding="utf-8").splitlines()
+        return frozenset(line.partition(" ")[0] for line in lines if line.startswith("/"))
+
+    @contextlib.contextmanager
     def mount_units(self, name: str, *, masked: bool = False) -> t.Iterator[None]:
         cache = Path("/etc/zfs/zfs-list.cache", POOL)
         cache.parent.mkdir(exist_ok=True)

@@ -75,6 +75,12 @@ class World(t.Protocol):
     def mount_options(self, name: str) -> frozenset[str]:
         """Return the options that a filesystem is mounted with."""
 
+    def nfs_server(self) -> t.ContextManager[None]:
+        """Have a server for NFS; there is none for SMB."""
+
+    def exports(self) -> frozenset[str]:
+        """Return the directories in OpenZFS's list for that server."""
+
     def put_file(self, path: str) -> None:
         """Leave a file, and the directories above it."""
 

@@ -164,6 +164,14 @@ class FakeOpenZFS(Keys, Around):
         self.mountpoints.made(path)
         self._datasets.begin_to_use(record)
         record.mounted_at = path
+        self._share(record, path)
+
+    def _share(self, record: Record, path: str) -> None:
+        """There is a server for NFS and none for SMB."""
+        if self._datasets.property(record, "sharesmb").value != "off":
+            self.remarks.append(f"{record.name} is mounted, but not shared: SMB share creation failed")
+        elif self._datasets.property(record, "sharenfs").value != "off":
+            self.exported.add(path)
 
     def unmount(self, name: str, known: Dataset | None = None) -> None:
         self._enter("unmount", name)
@@ -174,6 +182,7 @@ class FakeOpenZFS(Keys, Around):
         if any(self._datasets.keeps_its_mount(found) for found in taken):
             raise CallFailed(f"{name} was not unmounted: pool or dataset is busy", reason="busy")
         for found in taken:
+            self.exported.discard(found.mounted_at or "")
             found.mounted_at = None
 
     def force_unmount(self, name: str) -> None:

@@ -39,6 +39,8 @@ class State:
         self.occupied: dict[str, str] = {}
         self.key_files: dict[str, bytes] = {}
         self.faults: dict[tuple[str, str], Exception] = {}
+        self.remarks: list[str] = []
+        self.exported: set[str] = set()
         self._datasets = Datasets()
         self._disks = Disks()
         self.places = Places(self._datasets, self.occupied)

@@ -646,3 +646,9 @@ def test_no_result_of_any_module_holds_a_key(host: FakeOpenZFS, run: Run) -> Non
     generated = host.key_files["/etc/filed.key"].decode()
     for secret in (KEY_TEXT, OTHER_KEY_TEXT, WORDS, generated, PASSPHRASE.secret.decode()):
         assert secret not in shown
+
+
+def test_what_was_mounted_and_cannot_be_shared_is_a_warning(run: Run) -> None:
+    result = run("zfs_dataset_key", name="tank/a", key=KEY_TEXT, properties={"sharesmb": "on"})
+    assert not result.get("failed")
+    assert "tank/a is mounted, but not shared" in result["warnings"][0]
