@@ -36,7 +36,7 @@ from ._model import (
     parent_of,
     pool_of,
 )
-from ._property_lines import in_order, parsed, spelled_out
+from ._property_lines import in_order, parsed, spelled_out, why_unread
 from ._side_by_side import PROCESSORS
 
 if t.TYPE_CHECKING:
@@ -97,7 +97,7 @@ class OpenZFS:
             timeout=READ_TIMEOUT,
         )
         if answer.code != 0:
-            raise Refused(f"The datasets of {', '.join(names)} cannot be read: {answer.error}")
+            raise Refused(why_unread(names, answer.error))
         found = parsed(answer.out, wanted)
         return Tree({name: spelled_out(each, lambda: self._version) for name, each in found.items()})
 

@@ -8,6 +8,7 @@ Private to the collection.
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import replace
 
@@ -43,6 +44,17 @@ def parsed(output: str, properties: t.Sequence[str]) -> dict[str, Dataset]:
         value, _tab, source = last.rpartition("\t")
         found.setdefault(name, {})[prop] = Property(value, source)
     return {name: Dataset(name, values) for name, values in found.items()}
+
+
+def why_unread(pools: t.Iterable[str], error: str) -> str:
+    """Say why ``zfs get`` read nothing, from what it printed."""
+    unknown = re.search(r"invalid property '([^']+)'", error)
+    if unknown is None:
+        return f"The datasets of {', '.join(pools)} cannot be read: {error}"
+    return (
+        f"OpenZFS has no property {unknown[1]}. Nothing was changed. Correct its name among the properties, or leave it "
+        "out; the name of a property of your own has a colon in it."
+    )
 
 
 def spelled_out(dataset: Dataset, version: t.Callable[[], tuple[int, int]]) -> Dataset:

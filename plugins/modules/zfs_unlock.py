@@ -57,8 +57,8 @@ options:
   mount:
     description:
       - >-
-        Mount what C(canmount) and C(mountpoint) say, share it as C(sharenfs) and C(sharesmb) say, and wait for the nodes
-        of the volumes below F(/dev/zvol). With V(false) keys are loaded and nothing else is done.
+        Mount what C(canmount) and C(mountpoint) say, share it as C(sharenfs) and C(sharesmb) say, and wait for the
+        nodes of the volumes below F(/dev/zvol). With V(false) keys are loaded and nothing else is done.
       - >-
         A mountpoint that is occupied is a failure of its root, found before its key is loaded. So is one where another
         filesystem is mounted, or would be by the same task.

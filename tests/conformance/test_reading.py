@@ -79,7 +79,7 @@ def test_a_missing_pool_is_refused(host: Host) -> None:
 
 @pytest.mark.any_binding
 def test_a_property_that_does_not_exist_is_refused(host: Host) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(Refused, match="OpenZFS has no property nonsense"):
         host.datasets([SMALL_POOL], ["nonsense"])
 
 

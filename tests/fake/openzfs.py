@@ -19,6 +19,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import 
     parent_of,
     pool_of,
 )
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._property_lines import why_unread
 
 from . import properties as props
 from . import space
@@ -61,7 +62,7 @@ class FakeOpenZFS(Keys, Around):
             raise Refused(f"The datasets of {', '.join(sorted(wanted))} cannot be read: dataset does not exist")
         for name in names:
             if not props.is_known(name):
-                raise Refused(f"The datasets cannot be read: bad property list: invalid property '{name}'")
+                raise Refused(why_unread(sorted(wanted), f"bad property list: invalid property '{name}'"))
         found = [record for record in self._datasets.records.values() if pool_of(record.name) in wanted]
         return Tree({record.name: self._datasets.shown(record, names) for record in found})
 
