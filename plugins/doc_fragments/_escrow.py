@@ -25,7 +25,10 @@ options:
       - >-
         A version of a key whose copies differ between two places is told in a warning. Only the host's trying them
         decides which one is used.
-      - A place that does not answer is told in a warning, as long as the others will do.
+      - >-
+        A place that does not answer is told in a warning, as long as the others will do. So is one of several that
+        cannot be opened from this controller, as its certificate, its token, the vault secret or the Python package is
+        not there.
     type: list
     elements: dict
     suboptions:

@@ -117,7 +117,8 @@ class Kind:
 
     Args:
         build: makes one of checked options, with a value or None for each of them; it contacts nothing that is not
-            there for it alone. Raises Refused where the options make no sense together.
+            there for it alone. Raises Refused where the options make no sense together, and NotOpened where what they
+            name is not on this controller.
         options: by name, besides ``type``.
     """
 

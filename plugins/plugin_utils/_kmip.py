@@ -31,6 +31,7 @@ from ._kmip_connection import Connection, NoSuchObject, Rejected
 from ._kmip_objects import HOST, KEYGUID, POOL_GUID, Draft, Found, Objects
 from ._record import Binding, Entry, Kept, KeyId, State, Version, digest_of, furthest, in_order, key_id_from, named
 from ._strict_kmip import Address
+from ._unopened import NotOpened
 
 OPTIONS = {
     "host": Option(required=True),
@@ -50,13 +51,16 @@ def kmip_from(options: Options, around: Surroundings) -> Kmip:
     """Make the backend that a task's options describe; nothing is asked yet.
 
     Raises:
-        Refused: PyKMIP is not installed, or a file is not there.
+        NotOpened: PyKMIP is not installed, or a file is not there.
     """
     name = f"kmip {options['host']}:{options['port']}"
     for option in ("certificate", "key_file", "ca"):
         if not os.path.isfile(options[option]):
-            raise Refused(f"{option} of {name}, {options[option]}, is not there. It is a file on the controller.")
-    _strict_kmip.library()
+            raise NotOpened(name, f"Its {option}, {options[option]}, is not there. It is a file on the controller.")
+    try:
+        _strict_kmip.library()
+    except Refused as missing:
+        raise NotOpened(name, str(missing)) from None
     address = Address(**{each: options[each] for each in OPTIONS})
     connection = Connection(address, name=name)
     return Kmip(connection, Objects(connection, name=name), name=name, host=around.host)

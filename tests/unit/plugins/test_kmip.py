@@ -223,7 +223,8 @@ class TestFindingOut:
     @pytest.mark.parametrize("option", ["certificate", "key_file", "ca"])
     def test_a_missing_file_is_named(self, kmip: Server, alice: Issued, option: str) -> None:
         sentence = failure_of(lambda: kmip_from(options(kmip, alice, **{option: "/nowhere/x.pem"}), surroundings()))
-        assert sentence.startswith(f"{option} of kmip 127.0.0.1:{kmip.port}, /nowhere/x.pem, is not there.")
+        name = f"kmip 127.0.0.1:{kmip.port}"
+        assert sentence.startswith(f"{name} cannot be opened from this controller. Its {option}, /nowhere/x.pem")
 
     def test_a_task_names_it_by_its_type(self, kmip: Server, alice: Issued) -> None:
         files = {"certificate": str(alice.certificate), "key_file": str(alice.key_file), "ca": str(kmip.ca)}

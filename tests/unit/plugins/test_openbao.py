@@ -128,7 +128,7 @@ class TestReaching:
         self, opened: Callable[..., OpenBao], tmp_path: pathlib.Path, host: str
     ) -> None:
         sentence = failure_of(lambda: opened(ca="/nowhere/ca.pem"))
-        assert sentence == "ca of the backend openbao, /nowhere/ca.pem, is not there. It is a file on the controller."
+        assert sentence.endswith("Its ca, /nowhere/ca.pem, is not there. It is a file on the controller.")
         file = tmp_path / "ca.pem"
         file.write_text("no certificate\n")
         assert "holds no certificate" in failure_of(lambda: opened(ca=str(file)).entries(host))
@@ -549,7 +549,7 @@ class TestOptions:
             ({"url": f"https://root:{SECRET}@bao.example.org", "token": SECRET}, "is to be https://"),
             ({}, "wants one of token and token_file, and not both"),
             ({"token": SECRET, "token_file": "/token"}, "wants one of token and token_file, and not both"),
-            ({"token_file": "/nowhere/token"}, "token_file of openbao .* cannot be read: No such file"),
+            ({"token_file": "/nowhere/token"}, "openbao .* Its token_file cannot be read: No such file"),
             ({"token": f"{SECRET}\nsecond"}, "token of openbao .* is not one word"),
             ({"token": f"{SECRET}ü"}, "token of openbao .* is not one word"),
             ({"token": SECRET, "secret_id": SECRET}, "auth: token, which has no secret_id"),
