@@ -16,7 +16,7 @@ description:
     tried on the host first, so that only what opens a root is taken in. Nothing is changed on the host.
   - >-
     A root that is opened by what is in escrow already is as it should be, whatever is offered for it. One whose key is
-    neither there nor offered is a failure of that root; the others proceed.
+    neither there nor offered, or is a passphrase that is no UTF-8, is a failure of that root; the others proceed.
   - >-
     With O(key_id) it works on one version of a key instead. Its state is noted, or it is destroyed, after the host was
     asked what it opens.

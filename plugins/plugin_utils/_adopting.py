@@ -18,7 +18,7 @@ from ._key_task import Assigned
 from ._plan_escrow import Known
 from ._providing import Providing
 from ._seen import Root, Seen
-from ._trial import Ask, Result, Trial, failed
+from ._trial import Ask, HostFailed, Result, Trial, failed
 from ._wish import Wish
 
 Options = t.Mapping[str, t.Any]
@@ -68,7 +68,7 @@ def adopt(choice: Choice, options: Options, trial: Trial, export: Export, *, che
         raise Refused(" ".join(missing))
     known = trial.known(list(seen.roots), choice.pools, {}) if seen.roots else Known(seen)
     new, failures = _judged(seen, known)
-    keys: t.Mapping[str, Key] = export({"names": [root.name for root in new], **offers}) if new else {}
+    keys = _exported([root.name for root in new], offers, export, failures)
     wishes = [Wish(name, keys.get(name)) for name in seen.roots if name not in failures]
     task = _Adoption(tuple(wishes), choice.pools)
     providing = Providing(task, trial, lambda _files: {})
@@ -97,6 +97,28 @@ def _judged(seen: Seen, known: Known) -> tuple[list[Root], dict[str, dict[str, t
             "skipped": [],
         }
     return new, failures
+
+
+def _exported(
+    names: t.Sequence[str], offers: Options, export: Export, failures: dict[str, dict[str, t.Any]]
+) -> t.Mapping[str, Key]:
+    """Bring the keys of roots from the host, and note the failures of those that it cannot give.
+
+    It gives all or none, so the others are asked for once more.
+    """
+    if not names:
+        return {}
+    try:
+        return export({"names": list(names), **offers})
+    except HostFailed as failure:
+        found = failure.result.get("failures") or {}
+        left = [name for name in names if name not in found]
+        if len(left) == len(names):
+            raise
+        for name in set(names) - set(left):
+            msg = f"The key of {name} is not in escrow, since the host could not give it. {found[name]['msg']}"
+            failures[name] = {**found[name], "msg": msg}
+        return _exported(left, offers, export, failures)
 
 
 def _told(result: Result, seen: Seen, keys: t.Mapping[str, Key], failures: t.Mapping[str, dict[str, t.Any]]) -> Result:
