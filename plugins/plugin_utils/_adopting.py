@@ -9,7 +9,7 @@ Private to the collection.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..module_utils._choice import Choice
 from ..module_utils._errors import Refused
@@ -44,12 +44,26 @@ class _Adoption:
         return {"changed": False, "actions": []}
 
 
-def adopt(choice: Choice, options: Options, trial: Trial, export: Export, *, check: bool) -> Result:
-    """Bring the keys of the chosen roots into escrow, where they are not there yet.
+@dataclass(frozen=True)
+class Wanted:
+    """Which roots, and what is offered for them.
 
     Args:
         choice: the roots.
         options: what the task says.
+        remarks: by root, what else is said of one whose key is not found.
+    """
+
+    choice: Choice
+    options: Options = field(repr=False)
+    remarks: t.Mapping[str, str] = field(default_factory=dict)
+
+
+def adopt(wanted: Wanted, trial: Trial, export: Export, *, check: bool) -> Result:
+    """Bring the keys of the chosen roots into escrow, where they are not there yet.
+
+    Args:
+        wanted: the roots.
         trial: the host, and what is in escrow for it.
         export: brings keys from the host, sealed on their way.
         check: foretell, and write nothing.
@@ -61,13 +75,14 @@ def adopt(choice: Choice, options: Options, trial: Trial, export: Export, *, che
         Refused: a pool is not there.
         HostFailed: the host could not be looked at, or knows no such root.
     """
+    choice, options = wanted.choice, wanted.options
     offers = {name: options[name] for name in _OFFERS if options.get(name) is not None}
     seen = trial.seen({**{name: options[name] for name in _CHOICE if options.get(name) is not None}, **offers})
     missing = choice.missing(seen.pools)
     if missing:
         raise Refused(" ".join(missing))
     known = trial.known(list(seen.roots), choice.pools, {}) if seen.roots else Known(seen)
-    new, failures = _judged(seen, known)
+    new, failures = _judged(seen, known, wanted.remarks)
     keys = _exported([root.name for root in new], offers, export, failures)
     wishes = [Wish(name, keys.get(name)) for name in seen.roots if name not in failures]
     task = _Adoption(tuple(wishes), choice.pools)
@@ -77,7 +92,7 @@ def adopt(choice: Choice, options: Options, trial: Trial, export: Export, *, che
     return _told(provided.result, seen, keys, failures)
 
 
-def _judged(seen: Seen, known: Known) -> tuple[list[Root], dict[str, dict[str, t.Any]]]:
+def _judged(seen: Seen, known: Known, remarks: t.Mapping[str, str]) -> tuple[list[Root], dict[str, dict[str, t.Any]]]:
     """Return the roots whose keys are to be taken in, and why others cannot be."""
     new: list[Root] = []
     failures: dict[str, dict[str, t.Any]] = {}
@@ -92,8 +107,13 @@ def _judged(seen: Seen, known: Known) -> tuple[list[Root], dict[str, dict[str, t
         tried = ", nor does what is in escrow" if known.seen.tried.get(root.name) else ""
         failures[root.name] = {
             "reason": "wrong_key" if offered else "no_key",
-            "msg": f"The key of {root.name} is not in escrow: {what}{tried}. "
-            "Offer the right one in secrets or in a manifest.",
+            "msg": " ".join(
+                [
+                    f"The key of {root.name} is not in escrow: {what}{tried}.",
+                    *([remarks[root.name]] if root.name in remarks else []),
+                    "Offer the right one in secrets or in a manifest.",
+                ]
+            ),
             "skipped": [],
         }
     return new, failures

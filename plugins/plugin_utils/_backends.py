@@ -41,7 +41,7 @@ def backends_from(given: t.Any, around: Surroundings, option: str = "escrow") ->
         )
     found: dict[str, Backend] = {}
     for number, entry in enumerate(given, start=1):
-        backend = _backend(entry, f"{option}, entry {number}", around, alone=len(given) == 1)
+        backend = backend_from(entry, f"{option}, entry {number}", around, alone=len(given) == 1)
         if backend.name in found:
             raise Refused(f"{option} names {backend.name} twice. Two copies in one place are one: leave one entry out.")
         found[backend.name] = backend
@@ -65,7 +65,18 @@ def required_copies(given: t.Any, backends: t.Sequence[Backend]) -> int:
     return number
 
 
-def _backend(entry: t.Any, where: str, around: Surroundings, *, alone: bool) -> Backend:
+def backend_from(entry: t.Any, where: str, around: Surroundings, *, alone: bool = True) -> Backend:
+    """Make one backend.
+
+    Args:
+        entry: what the task says of it.
+        where: where it says so, for refusals.
+        around: the run.
+        alone: whether there is no other that could do instead, if it cannot be opened.
+
+    Raises:
+        Refused: it makes no sense, or the only one cannot be opened.
+    """
     if not isinstance(entry, t.Mapping) or not isinstance(entry.get("type"), str):
         raise Refused(f"{where}, has no type. It is one of {_listed(KINDS)}, as in {{type: vault_file, path: ...}}.")
     kind = KINDS.get(entry["type"])

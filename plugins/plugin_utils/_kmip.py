@@ -184,28 +184,33 @@ class Kmip:
     def close(self) -> None:
         self._connection.close()
 
-    def foreign(self, uid: str) -> Foreign:
+    def foreign(self, uid: str, dataset: str) -> Foreign:
         """Return a secret by its id, as TrueNAS's own list of datasets has it, whoever put it there.
+
+        Args:
+            uid: its id; it may be a key in the wrong place, so it is not quoted.
+            dataset: what it is said to be for.
 
         Raises:
             BackendFailed: it is not there, or no text.
         """
-        doing = f"read object {uid}"
+        doing = f"read what it has for {dataset}"
         try:
             value, there = self._objects.value(uid, doing), self._objects.found(uid, doing)
         except NoSuchObject:
             there = None
         if there is None:
             raise BackendFailed(
-                f"{self.name} has no object {uid}, or shows it to others only. On many servers an object belongs to "
-                "the client's certificate that made it."
+                f"{self.name} has no object of the id that is given for {dataset}, or shows it to others only. On many "
+                "servers an object belongs to the client's certificate that made it."
             )
         names = [match["dataset"] for match in map(_TRUENAS.fullmatch, there.names) if match]
         try:
             return Foreign(uid, names[0] if names else "", value.decode("utf-8"))
         except UnicodeDecodeError:
             raise BackendFailed(
-                f"{self.name}: object {uid} holds no text, so it is no key as TrueNAS keeps it."
+                f"{self.name}: the object of the id that is given for {dataset} holds no text, so it is no key as "
+                "TrueNAS keeps it."
             ) from None
 
     def _entries(self, uids: t.Iterable[str], doing: str) -> list[Entry]:
