@@ -36,8 +36,12 @@ class Backend(t.Protocol):
     name: str
     """What people call it, like ``vault_file /srv/escrow`` or ``kmip kmip.example.org:5696``."""
 
-    def find_out(self) -> None:
-        """Find out, as far as that is possible without writing, whether reading and writing would be allowed."""
+    def find_out(self) -> str:
+        """Find out, as far as that is possible without writing, whether reading and writing would be allowed.
+
+        Returns:
+            What is the same for this place under any name and in no other place; empty where nothing tells.
+        """
 
     def entries(self, host: str) -> t.Sequence[Entry]:
         """Return all versions of a host's records that are not destroyed, in no particular order."""

@@ -91,9 +91,10 @@ class Kmip:
         self._bindings: defaultdict[KeyId, set[Binding]] = defaultdict(set)
         self._listed: set[str] = set()
 
-    def find_out(self) -> None:
+    def find_out(self) -> str:
         self._objects.refuse_lacking_operations()
         self._objects.informed(HOST, _as_text.path_segment(self._host), f"look for keys of {self._host}", most=1)
+        return self._connection.peer
 
     def entries(self, host: str) -> t.Sequence[Entry]:
         doing = f"list the keys of {host}"

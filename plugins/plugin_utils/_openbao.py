@@ -126,9 +126,10 @@ class OpenBao:
         self.name, self._host = name, host
         self._connection, self._secrets = connection, secrets
 
-    def find_out(self) -> None:
-        self._secrets.refuse_other_engines()
+    def find_out(self) -> str:
+        folder = self._secrets.folder()
         self._secrets.refuse_lacking_policies(self._host)
+        return folder
 
     def entries(self, host: str) -> t.Sequence[Entry]:
         return self._entries(self._secrets.all_notes(host))

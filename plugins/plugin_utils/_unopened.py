@@ -37,7 +37,7 @@ class Unopened:
         self.name = failure.name
         self._why = str(failure)
 
-    def find_out(self) -> None:
+    def find_out(self) -> str:
         self._fail()
 
     def entries(self, _host: str) -> t.Sequence[Entry]:

@@ -50,7 +50,7 @@ class VaultFile:
         self._is_secret_known = False
         self._swept: set[str] = set()
 
-    def find_out(self) -> None:
+    def find_out(self) -> str:
         with self._failing("be written to"), closing(opened(self._path)) as place:
             self._refuse_unsafe(place)
             if not os.access(self._path, os.W_OK | os.X_OK):
@@ -58,6 +58,8 @@ class VaultFile:
             space = os.statvfs(self._path)
             if space.f_bavail * space.f_frsize < _ENOUGH or (space.f_files and space.f_favail < _FEW):
                 raise Unfit(f"The file system of {self._path} is full. Make room there.")
+            directory = os.stat(self._path)
+            return f"directory {directory.st_dev} {directory.st_ino}"
 
     def entries(self, host: str) -> t.Sequence[Entry]:
         with self._failing(f"tell the keys of {host}"), closing(opened(self._path)) as place:

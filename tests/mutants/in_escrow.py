@@ -61,6 +61,14 @@ KEEPING = (
         _ESCROW_TESTS,
     ),
     Fault(
+        "one place under two names counts as two",
+        "Every key is in one place only, and goes with it.",
+        _ESCROW,
+        "            first = found.setdefault(identity or name, name)\n",
+        "            first = found.setdefault(name, name)\n",
+        ("test_escrow", "test_twice"),
+    ),
+    Fault(
         "a key counts as active that was not seen to open its root",
         "Somebody relies on a key that opens nothing.",
         _PROVIDING,

@@ -214,6 +214,16 @@ class TestFindingOut:
         backend.find_out()
         assert backend._connection._client.proxy.username is None
 
+    def test_a_server_is_the_same_by_any_name_and_no_other(
+        self, kmip: Server, opened: Callable[..., Kmip], directory: pathlib.Path, authority: Authority
+    ) -> None:
+        first, by_name = opened().find_out(), opened(host="localhost").find_out()
+        assert first == by_name != ""
+        below = directory / "other"
+        below.mkdir()
+        with kmip_server.running(below, authority.ca, authority.server("kmip")) as other:
+            assert opened(port=other.port).find_out() not in ("", first)
+
     def test_a_missing_package_is_named(self, kmip: Server, alice: Issued, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "kmip.pie.client", None)
         _strict_kmip.library.cache_clear()
