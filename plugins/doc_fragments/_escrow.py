@@ -141,7 +141,8 @@ options:
 options:
   escrow_require:
     description:
-      - How many places must hold a key and have given it back before it is used, by default all of them.
+      - How many places must hold a key and have given it back before it is used, by default all of them. One place
+        under two names counts once, where that is found out.
     type: int
 """
 

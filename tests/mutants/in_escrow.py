@@ -61,6 +61,22 @@ KEEPING = (
         _ESCROW_TESTS,
     ),
     Fault(
+        "one of several places that cannot be opened ends the task",
+        "A certificate is missing on a spare controller, and nothing is unlocked, though another place has the keys.",
+        "plugin_utils/_backends.py",
+        "        if alone:\n            raise\n",
+        "        raise\n",
+        ("test_unopened",),
+    ),
+    Fault(
+        "the others are not taken in where the host cannot give one key",
+        "One root keeps the keys of all others out of escrow.",
+        "plugin_utils/_adopting.py",
+        "        return _exported(left, offers, export, failures)\n",
+        "        return {}\n",
+        ("test_key_escrow",),
+    ),
+    Fault(
         "one place under two names counts as two",
         "Every key is in one place only, and goes with it.",
         _ESCROW,
