@@ -10,9 +10,10 @@ import typing as t
 from ..module_utils._choice import choice_from
 from ..module_utils._errors import Refused
 from ..modules.zfs_key_escrow import SPEC
-from ..plugin_utils._adopting import adopt
+from ..plugin_utils._adopting import Wanted, adopt
 from ..plugin_utils._escrow import Escrow
 from ..plugin_utils._escrow_action import EscrowAction
+from ..plugin_utils._kmip_secrets import kmip_secrets
 from ..plugin_utils._one_version import Destruction, OneVersion
 
 _ABOUT = ("name", "names", "key_id")
@@ -24,17 +25,22 @@ class ActionModule(EscrowAction):
     spec = SPEC.arguments
 
     def _with_escrow(self, arguments: dict[str, t.Any], escrow: Escrow) -> dict[str, t.Any]:
+        source, uids = (arguments.pop(option, None) for option in ("kmip_source", "kmip_secrets"))  # not for the host
         params = self._typed(arguments)
         check = bool(self._task.check_mode)
         if params["state"] == "present" and sum(params.get(each) is not None for each in _ABOUT) != 1:
             raise Refused("Give name or names, for the roots whose keys are taken in, or key_id, for one version.")
+        offered = kmip_secrets(source, uids, self._surroundings())
         escrow.find_out()
         trial = self._trial(escrow)
         if params["state"] == "absent":
             said = Destruction(bool(params["force_destroy"]), bool(params["unseen_copies"]))
             return OneVersion(_key_id(params), trial).destroy(said, check=check)
         if params.get("key_id") is None:
-            return adopt(choice_from(params), arguments, trial, self._exported, check=check)
+            secrets = [*(arguments.get("secrets") or ()), *offered.secrets]
+            options = {**arguments, "secrets": secrets} if secrets else arguments
+            wanted = Wanted(choice_from(params), options, offered.remarks)
+            return adopt(wanted, trial, self._exported, check=check)
         if params.get("key_state") is None:
             raise Refused("key_id names a version, and key_state says what it is to become. Give both, or neither.")
         return OneVersion(_key_id(params), trial).note(params["key_state"], check=check)

@@ -25,7 +25,10 @@ options:
       - >-
         A version of a key whose copies differ between two places is told in a warning. Only the host's trying them
         decides which one is used.
-      - A place that does not answer is told in a warning, as long as the others will do.
+      - >-
+        A place that does not answer is told in a warning, as long as the others will do. So is one of several that
+        cannot be opened from this controller, as its certificate, its token, the vault secret or the Python package is
+        not there.
     type: list
     elements: dict
     suboptions:
@@ -138,7 +141,8 @@ options:
 options:
   escrow_require:
     description:
-      - How many places must hold a key and have given it back before it is used, by default all of them.
+      - How many places must hold a key and have given it back before it is used, by default all of them. One place
+        under two names counts once, where that is found out.
     type: int
 """
 

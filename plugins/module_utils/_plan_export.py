@@ -196,7 +196,9 @@ def _judged(
     for root in roots:
         key = opening_key(root, wanted.offers, observed)
         failure = unopened(root, wanted.offers, observed)
-        if key is not None:
+        if key is not None and not _is_text(key):
+            failures[root.name] = _no_text(root)
+        elif key is not None:
             keys[root.name] = key
         elif failure is not None and (failure.reason != "no_key" or wanted.offers.names(root)):
             failures[root.name] = failure
@@ -209,18 +211,23 @@ def _judged(
 
 
 def _entries(listed: t.Sequence[Listed], keys: t.Mapping[str, Key], observed: Observed) -> dict[str, Entry]:
-    entries: dict[str, Entry] = {}
-    for each in listed:
-        key = keys[each.root.name]
-        try:
-            _manifest.kind_and_text(key)
-        except UnicodeDecodeError:
-            raise Refused(
-                f"The passphrase of {each.root.name} is no UTF-8 and cannot stand in a manifest. "
-                "Change it, or leave the dataset out with exclude."
-            ) from None
-        entries[each.name] = Entry(key, _facts(each, observed))
-    return entries
+    return {each.name: Entry(keys[each.root.name], _facts(each, observed)) for each in listed}
+
+
+def _is_text(key: Key) -> bool:
+    try:
+        _manifest.kind_and_text(key)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _no_text(root: Dataset) -> Failure:
+    return Failure(
+        "unknown",
+        f"The passphrase of {root.name} is no UTF-8, so it can stand neither in a manifest nor in a task. Change it to "
+        "one that is, or leave the dataset out.",
+    )
 
 
 def _facts(each: Listed, observed: Observed) -> dict[str, str | int]:

@@ -16,7 +16,7 @@ description:
     tried on the host first, so that only what opens a root is taken in. Nothing is changed on the host.
   - >-
     A root that is opened by what is in escrow already is as it should be, whatever is offered for it. One whose key is
-    neither there nor offered is a failure of that root; the others proceed.
+    neither there nor offered, or is a passphrase that is no UTF-8, is a failure of that root; the others proceed.
   - >-
     With O(key_id) it works on one version of a key instead. Its state is noted, or it is destroyed, after the host was
     asked what it opens.
@@ -43,6 +43,22 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  kmip_source:
+    description:
+      - >-
+        A KMIP server that holds keys which something else put there, as TrueNAS does. A mapping like an entry of
+        O(escrow) with V(type=kmip), which it may be. The client's certificate has to be one that the objects are shown
+        to; on many servers that is the one that TrueNAS has.
+      - What is there is read, and stays as it is.
+    type: dict
+  kmip_secrets:
+    description:
+      - >-
+        The ids of the objects on O(kmip_source) by dataset, V({"tank/home": "4711"}). TrueNAS keeps them as
+        C(kmip_uid). What is in the objects is offered like O(secrets), after them.
+      - An object with 64 hexadecimal digits holds a key, any other a passphrase.
+      - One that is not there, or cannot be read, is told where nothing else opens the root.
+    type: dict
   key_id:
     description:
       - A version, as M(zfsfleet.encryption.zfs_key_escrow_info) and RV(key_ids) tell it.
@@ -83,6 +99,21 @@ EXAMPLES = r"""
     escrow:
       - type: vault_file
         path: /srv/escrow
+
+- name: The keys that TrueNAS put on a KMIP server
+  zfsfleet.encryption.zfs_key_escrow:
+    name: tank
+    recursive: true
+    kmip_source:
+      type: kmip
+      host: kmip.example.org
+      certificate: /etc/zfsfleet/truenas.pem
+      key_file: /etc/zfsfleet/truenas.key
+      ca: /etc/zfsfleet/kmip-ca.pem
+    kmip_secrets:
+      tank/home: 0d0a5f5e-4c1b-4d64-9f67-8f2f2b1f1f0a
+      tank/vm: 6b7c1d7e-2f57-4e0c-8a43-3b8d9f0c5a11
+    escrow: "{{ places }}"
 
 - name: A laptop with keys on it was stolen
   zfsfleet.encryption.zfs_key_escrow:
@@ -152,6 +183,8 @@ SPEC = Spec(
         **_arguments.offers(),
         **_arguments.escrow(),
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "kmip_source": {"type": "dict"},
+        "kmip_secrets": {"type": "dict", "no_log": False},
         "key_id": {"type": "str", "no_log": False},
         "key_state": {"type": "str", "choices": ["active", "deactivated", "compromised"], "no_log": False},
         "force_destroy": {"type": "bool", "default": False},

@@ -18,9 +18,9 @@ description:
     Each key is proven to open its root before it is written, whether the root is locked or not, and nothing is loaded
     or unloaded. OpenZFS gives no key away, so the keys are offered; the key files of roots are found by themselves.
   - >-
-    If an offered key does not open its root, or cannot be tried, nothing is written, since half a manifest would be
-    taken for the whole. A root for which no key is offered is left out, named in RV(missing) and in a warning. Without
-    any key nothing is written and the module fails.
+    If an offered key does not open its root, cannot be tried, or is a passphrase that is no UTF-8, nothing is written,
+    since half a manifest would be taken for the whole. A root for which no key is offered is left out, named in
+    RV(missing) and in a warning. Without any key nothing is written and the module fails.
   - >-
     No key is ever lost by it. A manifest that is there is replaced at once and durably, and only if the new one has the
     same keys under the same names, or more; anything else is refused without O(backup=true) or O(force=true). What is

@@ -36,8 +36,12 @@ class Backend(t.Protocol):
     name: str
     """What people call it, like ``vault_file /srv/escrow`` or ``kmip kmip.example.org:5696``."""
 
-    def find_out(self) -> None:
-        """Find out, as far as that is possible without writing, whether reading and writing would be allowed."""
+    def find_out(self) -> str:
+        """Find out, as far as that is possible without writing, whether reading and writing would be allowed.
+
+        Returns:
+            What is the same for this place under any name and in no other place; empty where nothing tells.
+        """
 
     def entries(self, host: str) -> t.Sequence[Entry]:
         """Return all versions of a host's records that are not destroyed, in no particular order."""
@@ -117,7 +121,8 @@ class Kind:
 
     Args:
         build: makes one of checked options, with a value or None for each of them; it contacts nothing that is not
-            there for it alone. Raises Refused where the options make no sense together.
+            there for it alone. Raises Refused where the options make no sense together, and NotOpened where what they
+            name is not on this controller.
         options: by name, besides ``type``.
     """
 

@@ -15,6 +15,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ..module_utils._errors import Refused
 from . import _kmip, _openbao, _vault_file
 from ._backend import Backend, Kind, Option, Options, Surroundings
+from ._unopened import NotOpened, Unopened
 
 KINDS: dict[str, Kind] = {"kmip": _kmip.KIND, "openbao": _openbao.KIND, "vault_file": _vault_file.KIND}
 """All kinds of backends by the name that a task gives in ``type``."""
@@ -23,13 +24,16 @@ KINDS: dict[str, Kind] = {"kmip": _kmip.KIND, "openbao": _openbao.KIND, "vault_f
 def backends_from(given: t.Any, around: Surroundings, option: str = "escrow") -> tuple[Backend, ...]:
     """Make the backends that a task names, in the order in which they are read.
 
+    One of several that cannot be opened from this controller is as one that is down: the others may have the key.
+
     Args:
         given: the option ``escrow``; an empty list means none, said aloud.
         around: the run.
         option: what the option is called, for refusals.
 
     Raises:
-        Refused: an entry is none, of an unknown kind, says too little or too much, or stands twice.
+        Refused: an entry is none, of an unknown kind, says too little or too much, or stands twice; or the only one
+            cannot be opened.
     """
     if not isinstance(given, list):
         raise Refused(
@@ -37,7 +41,7 @@ def backends_from(given: t.Any, around: Surroundings, option: str = "escrow") ->
         )
     found: dict[str, Backend] = {}
     for number, entry in enumerate(given, start=1):
-        backend = _backend(entry, f"{option}, entry {number}", around)
+        backend = backend_from(entry, f"{option}, entry {number}", around, alone=len(given) == 1)
         if backend.name in found:
             raise Refused(f"{option} names {backend.name} twice. Two copies in one place are one: leave one entry out.")
         found[backend.name] = backend
@@ -61,7 +65,18 @@ def required_copies(given: t.Any, backends: t.Sequence[Backend]) -> int:
     return number
 
 
-def _backend(entry: t.Any, where: str, around: Surroundings) -> Backend:
+def backend_from(entry: t.Any, where: str, around: Surroundings, *, alone: bool = True) -> Backend:
+    """Make one backend.
+
+    Args:
+        entry: what the task says of it.
+        where: where it says so, for refusals.
+        around: the run.
+        alone: whether there is no other that could do instead, if it cannot be opened.
+
+    Raises:
+        Refused: it makes no sense, or the only one cannot be opened.
+    """
     if not isinstance(entry, t.Mapping) or not isinstance(entry.get("type"), str):
         raise Refused(f"{where}, has no type. It is one of {_listed(KINDS)}, as in {{type: vault_file, path: ...}}.")
     kind = KINDS.get(entry["type"])
@@ -74,7 +89,13 @@ def _backend(entry: t.Any, where: str, around: Surroundings) -> Backend:
     missing = [name for name, option in kind.options.items() if option.required and name not in said]
     if missing:
         raise Refused(f"{where}, lacks {_listed(missing)}, for which there is no default.")
-    return kind.build(_values(kind, said, where, around), around)
+    values = _values(kind, said, where, around)
+    try:
+        return kind.build(values, around)
+    except NotOpened as failure:
+        if alone:
+            raise
+        return Unopened(failure)
 
 
 def _values(kind: Kind, said: Options, where: str, around: Surroundings) -> dict[str, t.Any]:

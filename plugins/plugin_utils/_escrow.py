@@ -165,12 +165,27 @@ class Escrow:
     def find_out(self) -> None:
         """Find out whether as many backends as are required can be written to, without writing.
 
+        Of several names of one place the first counts; the others are not asked again in this run.
+
         Raises:
             BackendFailed: fewer can.
         """
-        ready = self._asked(lambda backend: backend.find_out())
+        ready = self._distinct(self._asked(lambda backend: backend.find_out()))
         if len(ready) < self._require:
             raise self._too_few(ready, "could be written to", "No key was made, and nothing was changed.")
+
+    def _distinct(self, identities: t.Mapping[str, str]) -> tuple[str, ...]:
+        """Return the names of places that are not one place, and tell which are."""
+        found: dict[str, str] = {}
+        for name, identity in identities.items():
+            first = found.setdefault(identity or name, name)
+            if first != name:
+                self.tell(
+                    f"{first} and {name} are one place under two names, and what is there is one copy and not two. "
+                    "Leave one of them out of escrow."
+                )
+                self._down.add(name)
+        return tuple(found.values())
 
     def entries(self, host: str) -> tuple[Held, ...]:
         """Return all versions of a host's records, oldest first.

@@ -31,6 +31,7 @@ from ._kmip_connection import Connection, NoSuchObject, Rejected
 from ._kmip_objects import HOST, KEYGUID, POOL_GUID, Draft, Found, Objects
 from ._record import Binding, Entry, Kept, KeyId, State, Version, digest_of, furthest, in_order, key_id_from, named
 from ._strict_kmip import Address
+from ._unopened import NotOpened
 
 OPTIONS = {
     "host": Option(required=True),
@@ -50,13 +51,16 @@ def kmip_from(options: Options, around: Surroundings) -> Kmip:
     """Make the backend that a task's options describe; nothing is asked yet.
 
     Raises:
-        Refused: PyKMIP is not installed, or a file is not there.
+        NotOpened: PyKMIP is not installed, or a file is not there.
     """
     name = f"kmip {options['host']}:{options['port']}"
     for option in ("certificate", "key_file", "ca"):
         if not os.path.isfile(options[option]):
-            raise Refused(f"{option} of {name}, {options[option]}, is not there. It is a file on the controller.")
-    _strict_kmip.library()
+            raise NotOpened(name, f"Its {option}, {options[option]}, is not there. It is a file on the controller.")
+    try:
+        _strict_kmip.library()
+    except Refused as missing:
+        raise NotOpened(name, str(missing)) from None
     address = Address(**{each: options[each] for each in OPTIONS})
     connection = Connection(address, name=name)
     return Kmip(connection, Objects(connection, name=name), name=name, host=around.host)
@@ -87,9 +91,10 @@ class Kmip:
         self._bindings: defaultdict[KeyId, set[Binding]] = defaultdict(set)
         self._listed: set[str] = set()
 
-    def find_out(self) -> None:
+    def find_out(self) -> str:
         self._objects.refuse_lacking_operations()
         self._objects.informed(HOST, _as_text.path_segment(self._host), f"look for keys of {self._host}", most=1)
+        return self._connection.peer
 
     def entries(self, host: str) -> t.Sequence[Entry]:
         doing = f"list the keys of {host}"
@@ -180,28 +185,33 @@ class Kmip:
     def close(self) -> None:
         self._connection.close()
 
-    def foreign(self, uid: str) -> Foreign:
+    def foreign(self, uid: str, dataset: str) -> Foreign:
         """Return a secret by its id, as TrueNAS's own list of datasets has it, whoever put it there.
+
+        Args:
+            uid: its id; it may be a key in the wrong place, so it is not quoted.
+            dataset: what it is said to be for.
 
         Raises:
             BackendFailed: it is not there, or no text.
         """
-        doing = f"read object {uid}"
+        doing = f"read what it has for {dataset}"
         try:
             value, there = self._objects.value(uid, doing), self._objects.found(uid, doing)
         except NoSuchObject:
             there = None
         if there is None:
             raise BackendFailed(
-                f"{self.name} has no object {uid}, or shows it to others only. On many servers an object belongs to "
-                "the client's certificate that made it."
+                f"{self.name} has no object of the id that is given for {dataset}, or shows it to others only. On many "
+                "servers an object belongs to the client's certificate that made it."
             )
         names = [match["dataset"] for match in map(_TRUENAS.fullmatch, there.names) if match]
         try:
             return Foreign(uid, names[0] if names else "", value.decode("utf-8"))
         except UnicodeDecodeError:
             raise BackendFailed(
-                f"{self.name}: object {uid} holds no text, so it is no key as TrueNAS keeps it."
+                f"{self.name}: the object of the id that is given for {dataset} holds no text, so it is no key as "
+                "TrueNAS keeps it."
             ) from None
 
     def _entries(self, uids: t.Iterable[str], doing: str) -> list[Entry]:

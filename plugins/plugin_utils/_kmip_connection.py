@@ -9,6 +9,7 @@ Private to the collection.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 import typing as t
 
@@ -74,6 +75,18 @@ class Connection:
         # Nobody knows what is still under way on it.
         self.close()
         raise BackendDown(f"{self._name} could not {doing}: {why}.")
+
+    @property
+    def peer(self) -> str:
+        """What answered last, by its address and its certificate, under whatever name it was asked; empty if nothing.
+
+        Neither alone tells: servers may share a certificate, and one address may lead to several by their names.
+        """
+        connection = None if self._client is None else self._client.proxy.socket
+        if connection is None:
+            return ""
+        certificate = hashlib.sha256(connection.getpeercert(binary_form=True)).hexdigest()
+        return f"server {connection.getpeername()[:2]} {certificate}"
 
     def close(self) -> None:
         client, self._client = self._client, None

@@ -21,9 +21,10 @@ from ..module_utils._errors import Refused
 from . import _as_text
 from ._as_text import Unreadable
 from ._backend import BackendFailed, Kind, Option, Options, Surroundings
-from ._openbao_connection import Address, AppRole, Connection, Denied, Token
+from ._openbao_connection import Address, AppRole, Connection, Denied, Token, libraries
 from ._openbao_secrets import MOST_NOTES, Damaged, Secrets
 from ._record import STATES, Binding, Entry, Kept, KeyId, State, Version, digest_of, furthest, in_order, named, now
+from ._unopened import NotOpened
 
 OPTIONS = {
     "url": Option(required=True),
@@ -50,18 +51,24 @@ def openbao_from(options: Options, around: Surroundings) -> OpenBao:
     """Make the backend that a task's options describe; nothing is asked yet.
 
     Raises:
-        Refused: they contradict each other, or a file cannot be read.
+        Refused: they contradict each other.
+        NotOpened: hvac is not installed, or a file cannot be read.
     """
     url = options["url"]
     where = urllib.parse.urlsplit(url)
     if where.scheme != "https" or not where.hostname or where.username or where.query:
         raise Refused("url of the backend openbao is to be https:// and a name, and nothing secret: keys travel there.")
     ca = options.get("ca") or ""
-    if ca and not os.path.exists(ca):
-        raise Refused(f"ca of the backend openbao, {ca}, is not there. It is a file on the controller.")
     name = f"openbao {where.scheme}://{where.netloc} {options['mount']}/{options['prefix']}"
+    login = _login_from(options, name)
+    if ca and not os.path.exists(ca):
+        raise NotOpened(name, f"Its ca, {ca}, is not there. It is a file on the controller.")
+    try:
+        libraries()
+    except Refused as missing:
+        raise NotOpened(name, str(missing)) from None
     address = Address(url, options.get("namespace") or "", ca, options["timeout"])
-    connection = Connection(address, _login_from(options, name), name=name)
+    connection = Connection(address, login, name=name)
     mount, prefix = options["mount"].strip("/"), options["prefix"].strip("/")
     return OpenBao(connection, Secrets(connection, name=name, mount=mount, prefix=prefix), name=name, host=around.host)
 
@@ -90,19 +97,26 @@ def _secret_from(options: Options, option: str, name: str) -> str:
     if bool(text) == bool(path):
         raise Refused(f"{name} wants one of {option} and {option}_file, and not both.")
     if path:
-        try:
-            with open(path, encoding="utf-8") as file:
-                text = file.read().strip()
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or "it is no text"
-            raise Refused(
-                f"{option}_file of {name} cannot be read: {why}. It is a path on the controller; it is not shown here, "
-                f"since it could be the {option} itself."
-            ) from None
+        text = _read(path, option, name)
     # What cannot stand in a header would be quoted, whole, by whoever refuses it.
-    if not _WORD.fullmatch(str(text)):
-        raise Refused(f"The {option} of {name} is not one word of ASCII characters. It is not shown.")
-    return str(text)
+    if _WORD.fullmatch(str(text)):
+        return str(text)
+    if path:
+        raise NotOpened(name, f"What its {option}_file holds is not one word of ASCII characters. It is not shown.")
+    raise Refused(f"The {option} of {name} is not one word of ASCII characters. It is not shown.")
+
+
+def _read(path: str, option: str, name: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise NotOpened(
+            name,
+            f"Its {option}_file cannot be read: {why}. It is a path on the controller; it is not shown here, since it "
+            f"could be the {option} itself.",
+        ) from None
 
 
 class OpenBao:
@@ -112,9 +126,10 @@ class OpenBao:
         self.name, self._host = name, host
         self._connection, self._secrets = connection, secrets
 
-    def find_out(self) -> None:
-        self._secrets.refuse_other_engines()
+    def find_out(self) -> str:
+        folder = self._secrets.folder()
         self._secrets.refuse_lacking_policies(self._host)
+        return folder
 
     def entries(self, host: str) -> t.Sequence[Entry]:
         return self._entries(self._secrets.all_notes(host))

@@ -104,7 +104,7 @@ class Connection:
             BackendDown: it cannot be reached, or is sealed.
             BackendFailed: anything else.
         """
-        hvac, _requests = _libraries()
+        hvac, _requests = libraries()
         for last_try in (False, True):
             client = self._logged_in(doing)
             try:
@@ -146,7 +146,7 @@ class Connection:
         return self._client
 
     def _log_in(self, doing: str, client: t.Any, role: AppRole) -> None:
-        hvac, _requests = _libraries()
+        hvac, _requests = libraries()
         try:
             self._sent(
                 f"log in by AppRole to {doing}",
@@ -160,7 +160,7 @@ class Connection:
             ) from None
 
     def _is_valid(self, doing: str, client: t.Any) -> bool:
-        hvac, _requests = _libraries()
+        hvac, _requests = libraries()
         try:
             self._sent(doing, lambda it: it.auth.token.lookup_self(), client)
         except hvac.exceptions.Forbidden:
@@ -169,7 +169,7 @@ class Connection:
 
     def _sent(self, doing: str, request: Request[T], client: t.Any) -> T:
         """Send a request; what is forbidden is left to the caller, who knows the token."""
-        hvac, requests = _libraries()
+        hvac, requests = libraries()
         try:
             return request(client)
         except hvac.exceptions.Forbidden:
@@ -183,7 +183,7 @@ class Connection:
             ) from None
 
     def _meaning(self, doing: str, error: Exception) -> Exception:
-        hvac, _requests = _libraries()
+        hvac, _requests = libraries()
         if not isinstance(error, hvac.exceptions.VaultError):
             host = urllib.parse.urlsplit(self._address.url).hostname or ""
             why = _reaching.reason(error, host=host, timeout=self._address.timeout)
@@ -213,7 +213,7 @@ def _secrets_of(login: Token | AppRole) -> tuple[str, ...]:
 
 def _client(address: Address) -> t.Any:
     """Make a client that knows what the options say and nothing else."""
-    hvac, requests = _libraries()
+    hvac, requests = libraries()
     session = requests.Session()
     session.trust_env = False
     session.verify = address.ca or True
@@ -229,7 +229,7 @@ def _client(address: Address) -> t.Any:
     )
 
 
-def _libraries() -> tuple[t.Any, t.Any]:
+def libraries() -> tuple[t.Any, t.Any]:
     """Import hvac, and requests which it brings, when they are first needed.
 
     Raises:

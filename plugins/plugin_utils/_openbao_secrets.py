@@ -46,8 +46,12 @@ class Secrets:
         self._connection, self._name, self._mount, self._prefix = connection, name, mount, prefix
         self._can_scan = True
 
-    def refuse_other_engines(self) -> None:
-        """Raise BackendFailed where the mount is not an engine that keeps what is written once."""
+    def folder(self) -> str:
+        """Return what is the same for this folder by whatever name its server is asked; empty where that is not told.
+
+        Raises:
+            BackendFailed: the mount is not an engine that keeps what is written once.
+        """
         answer = self._connection.ask(
             f"look at the mount {self._mount}",
             lambda client: client.adapter.get(f"/v1/sys/internal/ui/mounts/{self._mount}")["data"],
@@ -57,6 +61,7 @@ class Secrets:
                 f"{self._name}: {self._mount} is no KV engine of version 2, which keeps what is written once. Mount "
                 f"one: 'bao secrets enable -path={self._mount} -version=2 kv', under another path if this is in use."
             )
+        return f"mount {answer['uuid']} {self._prefix}" if answer.get("uuid") else ""
 
     def refuse_lacking_policies(self, host: str) -> None:
         """Raise Denied where the token may not do what keys of a host need."""

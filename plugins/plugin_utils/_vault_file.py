@@ -18,13 +18,14 @@ import os
 import typing as t
 from contextlib import closing
 
-from ..module_utils._errors import EncryptionError
+from ..module_utils._errors import EncryptionError, Refused
 from . import _segment
 from ._backend import BackendFailed, Kind, Option, Options, Surroundings
 from ._controller import Controller, danger, this_controller
 from ._directory import Directory, Unfit, opened
 from ._host_keys import HostKeys, Protection
 from ._record import Binding, Entry, Kept, KeyId, State
+from ._unopened import NotOpened
 from ._vaulted import Vaulted
 
 _ENOUGH = 1024 * 1024  # bytes of free space, for some hundred versions
@@ -42,14 +43,14 @@ class VaultFile:
     """
 
     def __init__(self, path: str, protection: Protection, controller: Controller | None = None) -> None:
-        self.name = f"vault_file {path}"
+        self.name = _named(path)
         self._path = path
         self._protection = protection
         self._controller = controller
         self._is_secret_known = False
         self._swept: set[str] = set()
 
-    def find_out(self) -> None:
+    def find_out(self) -> str:
         with self._failing("be written to"), closing(opened(self._path)) as place:
             self._refuse_unsafe(place)
             if not os.access(self._path, os.W_OK | os.X_OK):
@@ -57,6 +58,8 @@ class VaultFile:
             space = os.statvfs(self._path)
             if space.f_bavail * space.f_frsize < _ENOUGH or (space.f_files and space.f_favail < _FEW):
                 raise Unfit(f"The file system of {self._path} is full. Make room there.")
+            directory = os.stat(self._path)
+            return f"directory {directory.st_dev} {directory.st_ino}"
 
     def entries(self, host: str) -> t.Sequence[Entry]:
         with self._failing(f"tell the keys of {host}"), closing(opened(self._path)) as place:
@@ -197,6 +200,10 @@ class VaultFile:
         raise Unfit("It is not there. Restore it from a backup or from git.")
 
 
+def _named(path: str) -> str:
+    return f"vault_file {path}"
+
+
 def _directories(place: Directory, first: str = "") -> t.Iterator[str]:
     """Yield the names of all hosts' directories, one of them first, which mostly is the one that is looked for."""
     if first and place.is_directory(first):
@@ -208,9 +215,12 @@ def vault_file_from(options: Options, around: Surroundings) -> VaultFile:
     """Make the backend of checked options.
 
     Raises:
-        Refused: the play has no vault secret to encrypt with.
+        NotOpened: the play has no vault secret to encrypt with.
     """
-    protection = Vaulted(around.loader, options["vault_id"])
+    try:
+        protection = Vaulted(around.loader, options["vault_id"])
+    except Refused as refusal:
+        raise NotOpened(_named(options["path"]), str(refusal)) from None
     controller = None if options["allow_local"] else this_controller(around.transport)
     return VaultFile(options["path"], protection, controller)
 

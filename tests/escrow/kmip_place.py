@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _strict_kmip
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._kmip import OPTIONS, Kmip, kmip_from
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._kmip_objects import Objects
 
 from .certificates import Authority
 from .kmip_server import Server, running
@@ -27,11 +29,20 @@ def options(server: Server, client: Issued, **given: t.Any) -> dict[str, t.Any]:
     return {**defaults, **files, "host": server.host, "port": server.port, **given}
 
 
-class KmipPlace:
-    """A running server, and a client's certificate that it accepts."""
+def truenas(objects: Objects, name: str, value: bytes) -> str:
+    """Put a secret on the server as TrueNAS does: SecretData of type Password, activated, with a name and no more."""
+    kmip = _strict_kmip.library()
+    secret = kmip.objects.SecretData(value, kmip.enums.SecretDataType.PASSWORD, name=name)
+    uid = objects._connection.ask("test", lambda client: client.register(secret))
+    objects._connection.ask("test", lambda client: client.activate(uid))
+    return str(uid)
 
-    def __init__(self, server: Server, client: Issued) -> None:
-        self.server, self.client = server, client
+
+class KmipPlace:
+    """A running server, and certificates of two clients that it accepts, one of them not ours."""
+
+    def __init__(self, server: Server, client: Issued, stranger: Issued) -> None:
+        self.server, self.client, self.stranger = server, client, stranger
 
     def open(self) -> Kmip:
         return kmip_from(options(self.server, self.client, timeout=60), surroundings())
@@ -42,4 +53,4 @@ def place(directory: Path) -> t.Iterator[KmipPlace]:
     """Run a server with no objects."""
     authority = Authority("ca", directory)
     with running(directory, authority.ca, authority.server("kmip")) as server:
-        yield KmipPlace(server, authority.client("controller"))
+        yield KmipPlace(server, authority.client("controller"), authority.client("truenas"))

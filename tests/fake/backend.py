@@ -33,7 +33,7 @@ class MemoryBackend:
 
     Besides the protocol: ``keys`` and ``entries_by_id`` are what it holds, ``calls`` is what it was asked; ``before``
     and ``after`` are called around every call; ``failing`` (call -> error) makes calls fail; ``damaged`` (id -> Kept)
-    is given back instead of what was put.
+    is given back instead of what was put; ``identity`` is what tells it from other places.
     """
 
     def __init__(self, name: str) -> None:
@@ -46,6 +46,7 @@ class MemoryBackend:
         self.failing: dict[str, BackendFailed] = {}
         self.damaged: dict[KeyId, Kept] = {}
         self.is_closed = False
+        self.identity = ""
 
     @property
     def writes(self) -> list[str]:
@@ -58,8 +59,8 @@ class MemoryBackend:
             found.setdefault(entry.version.dataset, []).append(entry.state)
         return found
 
-    def find_out(self) -> None:
-        self._asked("find_out", lambda: None)
+    def find_out(self) -> str:
+        return self._asked("find_out", lambda: self.identity)
 
     def entries(self, host: str) -> t.Sequence[Entry]:
         return self._asked("entries", lambda: [each for each in self._alive() if each.version.host == host])

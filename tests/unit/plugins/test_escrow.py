@@ -106,6 +106,23 @@ def test_whether_enough_can_be_written_to_is_found_out_without_writing(places: t
     assert not [place.writes for place in places if place.writes]
 
 
+def test_one_place_under_two_names_counts_once(places: tuple[MemoryBackend, ...]) -> None:
+    places[0].identity = places[2].identity = "the same"
+    with pytest.raises(BackendFailed, match=r"2 of 3 places .* one and three are one place under two names"):
+        Escrow(places, 3).find_out()
+    escrow = Escrow(places, 2)
+    escrow.find_out()
+    assert list(escrow.put(kept()).receipts) == ["one", "two"]
+    places[1].failing["put"] = BackendFailed("two is full.")
+    with pytest.raises(BackendFailed, match=r"1 of 3 .* 2 are required"):
+        escrow.put(kept(2))
+    assert places[2].writes == []
+
+
+def test_a_place_that_nothing_tells_of_is_taken_for_another(places: tuple[MemoryBackend, ...]) -> None:
+    Escrow(places, 3).find_out()
+
+
 # -- reading
 
 

@@ -12,6 +12,8 @@ import typing as t
 
 import pytest
 
+from ansible_collections.zfsfleet.encryption.plugins.module_utils import _plan_export
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendDown, BackendFailed
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._record import Binding, Kept
@@ -119,6 +121,38 @@ def test_a_wrong_or_missing_key_is_a_failure_of_its_root_and_the_others_proceed(
     assert "The key of tank/keyed is not in escrow: none of the keys given for it opens it" in result["msg"]
     assert stocked.drawers["two"].states() == {"tank/filed": ["active"]}
     assert adopt(stocked)["already"] == ["tank/filed"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_passphrase_that_is_no_text_is_a_failure_of_its_root(stocked: Controller, check: bool) -> None:
+    for name in ("tank/bytes", "tank/more"):
+        stocked.host.key_files[f"/etc/zfs/{name[5:]}"] = b"\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8"
+        made: dict[str, t.Any] = {
+            "name": name,
+            "key_file": f"/etc/zfs/{name[5:]}",
+            "keyformat": "passphrase",
+            "pbkdf2iters": 100_000,
+        }
+        assert stocked.act("zfs_dataset_key", **made)["changed"]
+    result = adopt(stocked, check=check)
+    assert (result["failed"], result["adopted"]) == (True, ROOTS)
+    assert sorted(result["failures"]) == ["tank/bytes", "tank/more"]
+    assert "The key of tank/bytes is not in escrow, since the host could not give it. The passphrase" in result["msg"]
+    assert "tank/bytes is no UTF-8" in result["msg"]
+    if not check:
+        assert stocked.drawers["two"].states() == {name: ["active"] for name in ROOTS}
+        assert adopt(stocked)["already"] == ROOTS
+    only = stocked.act("zfs_key_escrow", name="tank/bytes", escrow=TWO)
+    assert (only["changed"], list(only["failures"])) == (False, ["tank/bytes"])
+
+
+def test_a_host_that_gives_no_key_at_all_fails_the_task(stocked: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: t.Any) -> t.NoReturn:
+        raise Refused("There is no memory left on the host.")
+
+    monkeypatch.setattr(_plan_export, "seal", refuse)
+    assert "There is no memory left on the host." in adopt(stocked)["msg"]
+    assert stocked.drawers["one"].keys == {}
 
 
 @pytest.mark.parametrize(

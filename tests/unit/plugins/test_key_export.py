@@ -181,10 +181,15 @@ def test_a_manifest_without_any_key_is_not_written(provisioned: FakeOpenZFS, run
     assert not dest.exists()
 
 
-def test_a_passphrase_that_is_no_text_is_refused(host: FakeOpenZFS, run: Run, dest: pathlib.Path) -> None:
+def test_a_passphrase_that_is_no_text_is_a_failure(host: FakeOpenZFS, run: Run, dest: pathlib.Path) -> None:
     host.key_files["/etc/k"] = b"\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8"
     run("zfs_dataset_key", name="tank/a", key_file="/etc/k", keyformat="passphrase", pbkdf2iters=100_000)
-    assert "is no UTF-8 and cannot stand in a manifest" in export(run, dest, secrets=[])["msg"]
+    run("zfs_dataset_key", name="tank/b", key=OTHER_KEY_TEXT)
+    result = export(run, dest, names=["tank/a", "tank/b"], secrets=[{"name": "tank/b", "key": OTHER_KEY_TEXT}])
+    assert result["failed"]
+    assert list(result["failures"]) == ["tank/a"]
+    assert "The passphrase of tank/a is no UTF-8, so it can stand neither in a manifest" in result["msg"]
+    assert not dest.exists()
 
 
 # -- replication

@@ -17,12 +17,12 @@ from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _kmip_c
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendDown
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backends import backends_from
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._kmip import Kmip, kmip_from
-from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._kmip_objects import Draft, Objects
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._kmip_objects import Draft
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._record import Kept, State
 from ansible_collections.zfsfleet.encryption.tests.escrow import kmip_server, server
 from ansible_collections.zfsfleet.encryption.tests.escrow.certificates import Authority, Issued
 from ansible_collections.zfsfleet.encryption.tests.escrow.failing import failure_of
-from ansible_collections.zfsfleet.encryption.tests.escrow.kmip_place import options
+from ansible_collections.zfsfleet.encryption.tests.escrow.kmip_place import options, truenas
 from ansible_collections.zfsfleet.encryption.tests.escrow.kmip_server import Server
 from ansible_collections.zfsfleet.encryption.tests.escrow.place import (
     a_binding,
@@ -214,6 +214,16 @@ class TestFindingOut:
         backend.find_out()
         assert backend._connection._client.proxy.username is None
 
+    def test_a_server_is_the_same_by_any_name_and_no_other(
+        self, kmip: Server, opened: Callable[..., Kmip], directory: pathlib.Path, authority: Authority
+    ) -> None:
+        first, by_name = opened().find_out(), opened(host="localhost").find_out()
+        assert first == by_name != ""
+        below = directory / "other"
+        below.mkdir()
+        with kmip_server.running(below, authority.ca, authority.server("kmip")) as other:
+            assert opened(port=other.port).find_out() not in ("", first)
+
     def test_a_missing_package_is_named(self, kmip: Server, alice: Issued, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "kmip.pie.client", None)
         _strict_kmip.library.cache_clear()
@@ -223,7 +233,8 @@ class TestFindingOut:
     @pytest.mark.parametrize("option", ["certificate", "key_file", "ca"])
     def test_a_missing_file_is_named(self, kmip: Server, alice: Issued, option: str) -> None:
         sentence = failure_of(lambda: kmip_from(options(kmip, alice, **{option: "/nowhere/x.pem"}), surroundings()))
-        assert sentence.startswith(f"{option} of kmip 127.0.0.1:{kmip.port}, /nowhere/x.pem, is not there.")
+        name = f"kmip 127.0.0.1:{kmip.port}"
+        assert sentence.startswith(f"{name} cannot be opened from this controller. Its {option}, /nowhere/x.pem")
 
     def test_a_task_names_it_by_its_type(self, kmip: Server, alice: Issued) -> None:
         files = {"certificate": str(alice.certificate), "key_file": str(alice.key_file), "ca": str(kmip.ca)}
@@ -241,7 +252,7 @@ class TestOthers:
         bob = opened(authority.client("bob"))
         assert list(bob.entries(host)) == []
         assert "is not there, or was destroyed" in failure_of(lambda: bob.fetch(fresh(one.version)), one.key.secret)
-        assert "shows it to others only" in failure_of(lambda: bob.foreign(uid), one.key.secret)
+        assert "shows it to others only" in failure_of(lambda: bob.foreign(uid, "tank"), one.key.secret)
         bob.destroy(fresh(one.version))
         assert opened().fetch(fresh(one.version)) == one
 
@@ -275,12 +286,15 @@ class TestOthers:
 
     def test_secrets_of_truenas_are_read_by_their_id(self, kmip: Server, opened: Callable[..., Kmip]) -> None:
         objects, key = opened()._objects, "0f" * 32
-        found = opened().foreign(truenas(objects, "tank/home-dir-1a2b3c4", key.encode()))
+        found = opened().foreign(truenas(objects, "tank/home-dir-1a2b3c4", key.encode()), "tank/home-dir")
         assert (found.dataset, found.text) == ("tank/home-dir", key)
         assert key not in repr(found)
-        assert opened().foreign(truenas(objects, "a person's own", b"pass phrase")).dataset == ""
-        assert "holds no text" in failure_of(lambda: opened().foreign(truenas(objects, "tank-1a2b3c4", b"\xff" * 32)))
-        assert "has no object 4711" in failure_of(lambda: opened().foreign("4711"))
+        assert opened().foreign(truenas(objects, "a person's own", b"pass phrase"), "tank").dataset == ""
+        uid = truenas(objects, "tank-1a2b3c4", b"\xff" * 32)
+        assert "id that is given for tank holds no text" in failure_of(lambda: opened().foreign(uid, "tank"))
+        assert "no object of the id that is given for tank, or" in failure_of(
+            lambda: opened().foreign(key, "tank"), key
+        )
 
     def test_two_keys_of_one_id_are_said_and_none_is_chosen(self, opened: Callable[..., Kmip], host: str) -> None:
         one = kept(a_version(host))
@@ -363,12 +377,3 @@ def draft_of(kept: Kept, *, value: str = "", **changed: str) -> Draft:
         **changed,
     }
     return Draft("key", name_of(kept), version.host, version, told, (value or kept.key.secret.hex()).encode())
-
-
-def truenas(objects: Objects, name: str, value: bytes) -> str:
-    """Put a secret on the server as TrueNAS does: SecretData of type Password, activated, with a name and no more."""
-    kmip = _strict_kmip.library()
-    secret = kmip.objects.SecretData(value, kmip.enums.SecretDataType.PASSWORD, name=name)
-    uid = objects._connection.ask("test", lambda client: client.register(secret))
-    objects._connection.ask("test", lambda client: client.activate(uid))
-    return str(uid)

@@ -128,7 +128,7 @@ class TestReaching:
         self, opened: Callable[..., OpenBao], tmp_path: pathlib.Path, host: str
     ) -> None:
         sentence = failure_of(lambda: opened(ca="/nowhere/ca.pem"))
-        assert sentence == "ca of the backend openbao, /nowhere/ca.pem, is not there. It is a file on the controller."
+        assert sentence.endswith("Its ca, /nowhere/ca.pem, is not there. It is a file on the controller.")
         file = tmp_path / "ca.pem"
         file.write_text("no certificate\n")
         assert "holds no certificate" in failure_of(lambda: opened(ca=str(file)).entries(host))
@@ -396,12 +396,22 @@ class TestMounts:
         client.secrets.kv.v2.undelete_secret_versions(path, [1], mount_point="passing")
         assert again.put(one) == f"passing/{path}"
 
+    def test_a_folder_is_the_same_by_any_name_of_its_server_and_no_other(
+        self, bao: Server, opened: Callable[..., OpenBao]
+    ) -> None:
+        bao.client().sys.enable_secrets_engine("kv", path="another", options={"version": "2"})
+        named = [opened(token=bao.root_token, **given).find_out() for given in ({}, {"prefix": "/zfsfleet/"})]
+        by_name = opened(token=bao.root_token, url=bao.url.replace("127.0.0.1", "localhost")).find_out()
+        assert {*named, by_name} == {named[0]}
+        for given in ({"prefix": "elsewhere"}, {"mount": "another"}):
+            assert opened(token=bao.root_token, **given).find_out() != named[0]
+
     def test_a_namespace(self, bao: Server, opened: Callable[..., OpenBao], host: str) -> None:
         bao.client().adapter.post("/v1/sys/namespaces/team")
         bao.client(namespace="team").sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
         one = kept(a_version(host))
         inside = opened(namespace="team", token=bao.root_token)
-        inside.find_out()
+        assert inside.find_out() != opened(token=bao.root_token).find_out()
         inside.put(one)
         assert [entry.version for entry in inside.entries(host)] == [one.version]
         assert list(opened().entries(host)) == []
@@ -549,7 +559,7 @@ class TestOptions:
             ({"url": f"https://root:{SECRET}@bao.example.org", "token": SECRET}, "is to be https://"),
             ({}, "wants one of token and token_file, and not both"),
             ({"token": SECRET, "token_file": "/token"}, "wants one of token and token_file, and not both"),
-            ({"token_file": "/nowhere/token"}, "token_file of openbao .* cannot be read: No such file"),
+            ({"token_file": "/nowhere/token"}, "openbao .* Its token_file cannot be read: No such file"),
             ({"token": f"{SECRET}\nsecond"}, "token of openbao .* is not one word"),
             ({"token": f"{SECRET}ü"}, "token of openbao .* is not one word"),
             ({"token": SECRET, "secret_id": SECRET}, "auth: token, which has no secret_id"),

@@ -38,7 +38,7 @@ MAPPINGS = {
     "provision": ["provision_dataset_defaults"],
     "unlock": ["unlock_manifest_content"],
     "export": ["export_manifest_content"],
-    "adopt": ["adopt_manifest_content"],
+    "adopt": ["adopt_manifest_content", "adopt_kmip_source", "adopt_kmip_secrets"],
 }
 # What has to be said in any case.
 SAID: dict[str, dict[str, t.Any]] = {
