@@ -52,7 +52,7 @@ def why_unread(pools: t.Iterable[str], error: str) -> str:
     if unknown is None:
         return f"The datasets of {', '.join(pools)} cannot be read: {error}"
     return (
-        f"OpenZFS has no property {unknown[1]}. Nothing was changed. Correct its name among the properties, or leave it "
+        f"OpenZFS has no property {unknown[1]}. Nothing was changed. Correct its name in properties, or leave it "
         "out; the name of a property of your own has a colon in it."
     )
 

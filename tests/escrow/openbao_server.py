@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 import typing as t
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ if t.TYPE_CHECKING:
     from pathlib import Path
 
     from .certificates import Issued
+
+
+_PATIENCE = 30.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,20 @@ class Server:
         return hvac.Client(
             url=self.url, token=token or self.root_token, verify=str(self.ca), namespace=namespace, timeout=30
         )
+
+    def make_mount(self, path: str, namespace: str | None = None) -> None:
+        """Mount a KV engine of version 2; the server answers 400 for a moment, while it prepares a new one."""
+        client = self.client(namespace=namespace)
+        client.sys.enable_secrets_engine("kv", path=path, options={"version": "2"})
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                client.secrets.kv.v2.read_configuration(mount_point=path)
+                return
+            except hvac.exceptions.InvalidRequest:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
 
     def token(self, policies: t.Mapping[str, str], **options: t.Any) -> str:
         """Write policies and make a token that has no others than them and ``default``."""
@@ -90,6 +108,6 @@ def _initialised(urls: t.Sequence[str], ca: Path) -> Server:
     started = Server(urls[0], tuple(urls[1:]), ca, made["root_token"], made["keys"][0])
     fresh.sys.submit_unseal_key(started.unseal_key)
     client = started.client()
-    client.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
+    started.make_mount("secret")
     client.sys.enable_auth_method("approle")
     return started

@@ -371,7 +371,7 @@ class TestMounts:
         self, bao: Server, opened: Callable[..., OpenBao], host: str
     ) -> None:
         client = bao.client()
-        client.sys.enable_secrets_engine("kv", path="short/lived", options={"version": "2"})
+        bao.make_mount("short/lived")
         client.secrets.kv.v2.configure(delete_version_after="2h", mount_point="short/lived")
         backend = opened(mount="short/lived", token=bao.root_token)
         one = kept(a_version(host))
@@ -383,7 +383,7 @@ class TestMounts:
         self, bao: Server, opened: Callable[..., OpenBao], host: str
     ) -> None:
         client = bao.client()
-        client.sys.enable_secrets_engine("kv", path="passing", options={"version": "2"})
+        bao.make_mount("passing")
         client.secrets.kv.v2.configure(delete_version_after="2h", mount_point="passing")
         one = kept(a_version(host))
         with contextlib.suppress(BackendFailed):
@@ -399,7 +399,7 @@ class TestMounts:
     def test_a_folder_is_the_same_by_any_name_of_its_server_and_no_other(
         self, bao: Server, opened: Callable[..., OpenBao]
     ) -> None:
-        bao.client().sys.enable_secrets_engine("kv", path="another", options={"version": "2"})
+        bao.make_mount("another")
         named = [opened(token=bao.root_token, **given).find_out() for given in ({}, {"prefix": "/zfsfleet/"})]
         by_name = opened(token=bao.root_token, url=bao.url.replace("127.0.0.1", "localhost")).find_out()
         assert {*named, by_name} == {named[0]}
@@ -408,7 +408,7 @@ class TestMounts:
 
     def test_a_namespace(self, bao: Server, opened: Callable[..., OpenBao], host: str) -> None:
         bao.client().adapter.post("/v1/sys/namespaces/team")
-        bao.client(namespace="team").sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
+        bao.make_mount("secret", namespace="team")
         one = kept(a_version(host))
         inside = opened(namespace="team", token=bao.root_token)
         assert inside.find_out() != opened(token=bao.root_token).find_out()
