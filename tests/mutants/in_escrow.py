@@ -82,7 +82,7 @@ KEEPING = (
         _ESCROW,
         "            first = found.setdefault(identity or name, name)\n",
         "            first = found.setdefault(name, name)\n",
-        ("test_escrow", "test_twice"),
+        ("test_escrow", "test_on_servers"),
     ),
     Fault(
         "a key counts as active that was not seen to open its root",
