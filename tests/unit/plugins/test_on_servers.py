@@ -224,8 +224,8 @@ def test_reading_goes_on_by_either_name(controller: Controller, names: tuple[Pla
 def test_places_of_every_kind_are_as_many_as_they_are(
     controller: Controller,
     tmp_path: pathlib.Path,
-    bao: Place,  # noqa: F811
-    kmip: Place,  # noqa: F811
+    bao: Place,
+    kmip: Place,
 ) -> None:
     places = [bao, kmip]
     for name in ("one", "two"):
