@@ -281,12 +281,12 @@ class Escrow:
         Raises:
             BackendFailed: one did not do it.
         """
+        before = set(self.problems)
         done = self._asked(lambda backend: backend.destroy(held.at[backend.name]), among=held.at)
         left = [name for name in held.at if name not in done]
         if left:
-            raise BackendFailed(
-                f"The key {held.key_id} is not destroyed in {' and '.join(left)}. {' '.join(self.problems)} Run again."
-            )
+            why = " ".join(problem for problem in self.problems if problem not in before)
+            raise BackendFailed(f"The key {held.key_id} is not destroyed in {' and '.join(left)}. {why} Run again.")
 
     def _too_few(self, done: t.Sized, what: str, then: str) -> BackendFailed:
         return BackendFailed(

@@ -78,9 +78,10 @@ def moving() -> str:
     escrow = {"move_source": "{{ provision_escrow }}", "move_escrow": [_FILES]}
     lines = ["set -e", "cd ~/fleet", "export ANSIBLE_VAULT_PASSWORD_FILE=~/.fleet-vault-password"]
     lines += _file("host_vars/nas2.example.org/move.yml", json.dumps(escrow))
+    lines += _file("zfsfleet-destroy.hcl", guide.captioned(PAGE, "zfsfleet-destroy.hcl"))
     for block in guide.blocks(PAGE, section=f"{PAGE}.move"):
         for said in commands_of(block):
-            command = f"{said} -e target=nas2.example.org"
+            command = f"{said} -e target=nas2.example.org" if said.startswith("ansible-playbook") else said
             lines += [f"echo {shlex.quote('$ ' + command)}", command]
     return "\n".join(lines) + "\n"
 
