@@ -43,6 +43,35 @@ TASKS: t.Mapping[Side, t.Mapping[str, t.Any]] = {
 SETTINGS = "[defaults]\nnocows = true\n\n[connection]\npipelining = true\n"
 
 
+def ansible_playbook(
+    programs: Path, collections: Path, directory: Path, *words: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``ansible-playbook`` with nobody's own settings.
+
+    Args:
+        programs: where it is.
+        collections: where it finds collections besides its own.
+        directory: has its inventory and settings.
+        words: what else it is told.
+        variables: of its environment, besides.
+    """
+    return subprocess.run(
+        [str(programs / "ansible-playbook"), "-i", str(directory / "inventory.yml"), *words],
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(collections),
+            **variables,
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
 @dataclass(frozen=True)
 class Controller:
     """One side's Ansible, with nobody's own settings.
@@ -70,25 +99,8 @@ class Controller:
         entries = [{"name": name, "key_file": str(pool.key_file(name))} for name in datasets]
         variables.write_text(json.dumps({"datasets": entries}))
         began = time.monotonic()
-        done = subprocess.run(
-            [
-                str(self.programs / "ansible-playbook"),
-                *("-i", str(self.directory / "inventory.yml")),
-                *("-e", f"@{variables}"),
-                str(self.directory / "playbook.yml"),
-            ],
-            env={
-                **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
-                "PATH": f"{self.programs}:{os.environ['PATH']}",
-                "ANSIBLE_CONFIG": str(self.directory / "ansible.cfg"),
-                "ANSIBLE_COLLECTIONS_PATH": str(self.collections),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        words = ("-e", f"@{variables}", str(self.directory / "playbook.yml"))
+        done = ansible_playbook(self.programs, self.collections, self.directory, *words)
         seconds = time.monotonic() - began
         recap = re.search(r" changed=(\d+) ", done.stdout)
         if done.returncode != 0 or recap is None or changed not in (None, int(recap[1])):

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +19,7 @@ import typing as t
 from pathlib import Path
 
 from . import machine, pool
-from .playbooks import OURS, SETTINGS
+from .playbooks import OURS, SETTINGS, ansible_playbook
 
 PARENT = f"{pool.POOL}/fleet"
 Task = t.Mapping[str, t.Any]
@@ -64,20 +62,9 @@ class Controller:
         playbook = self._directory / f"{name}.json"
         playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
         began = time.monotonic()
-        done = subprocess.run(
-            [str(OURS / "ansible-playbook"), "-i", str(self._directory / "inventory.yml"), str(playbook)],
-            env={
-                **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
-                "PATH": f"{OURS}:{os.environ['PATH']}",
-                "ANSIBLE_CONFIG": str(self._directory / "ansible.cfg"),
-                "ANSIBLE_COLLECTIONS_PATH": str(machine.CHECKOUT / ".tree"),
-                "ANSIBLE_VAULT_PASSWORD_FILE": str(self._directory / "password"),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
+        password = str(self._directory / "password")
+        done = ansible_playbook(
+            OURS, machine.CHECKOUT / ".tree", self._directory, str(playbook), ANSIBLE_VAULT_PASSWORD_FILE=password
         )
         if done.returncode != 0:
             sys.exit(f"rotation: {name} failed:\n{done.stdout[-3000:]}")
