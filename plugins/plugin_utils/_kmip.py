@@ -56,7 +56,9 @@ def kmip_from(options: Options, around: Surroundings) -> Kmip:
     name = f"kmip {options['host']}:{options['port']}"
     for option in ("certificate", "key_file", "ca"):
         if not os.path.isfile(options[option]):
-            raise NotOpened(name, f"Its {option}, {options[option]}, is not there. It is a file on the controller.")
+            raise NotOpened(
+                name, f"Its {_shown(option, options[option])} is not there. It is a file on the controller."
+            )
     try:
         _strict_kmip.library()
     except Refused as missing:
@@ -64,6 +66,11 @@ def kmip_from(options: Options, around: Surroundings) -> Kmip:
     address = Address(**{each: options[each] for each in OPTIONS})
     connection = Connection(address, name=name)
     return Kmip(connection, Objects(connection, name=name), name=name, host=around.host)
+
+
+def _shown(option: str, path: str) -> str:
+    """Return what is missing; who gives the key itself for the file's path does not find it in a log."""
+    return option if option == "key_file" else f"{option}, {path},"
 
 
 @dataclass(frozen=True)

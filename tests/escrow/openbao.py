@@ -19,9 +19,12 @@ if t.TYPE_CHECKING:
     from pathlib import Path
 
 
+ALL = ("zfsfleet", "zfsfleet-scan", "zfsfleet-destroy")
+
+
 def policies(*names: str) -> dict[str, str]:
-    """Return policies that the guide shows, by name."""
-    return {name: guide.captioned("guide_escrow", f"{name}.hcl") for name in names}
+    """Return policies that the guide shows, by name; all of them where none is named."""
+    return {name: guide.captioned("guide_escrow", f"{name}.hcl") for name in names or ALL}
 
 
 def options(server: Server, **given: t.Any) -> dict[str, t.Any]:
@@ -45,4 +48,4 @@ def place(directory: Path) -> t.Iterator[OpenBaoPlace]:
     """Run a server, and give a folder in it."""
     authority = Authority("ca", directory)
     with running(directory, authority.ca, authority.server("openbao")) as server:
-        yield OpenBaoPlace(server, server.token(policies("zfsfleet", "zfsfleet-scan", "zfsfleet-destroy")))
+        yield OpenBaoPlace(server, server.token(policies()))

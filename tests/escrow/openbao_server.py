@@ -65,16 +65,28 @@ class Server:
 
     def token(self, policies: t.Mapping[str, str], **options: t.Any) -> str:
         """Write policies and make a token that has no others than them and ``default``."""
+        made = self._allowing(policies).auth.token.create(policies=list(policies), no_parent=True, **options)
+        return str(made["auth"]["client_token"])
+
+    def approle(self, policies: t.Mapping[str, str], **settings: str) -> tuple[str, str]:
+        """Write policies and make a login by AppRole that has them; returned are the role's id and a secret id."""
+        login = self._allowing(policies).auth.approle
+        login.create_or_update_approle("zfsfleet", token_policies=list(policies), **settings)
+        return (
+            login.read_role_id("zfsfleet")["data"]["role_id"],
+            login.generate_secret_id("zfsfleet")["data"]["secret_id"],
+        )
+
+    def _allowing(self, policies: t.Mapping[str, str]) -> t.Any:
         client = self.client()
         for name, rules in policies.items():
             client.sys.create_or_update_policy(name, rules)
-        made = client.auth.token.create(policies=list(policies), no_parent=True, **options)
-        return str(made["auth"]["client_token"])
+        return client
 
 
 @contextlib.contextmanager
 def running(directory: Path, ca: Path, certificate: Issued, *others: Issued) -> t.Iterator[Server]:
-    """Run a server with a KV engine of version 2 at ``secret`` until the block is left."""
+    """Run a server with a KV engine of version 2 at ``secret``, which it keeps books of, until the block is left."""
     listeners = {server.free_port(): each for each in (certificate, *others)}
     urls = [f"https://{server.ADDRESS}:{port}" for port in listeners]
     configuration = directory / "openbao.json"
@@ -84,6 +96,7 @@ def running(directory: Path, ca: Path, certificate: Issued, *others: Issued) -> 
                 "storage": {"inmem": {}},
                 "listener": [{"tcp": _listener(port, each)} for port, each in listeners.items()],
                 "api_addr": urls[0],
+                "audit": [{"type": "file", "path": "log", "options": {"file_path": str(directory / "audit.log")}}],
                 "log_level": "warn",
             }
         )

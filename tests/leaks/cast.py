@@ -44,11 +44,11 @@ def files_on_the_host(canaries: Canaries) -> dict[str, bytes]:
     }
 
 
-def files_on_the_controller(canaries: Canaries) -> dict[str, str]:
+def files_on_the_controller(canaries: Canaries, servers: Options) -> dict[str, str]:
     broken = {f"{POOL}/keyed": canaries["broken"].text}
     return {
         "canaries.json": json.dumps(
-            {"c": {name: canary.text for name, canary in canaries.items()}, "manifest": manifest(canaries)}
+            {"c": {name: canary.text for name, canary in canaries.items()}, "manifest": manifest(canaries), **servers}
         ),
         "manifest.json": json.dumps(manifest(canaries)),
         "broken.json": json.dumps(broken)[:-1] + ",",
@@ -106,6 +106,14 @@ WRONG_SECRETS = [
     {"name": f"{POOL}/letters", "passphrase": given("wrong_letters")},
 ]
 SOME: Options = {"names": [entry["name"] for entry in WRONG_SECRETS]}
-ESCROW = [{"type": "vault_file", "path": "{{ escrow_path }}", "allow_local": True}]
-MOVED = [{"type": "vault_file", "path": "{{ moved_path }}", "allow_local": True}]
+OPENBAO = {"type": "openbao", "url": "{{ bao.url }}", "ca": "{{ bao.ca }}"}
+BY_TOKEN = {**OPENBAO, "token": "{{ bao.token }}"}
+BY_APPROLE = {**OPENBAO, "auth": "approle", "role_id": "{{ bao.role_id }}", "secret_id": "{{ bao.secret_id }}"}
+KMIP = {
+    "type": "kmip",
+    **{name: f"{{{{ kmip.{name} }}}}" for name in ("host", "port", "certificate", "key_file", "ca")},
+}
+VAULT_FILE = {"type": "vault_file", "path": "{{ escrow_path }}", "allow_local": True}
+ESCROW: list[Options] = [VAULT_FILE, KMIP, BY_APPROLE]
+MOVED: list[Options] = [{**VAULT_FILE, "path": "{{ moved_path }}"}, {**BY_TOKEN, "prefix": "moved"}]
 WHOLE: Options = {"name": POOL, "recursive": True}

@@ -8,33 +8,14 @@ They carry no mark, and are known only when the tasks are done.
 
 from __future__ import annotations
 
-import hashlib
 import typing as t
-from collections import defaultdict
 
-from ansible_collections.zfsfleet.encryption.tests.leaks.cast import ASKED, POOL, Canaries, manifest
+from ansible_collections.zfsfleet.encryption.tests.leaks.cast import ASKED
+from ansible_collections.zfsfleet.encryption.tests.leaks.servers import Servers
 from ansible_collections.zfsfleet.encryption.tests.secrecy.machine import Machine
 
-DERIVATION = f"zfs get -Hp -r -t filesystem,volume -o name,property,value pbkdf2salt,pbkdf2iters {POOL}"
 
-
-def made_keys(machine: Machine, canaries: Canaries) -> t.Iterator[tuple[str, bytes]]:
-    """Return 32 bytes each, with a name for reports."""
+def made_keys(machine: Machine, servers: Servers) -> t.Iterator[tuple[str, bytes]]:
+    """Return them with a name for reports; keys that were given to be kept are among them."""
     yield "key that was generated", bytes.fromhex(machine.ask(f"cat {ASKED}/made.key"))
-    yield from _derived(machine, canaries)
-
-
-def _derived(machine: Machine, canaries: Canaries) -> t.Iterator[tuple[str, bytes]]:
-    numbers: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for line in machine.ask(DERIVATION).splitlines():
-        name, number, value = line.split("\t")
-        if value.isdigit():
-            numbers[name][number] = int(value)
-    for name, secret in manifest(canaries).items():
-        found = numbers.get(name, {})
-        if found.get("pbkdf2iters"):
-            salt = found["pbkdf2salt"].to_bytes(8, "little")
-            yield (
-                f"key that was derived for {name}",
-                hashlib.pbkdf2_hmac("sha1", secret.encode(), salt, found["pbkdf2iters"], 32),
-            )
+    yield from servers.keys_of(machine.name).items()

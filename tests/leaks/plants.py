@@ -60,6 +60,12 @@ class Garden:
                 lines.append(line.format(secret=secret, pool=POOL, megabyte=LAST_MEGABYTE - before - number))
         return "\n".join([*lines, "true", ""])
 
+    def in_a_path(self) -> str:
+        """Return what a server is asked for; it would not look for signs."""
+        canary = self._flock.key(f"planted {len(self.plants)}, server")
+        self.plants.append(Plant(canary, "server"))
+        return canary.text
+
     def by_ansible(self) -> list[Task]:
         """Return tasks that plant on both sides, the last by a module that leaks wherever it can."""
         shown = [self._planted("output", alphabet, "log") for alphabet in ALPHABETS]

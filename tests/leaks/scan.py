@@ -22,6 +22,7 @@ from ansible_collections.zfsfleet.encryption.tests.leaks.chapters import roles
 from ansible_collections.zfsfleet.encryption.tests.leaks.disk import disks_of
 from ansible_collections.zfsfleet.encryption.tests.leaks.made import made_keys
 from ansible_collections.zfsfleet.encryption.tests.leaks.plants import Garden
+from ansible_collections.zfsfleet.encryption.tests.leaks.servers import Servers, running
 from ansible_collections.zfsfleet.encryption.tests.secrecy.canary import Flock
 from ansible_collections.zfsfleet.encryption.tests.secrecy.controller import Controller, Run
 from ansible_collections.zfsfleet.encryption.tests.secrecy.machine import VM, Machine, Packet
@@ -78,16 +79,18 @@ class Scan:
         self._unlike: list[str] = []
         self._searched: defaultdict[str, list[int]] = defaultdict(list)
 
-    def tell(self, way: Way, directory: Path, *, sample: bool) -> None:
+    def tell(self, way: Way, directory: Path, servers: Servers, *, sample: bool) -> None:
         """Run the story once, and keep what was seen meanwhile.
 
         Raises:
             SystemExit: it came to no end; then nothing is proven.
         """
+        for name, secret in servers.secrets().items():
+            self._flock.adopted(f"{name}, {way.name}", secret)
         controller = Controller(
             self._machine, directory, pipelining=way.pipelining, modules=HERE / "modules", settings=way.settings
         )
-        for name, text in cast.files_on_the_controller(self._canaries).items():
+        for name, text in cast.files_on_the_controller(self._canaries, servers.variables()).items():
             (controller.given / name).write_text(text)
         (controller.given / "vault_password").chmod(0o600)
         for place in ("escrow", "moved"):
@@ -98,12 +101,14 @@ class Scan:
             for name, content in cast.files_on_the_host(self._canaries).items():
                 self._machine.read(f"umask 77; cat >{cast.ASKED}/{name}", given=content)
             run = self._run(controller, way, sample=sample)
-            for name, key in made_keys(self._machine, self._canaries):
-                self._flock.adopted(f"{name}, {way.name}", key)
+            for name, key in made_keys(self._machine, servers):
+                if not self._flock.seen_in(key):
+                    self._flock.adopted(f"{name}, {way.name}", key)
             self._machine.read("sh -s", given=self._garden.on_the_host().encode())
+            servers.asked_for(self._garden.in_a_path())
             of_zfs = Packet("zfs", "properties, history, debug messages", self._machine.read(OF_ZFS))
         packets = [
-            *(*sighting.packets, of_zfs, *controller.traces()),
+            *(*sighting.packets, of_zfs, *controller.traces(), *servers.written()),
             Packet("output", "stdout", run.stdout.encode()),
             Packet("warnings", "stderr", run.stderr.encode()),
         ]
@@ -190,7 +195,8 @@ def main() -> int:
     scan = Scan(Machine(options.machine), options.seed)
     for number, way in enumerate(WAYS[:1] if options.sample else WAYS):
         (directory / str(number)).mkdir()
-        scan.tell(way, directory / str(number), sample=options.sample)
+        with running(directory / f"servers-{number}") as servers:
+            scan.tell(way, directory / str(number), servers, sample=options.sample)
     subprocess.run([VM, "stop", options.machine], check=True)
     directory_of_machine = MACHINES / options.machine
     scan.search([Packet("console", "console.log", (directory_of_machine / "console.log").read_bytes())])

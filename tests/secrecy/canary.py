@@ -125,9 +125,13 @@ class Flock:
         self._strangers[name] = stranger.needles()
         return stranger
 
-    def adopted(self, name: str, key: bytes) -> None:
-        """Take in 32 bytes that the product made by itself; these have no mark and are looked for one by one."""
-        stranger = self._added(Canary(name, key.hex(), (key[:16], key[16:]), ("digits", "bytes")))
+    def adopted(self, name: str, secret: bytes) -> None:
+        """Take in a secret that somebody else made, of more than 24 bytes; either half gives it away.
+
+        It has no mark, so it is looked for by itself.
+        """
+        halves = (secret[: len(secret) // 2], secret[len(secret) // 2 :])
+        stranger = self._added(Canary(name, secret.hex(), halves, ("digits", "bytes")))
         self._strangers[name] = stranger.needles()
 
     def seen_in(self, data: bytes, *, text: bool = True) -> dict[str, set[str]]:

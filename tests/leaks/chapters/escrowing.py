@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from ansible_collections.zfsfleet.encryption.tests.leaks.case import FORESEEN, Case, case, sampled
 from ansible_collections.zfsfleet.encryption.tests.leaks.cast import (
+    BY_APPROLE,
+    BY_TOKEN,
     ESCROW,
+    ITERATIONS,
+    KMIP,
     MOVED,
     POOL,
     SECRETS,
@@ -25,6 +29,7 @@ def chapter() -> list[Case]:
     changed = {**kept, "key": given("kept2"), "update_key": "always"}
     turned = {"name": f"{POOL}/kept", "new_keys": [{"name": f"{POOL}/kept", "key": given("kept2")}], "escrow": ESCROW}
     elsewhere = [{"name": f"{POOL}/nobody", "key": given("kept2")}]
+    minted = {"name": f"{POOL}/kept", "max_age_days": 0, "keyformat": "passphrase", **ITERATIONS, "escrow": ESCROW}
     strange = [{"type": "vault_file", "path": "escrow", "token": given("misplaced")}]
     return [
         sampled("zfs_key_escrow", {**SOME, "secrets": WRONG_SECRETS, "escrow": ESCROW}, refused="opens it"),
@@ -32,6 +37,16 @@ def chapter() -> list[Case]:
         sampled("zfs_key_escrow", adopted, diff=True),
         sampled("zfs_key_escrow_info", {"escrow": ESCROW}),
         sampled("zfs_key_escrow_info", {"escrow": strange}, refused="says more than a backend of this type takes"),
+        *(
+            case("zfs_key_escrow_info", {"escrow": [{**place, **wrong}]}, refused=words)
+            for place, wrong, words in (
+                (BY_TOKEN, {"token": given("wrong")}, "permission denied"),
+                (BY_TOKEN, {"token": given("misplaced")}, "is not one word"),
+                (BY_APPROLE, {"secret_id": given("wrong")}, "invalid role or secret ID"),
+                (BY_APPROLE, {"secret_id": None, "secret_id_file": given("misplaced")}, "cannot be read"),
+                (KMIP, {"key_file": given("misplaced")}, "is not there"),
+            )
+        ),
         sampled("zfs_key_drill", {**WHOLE, "escrow": ESCROW}),
         sampled(
             "zfs_key_drill", {**WHOLE, "escrow": ESCROW, "fail_on": ["weak_iterations"]}, refused="rounds of PBKDF2"
@@ -47,6 +62,7 @@ def chapter() -> list[Case]:
         sampled("zfs_key_rotate", {**turned, "new_keys": elsewhere}, refused="which was not chosen"),
         case("zfs_key_rotate", {**WHOLE, "max_age_days": 0, "escrow": ESCROW}, **FORESEEN),
         case("zfs_dataset_key", {**changed, "key": given("kept")}, diff=True),
+        case("zfs_key_rotate", minted, diff=True),
         sampled("zfs_key_retire", {"retain_days": 0, "retain_versions": 0, "escrow": ESCROW}),
         sampled("zfs_key_retire", {"retain_days": 0, "escrow": strange}, refused="says more than a backend"),
         sampled("zfs_key_move", {"source": ESCROW, "escrow": MOVED}),

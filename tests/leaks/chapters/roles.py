@@ -10,6 +10,7 @@ import typing as t
 from ansible_collections.zfsfleet.encryption.tests.leaks.cast import (
     ASKED,
     ESCROW,
+    MOVED,
     POOL,
     POOL_OPTIONS,
     SECRETS,
@@ -31,9 +32,13 @@ def plays() -> list[Play]:
     offered = [*SECRETS, *provisioned]
     work: dict[str, Options] = {
         "provision": {"provision_datasets": provisioned},
+        "adopt": {"adopt_names": [POOL], "adopt_secrets": offered},
         "drill": {"drill_names": [POOL], "drill_fail_on": []},
         "unlock": {"unlock_secrets": offered, "unlock_state": "locked"},
         "export": {"export_secrets": offered, "export_dest": f"{ASKED}/role.json"},
+        "rotate": {"rotate_names": [f"{POOL}/role"], "rotate_max_age_days": 0, "rotate_report": "{{ asked }}/rotated"},
+        "retire": {"retire_days": 0, "retire_versions": 0},
+        "move": {"move_source": ESCROW, "move_escrow": MOVED},
     }
     roles = [{"role": f"zfsfleet.encryption.{role}", **options} for role, options in work.items()]
     return [

@@ -37,7 +37,7 @@ def test_every_canary_is_in_use() -> None:
     flock = Flock(1)
     canaries = cast.hatch(flock)
     told = json.dumps([[one.options, one.keywords] for one in story.whole(sample=False)] + roles.plays())
-    on_the_host, on_the_controller = cast.files_on_the_host(canaries), cast.files_on_the_controller(canaries)
+    on_the_host, on_the_controller = cast.files_on_the_host(canaries), cast.files_on_the_controller(canaries, {})
     held = flock.seen_in(b"\n".join([*on_the_host.values(), on_the_controller["broken.json"].encode()]))
     assert [name for name, canary in canaries.items() if f"c.{name} " not in told and canary.name not in held] == []
 
@@ -46,10 +46,11 @@ def test_a_leak_is_planted_wherever_the_product_could_leak() -> None:
     garden = plants.Garden(Flock(1))
     garden.on_the_host()
     garden.by_ansible()
+    garden.in_a_path()
     assert {plant.place for plant in garden.plants} == {
         *("argument", "environment", "file", "journal", "core", "zfs", "console"),
         *("controller argument", "controller environment", "controller file", "output", "warnings", "log"),
-        *("disk, root", "disk, d0", "disk, d1"),
+        *("disk, root", "disk, d0", "disk, d1", "server"),
     }
     assert garden.missed({}) == garden.plants
 

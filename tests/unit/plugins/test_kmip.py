@@ -230,11 +230,16 @@ class TestFindingOut:
         sentence = failure_of(lambda: kmip_from(options(kmip, alice), surroundings()))
         assert sentence.endswith(f"""'{sys.executable} -m pip install "pykmip>=0.11"'.""")
 
-    @pytest.mark.parametrize("option", ["certificate", "key_file", "ca"])
+    @pytest.mark.parametrize("option", ["certificate", "ca"])
     def test_a_missing_file_is_named(self, kmip: Server, alice: Issued, option: str) -> None:
         sentence = failure_of(lambda: kmip_from(options(kmip, alice, **{option: "/nowhere/x.pem"}), surroundings()))
         name = f"kmip 127.0.0.1:{kmip.port}"
         assert sentence.startswith(f"{name} cannot be opened from this controller. Its {option}, /nowhere/x.pem")
+
+    def test_a_key_that_is_given_for_its_file_is_not_shown(self, kmip: Server, alice: Issued) -> None:
+        key = alice.key_file.read_text()
+        sentence = failure_of(lambda: kmip_from(options(kmip, alice, key_file=key), surroundings()))
+        assert sentence.endswith("Its key_file is not there. It is a file on the controller.")
 
     def test_a_task_names_it_by_its_type(self, kmip: Server, alice: Issued) -> None:
         files = {"certificate": str(alice.certificate), "key_file": str(alice.key_file), "ca": str(kmip.ca)}

@@ -223,7 +223,7 @@ class TestLogin:
     def test_an_approle_whose_token_expires_gets_another(
         self, bao: Server, opened: Callable[..., OpenBao], host: str
     ) -> None:
-        role_id, secret_id = approle(bao, token_ttl="1s")
+        role_id, secret_id = bao.approle(policies("zfsfleet"), token_ttl="1s")
         backend = opened(auth="approle", role_id=role_id, secret_id=secret_id)
         one, another = kept(a_version(host)), kept(a_version(host))
         backend.put(one)
@@ -234,7 +234,7 @@ class TestLogin:
     def test_the_token_of_an_approle_ends_with_the_connection(
         self, bao: Server, opened: Callable[..., OpenBao], host: str, tmp_path: pathlib.Path
     ) -> None:
-        role_id, secret_id = approle(bao, token_ttl="1h")
+        role_id, secret_id = bao.approle(policies("zfsfleet"), token_ttl="1h")
         file = tmp_path / "secret-id"
         file.write_text(secret_id)
         before = accessors(bao)
@@ -251,12 +251,12 @@ class TestLogin:
         assert bao.client(token).auth.token.lookup_self()
 
     def test_a_wrong_secret_id(self, bao: Server, opened: Callable[..., OpenBao], host: str) -> None:
-        role_id, _secret_id = approle(bao, token_ttl="1h")
+        role_id, _secret_id = bao.approle(policies("zfsfleet"), token_ttl="1h")
         backend = opened(auth="approle", role_id=role_id, secret_id=SECRET)
         assert "it answered: invalid role or secret ID." in failure_of(lambda: backend.entries(host))
 
     def test_a_login_that_is_elsewhere(self, bao: Server, opened: Callable[..., OpenBao], host: str) -> None:
-        role_id, secret_id = approle(bao, token_ttl="1h")
+        role_id, secret_id = bao.approle(policies("zfsfleet"), token_ttl="1h")
         backend = opened(auth="approle", role_id=role_id, secret_id=secret_id, auth_mount="elsewhere")
         assert "it has no AppRole login at elsewhere for us" in failure_of(lambda: backend.entries(host), secret_id)
 
@@ -609,19 +609,6 @@ def test_no_server_outlives_its_test(tmp_path: pathlib.Path) -> None:
         raise ZeroDivisionError
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((server.ADDRESS, port), timeout=5)
-
-
-def approle(bao: Server, **settings: str) -> tuple[str, str]:
-    """Make a role with the guide's policy."""
-    client = bao.client()
-    for name, rules in policies("zfsfleet").items():
-        client.sys.create_or_update_policy(name, rules)
-    login = client.auth.approle
-    login.create_or_update_approle("zfsfleet", token_policies=["zfsfleet"], **settings)
-    return (
-        login.read_role_id("zfsfleet")["data"]["role_id"],
-        login.generate_secret_id("zfsfleet")["data"]["secret_id"],
-    )
 
 
 def accessors(bao: Server) -> set[str]:
