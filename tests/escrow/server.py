@@ -120,6 +120,10 @@ class Between:
         self.muffled = False
         self._listening, self._behind = listening, port
 
+    def muffle(self, *, muffled: bool) -> None:
+        """Drop what the server says from now on, or pass it on again."""
+        self.muffled = muffled
+
     def pass_on(self) -> None:
         with contextlib.suppress(OSError), contextlib.ExitStack() as connections:
             while True:
