@@ -22,11 +22,17 @@ if t.TYPE_CHECKING:
     from .certificates import Issued
 
 
+def in_a_task(server: Server, client: Issued) -> dict[str, t.Any]:
+    """Return a server as one of the places that a task names."""
+    files = {"certificate": str(client.certificate), "key_file": str(client.key_file), "ca": str(server.ca)}
+    return {"type": "kmip", "host": server.host, "port": server.port, **files}
+
+
 def options(server: Server, client: Issued, **given: t.Any) -> dict[str, t.Any]:
     """Return a backend's options with all that they are by default."""
     defaults = {name: option.default for name, option in OPTIONS.items()}
-    files = {"certificate": str(client.certificate), "key_file": str(client.key_file), "ca": str(server.ca)}
-    return {**defaults, **files, "host": server.host, "port": server.port, **given}
+    there = {name: value for name, value in in_a_task(server, client).items() if name in OPTIONS}
+    return {**defaults, **there, **given}
 
 
 def truenas(objects: Objects, name: str, value: bytes) -> str:
@@ -43,6 +49,10 @@ class KmipPlace:
 
     def __init__(self, server: Server, client: Issued, stranger: Issued) -> None:
         self.server, self.client, self.stranger = server, client, stranger
+
+    def in_a_task(self) -> dict[str, t.Any]:
+        """Return it as one of the places that a task names."""
+        return in_a_task(self.server, self.client)
 
     def open(self) -> Kmip:
         return kmip_from(options(self.server, self.client, timeout=60), surroundings())

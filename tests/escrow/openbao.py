@@ -39,6 +39,10 @@ class OpenBaoPlace:
     def __init__(self, server: Server, token: str) -> None:
         self.server, self.token = server, token
 
+    def in_a_task(self) -> dict[str, t.Any]:
+        """Return it as one of the places that a task names."""
+        return {"type": "openbao", "url": self.server.url, "ca": str(self.server.ca), "token": self.token}
+
     def open(self) -> OpenBao:
         return openbao_from(options(self.server, token=self.token), surroundings())
 

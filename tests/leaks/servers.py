@@ -34,17 +34,8 @@ class Servers:
 
     def variables(self) -> dict[str, t.Any]:
         """Return what the backends of ``cast.py`` are told by variables."""
-        client = self.kmip.client
-        return {
-            "bao": {"url": self.bao.url, "ca": str(self.bao.ca), **self.logins},
-            "kmip": {
-                "host": self.kmip.server.host,
-                "port": self.kmip.server.port,
-                "ca": str(self.kmip.server.ca),
-                "certificate": str(client.certificate),
-                "key_file": str(client.key_file),
-            },
-        }
+        bao = {"url": self.bao.url, "ca": str(self.bao.ca), **self.logins}
+        return {"bao": bao, "kmip": self.kmip.in_a_task()}
 
     def secrets(self) -> dict[str, bytes]:
         """Return what opens the servers; the role's id is no secret."""

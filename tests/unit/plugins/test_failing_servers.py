@@ -13,7 +13,13 @@ from dataclasses import dataclass
 import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._record import now
-from ansible_collections.zfsfleet.encryption.tests.escrow import kmip_server, openbao, openbao_server, server
+from ansible_collections.zfsfleet.encryption.tests.escrow import (
+    kmip_place,
+    kmip_server,
+    openbao,
+    openbao_server,
+    server,
+)
 from ansible_collections.zfsfleet.encryption.tests.escrow.certificates import Authority, Issued
 from ansible_collections.zfsfleet.encryption.tests.escrow.kmip_server import Server as KmipServer
 from ansible_collections.zfsfleet.encryption.tests.escrow.openbao_server import Server as BaoServer
@@ -40,13 +46,11 @@ class World:
 
     @property
     def bao(self) -> Place:
-        token = self.bao_server.token(openbao.policies())
-        return {"type": "openbao", "url": self.bao_server.url, "ca": str(self.bao_server.ca), "token": token}
+        return openbao.OpenBaoPlace(self.bao_server, self.bao_server.token(openbao.policies())).in_a_task()
 
     @property
     def kmip(self) -> Place:
-        there = {"host": self.kmip_server.host, "port": self.kmip_server.port, "ca": str(self.kmip_server.ca)}
-        return {"type": "kmip", **there, **_files(self.client)}
+        return kmip_place.in_a_task(self.kmip_server, self.client)
 
 
 def _files(client: Issued) -> Place:

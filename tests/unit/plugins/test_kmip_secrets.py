@@ -57,8 +57,7 @@ def stocked(controller: Controller) -> Controller:
 
 
 def entry(place: KmipPlace, client: t.Any) -> Place:
-    files = {"certificate": str(client.certificate), "key_file": str(client.key_file), "ca": str(place.server.ca)}
-    return {"type": "kmip", "host": place.server.host, "port": place.server.port, "timeout": 60, **files}
+    return {**kmip_place.in_a_task(place.server, client), "timeout": 60}
 
 
 def put(theirs: Kmip, dataset: str, text: str) -> str:

@@ -28,15 +28,13 @@ DATASETS: list[dict[str, t.Any]] = [
 @pytest.fixture(scope="module")
 def kmip(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Place]:
     with kmip_place.place(tmp_path_factory.mktemp("kmip")) as place:
-        server, client = place.server, place.client
-        files = {"certificate": str(client.certificate), "key_file": str(client.key_file), "ca": str(server.ca)}
-        yield {"type": "kmip", "host": server.host, "port": server.port, **files}
+        yield place.in_a_task()
 
 
 @pytest.fixture(scope="module")
 def bao(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Place]:
     with openbao.place(tmp_path_factory.mktemp("openbao")) as place:
-        yield {"type": "openbao", "url": place.server.url, "ca": str(place.server.ca), "token": place.token}
+        yield place.in_a_task()
 
 
 @pytest.fixture

@@ -70,8 +70,7 @@ def test_no_secret_of_a_place_shows_where_it_fails(tmp_path: Path) -> None:
 
 def test_no_secret_of_a_place_shows_where_it_works(tmp_path: Path) -> None:
     with openbao.place(tmp_path) as place:
-        places = [{"type": "openbao", "url": place.server.url, "ca": str(place.server.ca), "token": place.token}]
-        info = {"zfsfleet.encryption.zfs_key_escrow_info": {"escrow": places}, "register": "kept"}
+        info = {"zfsfleet.encryption.zfs_key_escrow_info": {"escrow": [place.in_a_task()]}, "register": "kept"}
         said = said_by(tmp_path, [info, {"ansible.builtin.debug": {"var": "kept"}}], "--diff", "-vvv")
     assert '"readable": true' in said
     assert place.token not in said
