@@ -56,7 +56,7 @@ PLANTED: tuple[Fault, ...] = (
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTION = "ansible_collections/zfsfleet/encryption"
-COPIED = ("plugins", "tests", "meta", "docs", "galaxy.yml", "pyproject.toml")
+COPIED = ("plugins", "roles", "playbooks", "tests", "meta", "docs", "galaxy.yml", "pyproject.toml")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "output", "testbed", "wire", "integration")
 EVERYTHING = ("tests/unit/plugins", "tests/conformance")
 SIDE_BY_SIDE = 2
