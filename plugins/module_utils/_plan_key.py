@@ -69,7 +69,7 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
         _before, is_file, path = (entry.keylocation or "").partition("file://")
         hint = f" key_file: {path} takes what is in that file." if is_file else ""
         raise Refused(
-            f"{entry.name} needs a key to become an encryption root. Give key, passphrase or key_file, "
+            f"{entry.name} needs a key to become an encryption root. Give key, passphrase, key_file or escrow, "
             f"{'or set' if parent_of(entry.name) is None else 'or set state: inherited, or'} encryption: off.{hint}"
         )
     if not isinstance(secret, KeyFile):

@@ -134,7 +134,11 @@ def test_a_batch_creates_parents_first_and_plans_children_against_them() -> None
 @pytest.mark.parametrize(
     ("params", "sentence"),
     [
-        pytest.param({}, "tank/a needs a key to become an encryption root.", id="no key"),
+        pytest.param(
+            {},
+            "tank/a needs a key to become an encryption root. Give key, passphrase, key_file or escrow,",
+            id="no key",
+        ),
         pytest.param({"keylocation": "file:///k"}, "key_file: /k takes what is in that file.", id="only a location"),
         pytest.param({"key_file": "/k"}, "The key file /k of tank/a is not there.", id="no file"),
         pytest.param({"passphrase": "1234567"}, "passphrase of tank/a has 7 bytes", id="short passphrase"),
