@@ -41,6 +41,7 @@ _ABOUT_KEYS = {
     *_ABOUT_FILES,
     "escrow_key",
     "note_key",
+    "move_key",
     "destroy_key",
 }
 _TOLD = ("dataset", "action", "key_id", "old_key_id", "keyguid", "receipts", "state", "result", "reason")

@@ -21,6 +21,7 @@ from .acting import Controller
 from .trees import KEY_TEXT
 
 ONE: list[dict[str, t.Any]] = [{"type": "memory", "name": "one"}]
+TWO: list[dict[str, t.Any]] = [{"type": "memory", "name": "two"}]
 
 
 @pytest.fixture
@@ -48,6 +49,8 @@ def test_every_operation_on_keys_is_a_line(controller: Controller, place: pathli
     controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)
     controller.act("zfs_unlock", name="tank/a", state="locked", escrow=ONE)
     controller.act("zfs_key_retire", retain_days=0, retain_versions=0, escrow=ONE)
+    controller.act("zfs_key_move", source=ONE, escrow=TWO)
+    controller.act("zfs_key_move", source=ONE, escrow=TWO, clear_source=True)
     assert short(place) == [
         "zfs_dataset_key: escrow_key tank/a",
         "zfs_dataset_key: create tank/a",
@@ -55,10 +58,12 @@ def test_every_operation_on_keys_is_a_line(controller: Controller, place: pathli
         "zfs_key_rotate: change_key tank/a",
         "zfs_unlock: unload_key tank/a",
         "zfs_key_retire: destroy_key tank/a",
+        "zfs_key_move: move_key tank/a",
+        "zfs_key_move: destroy_key tank/a",
     ]
     assert {line["host"] for line in lines(place)} == {"nas1"}
     (chain,) = verified(controller, place)["chains"]
-    assert (chain["lines"], chain["problem"]) == (6, None)
+    assert (chain["lines"], chain["problem"]) == (8, None)
 
 
 def test_a_rotation_says_which_key_took_the_place_of_which(controller: Controller, place: pathlib.Path) -> None:
