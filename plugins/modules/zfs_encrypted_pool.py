@@ -214,24 +214,24 @@ EXAMPLES = r"""
 
 RETURN = r"""
 guid:
-  description: The pool's GUID, V(null) where it is not imported in the end.
-  returned: unless the first step failed
+  description: The pool's GUID, V(null) where it is not imported in the end, or in check mode is not now.
+  returned: unless the task was refused or its first step failed
   type: str
   sample: "9472913342345243517"
 key_ids:
   description: The ids of the keys in escrow that the roots have, by root; of those that check mode only foresees, none.
-  returned: with O(escrow)
+  returned: with O(escrow) and O(state=present)
   type: dict
   sample: {tank: c2a0f3d7b1e94a58.0f3a9c2b7d11}
 drift:
   description: In what an existing pool differs from the task, where nothing is done about it.
-  returned: with O(state=present) and O(state=imported)
+  returned: with O(state=present) and O(state=imported), unless the task was refused
   type: list
   elements: str
   sample: ["log: stripe of /dev/disk/by-id/nvme-C is wanted and not there"]
 still_locked:
   description: Encryption roots for which there was no key, and those below them.
-  returned: with O(state=imported)
+  returned: with O(state=imported), once the pool is imported
   type: list
   elements: str
   sample: [tank/private]

@@ -29,7 +29,7 @@ extends_documentation_fragment:
   - zfsfleet.encryption._escrow
   - zfsfleet.encryption._escrow.require
   - zfsfleet.encryption._attributes
-  - zfsfleet.encryption._attributes.changing
+  - zfsfleet.encryption._attributes.in_escrow
 options:
   state:
     description:
@@ -152,7 +152,9 @@ failures:
   type: dict
   sample:
     tank/private:
-      msg: "The key of tank/private is not in escrow: no key was given for it."
+      msg: >-
+        The key of tank/private is not in escrow: no key was given for it. Offer the right one in secrets or in a
+        manifest.
       reason: no_key
       skipped: []
 key_id:

@@ -25,7 +25,7 @@ extends_documentation_fragment:
   - zfsfleet.encryption._escrow
   - zfsfleet.encryption._escrow.require
   - zfsfleet.encryption._attributes
-  - zfsfleet.encryption._attributes.changing
+  - zfsfleet.encryption._attributes.in_escrow
 options:
   retain_days:
     description:
