@@ -48,7 +48,7 @@ EXAMPLES = r"""
 - name: A key file, made once and kept
   zfsfleet.encryption.zfs_dataset_key:
     name: tank/vm
-    key_file: /etc/zfs/keys/vm.key
+    key_file: /etc/zfs/vm.key
     generate_key: true
 
 - name: A host's datasets in one task

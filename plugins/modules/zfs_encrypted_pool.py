@@ -189,7 +189,7 @@ EXAMPLES = r"""
     topology:
       data: [{type: raidz1, disks: [/var/tmp/z0, /var/tmp/z1, /var/tmp/z2]}]
     file_size: 256M
-    key_file: /etc/zfs/keys/scratch.key
+    key_file: /etc/zfs/scratch.key
     generate_key: true
 
 - name: A pool that came from another host, unlocked by the manifest that came with it

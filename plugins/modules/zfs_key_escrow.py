@@ -21,6 +21,7 @@ description:
     With O(key_id) it works on one version of a key instead. Its state is noted, or it is destroyed, after the host was
     asked what it opens.
   - All of this is done on the controller. The host's part is to try keys, and to read key files.
+  - O(escrow) has to name a place.
 author:
   - zfsfleet contributors (@zfsfleet)
 extends_documentation_fragment:

@@ -19,6 +19,7 @@ description:
     a copy of the data that the host does not show, and unless a newer version of the same record is active and was
     proven to open its root. So the last key of anything is never destroyed.
   - Copies in the history of a repository or in backups are not reached by this.
+  - O(escrow) has to name a place.
 author:
   - zfsfleet contributors (@zfsfleet)
 extends_documentation_fragment:

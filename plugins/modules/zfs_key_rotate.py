@@ -32,6 +32,7 @@ description:
   - >-
     In check mode the present keys are tried and the change is rehearsed, and every place for keys is asked whether it
     could be written to. Nothing is written anywhere.
+  - O(escrow) has to name a place.
 author:
   - zfsfleet contributors (@zfsfleet)
 extends_documentation_fragment:
