@@ -47,12 +47,13 @@ options:
         V(present). The pool is there and imported. If it is not, it is created from O(topology), with a key for its
         root dataset or O(encryption=off), and mounted. A pool that was exported is not imported by this.
       - >-
-        V(imported). It is imported, its encryption roots are unlocked for which O(secrets), O(manifest) or their key
-        files hold a key, and what is mounted by default is mounted. Roots without a key stay locked, which is no
-        failure; a wrong key is one. The same holds for a pool that is imported already.
+        V(imported). It is imported, its encryption roots are unlocked for which O(secrets), O(manifest), O(escrow) or
+        their key files hold a key, and what is mounted by default is mounted. Roots without a key stay locked, which is
+        no failure; a wrong key is one. The same holds for a pool that is imported already.
       - >-
-        V(exported). It is not imported. That locks all of it, so each unlocked root needs a key that is proven to open
-        it, unless O(verify_key=false). Who keeps the pool busy is named.
+        V(exported). It is not imported. That locks all of it, so each unlocked root needs a key in O(secrets),
+        O(manifest), O(escrow) or its key file that is proven to open it, unless O(verify_key=false). Who keeps the pool
+        busy is named.
       - >-
         V(absent). It is destroyed with everything in it. Needs O(force_destroy=true), and O(guid) or its exact
         O(topology). A pool that is not imported but could be is refused.
