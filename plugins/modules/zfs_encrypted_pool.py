@@ -224,6 +224,11 @@ key_ids:
   returned: with O(escrow) and O(state=present)
   type: dict
   sample: {tank: c2a0f3d7b1e94a58.0f3a9c2b7d11}
+receipts:
+  description: What finds the key in each place, like its id on a KMIP server, by root; of keys that this run put there.
+  returned: with O(escrow) and O(state=present)
+  type: dict
+  sample: {tank: {kmip kmip.example.org:5696: "4711"}}
 drift:
   description: In what an existing pool differs from the task, where nothing is done about it.
   returned: with O(state=present) and O(state=imported), unless the task was refused

@@ -147,6 +147,11 @@ key_ids:
   returned: without O(key_id)
   type: dict
   sample: {tank/home: c2a0f3d7b1e94a58.0f3a9c2b7d11}
+receipts:
+  description: What finds the key in each place, like its id on a KMIP server, by root; of keys that this run put there.
+  returned: without O(key_id)
+  type: dict
+  sample: {tank/home: {kmip kmip.example.org:5696: "4711"}}
 failures:
   description: Roots whose keys are not in escrow, with V(reason), V(msg) and V(skipped).
   returned: without O(key_id)

@@ -75,6 +75,14 @@ def test_a_rotation_says_which_key_took_the_place_of_which(controller: Controlle
     assert changed["receipts"] == row["receipts"]
 
 
+def test_a_new_key_says_what_finds_it(controller: Controller, place: pathlib.Path) -> None:
+    created = controller.act("zfs_dataset_key", name="tank/a", escrow=[*ONE, *TWO])
+    for line in lines(place):
+        assert line["receipts"] == created["receipts"]["tank/a"]
+        assert sorted(line["receipts"]) == ["one", "two"]
+    assert controller.act("zfs_dataset_key", name="tank/a", escrow=[*ONE, *TWO])["receipts"] == {}
+
+
 def test_a_failure_is_a_line_too(controller: Controller, place: pathlib.Path) -> None:
     controller.act("zfs_dataset_key", name="tank/a", key=KEY_TEXT)
     controller.act("zfs_unlock", name="tank/a", state="locked", verify_key=False)
