@@ -36,13 +36,13 @@ class ActionModule(EscrowAction):
         if params["state"] == "absent":
             said = Destruction(bool(params["force_destroy"]), bool(params["unseen_copies"]))
             return OneVersion(_key_id(params), trial).destroy(said, check=check)
+        if (params.get("key_id") is None) != (params.get("key_state") is None):
+            raise Refused("key_id names a version, and key_state says what it is to become. Give both, or neither.")
         if params.get("key_id") is None:
             secrets = [*(arguments.get("secrets") or ()), *offered.secrets]
             options = {**arguments, "secrets": secrets} if secrets else arguments
             wanted = Wanted(choice_from(params), options, offered.remarks)
             return adopt(wanted, trial, self._exported, check=check)
-        if params.get("key_state") is None:
-            raise Refused("key_id names a version, and key_state says what it is to become. Give both, or neither.")
         return OneVersion(_key_id(params), trial).note(params["key_state"], check=check)
 
 

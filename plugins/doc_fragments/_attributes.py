@@ -65,6 +65,27 @@ attributes:
     support: full
 """
 
+    IN_ESCROW = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and return changed status prediction without modifying target.
+    support: full
+    details:
+      - Keys are really tried, without being loaded, and nothing is written into escrow.
+      - What is named and not there is refused, as in a real run.
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode).
+    support: none
+    details:
+      - Nothing is changed on the host. What is done in escrow is told in the result.
+  idempotent:
+    description:
+      - >-
+        When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+    support: full
+"""
+
     INFO = r"""
 options: {}
 attributes:

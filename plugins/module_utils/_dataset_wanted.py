@@ -303,7 +303,9 @@ def _refuse_misplaced_key(entry: DatasetWanted, given: t.Sequence[str]) -> None:
 
 def _refuse_bad_generation(entry: DatasetWanted) -> None:
     if entry.key_file is None:
-        raise Refused(f"generate_key for {entry.name} needs key_file, the place where the new key is kept.")
+        raise Refused(
+            f"generate_key for {entry.name} needs a place where the new key is kept. Give key_file or escrow."
+        )
     if isinstance(entry.secret, Key):
         raise Refused(f"{entry.name} was given a key and generate_key, which would make one. Leave one of them out.")
     if entry.new_keyformat == "passphrase":

@@ -126,7 +126,7 @@ def _done(stage: Stage[W, t.Any], want: W, host: Host) -> tuple[Plan, Outcome]:
                 raise Refused(f"Pool {name} came, went or was replaced while this run waited for it. Run again.")
         planned = stage.plan(want, stage.observe(want, host, pools))
         if planned.missing:
-            raise Refused(" ".join(planned.missing))
+            raise Refused(" ".join([*planned.missing, *_why_missing(host)]))
         if not planned.groups and not planned.to_stay_locked:
             return planned, _nothing_done(planned)
         # What changes a host is imported when something is to be changed: most runs find all as it should be.
@@ -134,6 +134,12 @@ def _done(stage: Stage[W, t.Any], want: W, host: Host) -> tuple[Plan, Outcome]:
         from ._proof import prove_locked
 
         return prove_locked(planned, carry_out(planned, host), host)
+
+
+def _why_missing(host: Host) -> t.Iterator[str]:
+    """Say why all pools are missing on a bare host, which check mode takes for one without pools."""
+    if not host.binding().openzfs:
+        yield "OpenZFS is not installed on it, or its commands are not found."
 
 
 def _nothing_done(planned: Plan) -> Outcome:

@@ -69,7 +69,7 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
         _before, is_file, path = (entry.keylocation or "").partition("file://")
         hint = f" key_file: {path} takes what is in that file." if is_file else ""
         raise Refused(
-            f"{entry.name} needs a key to become an encryption root. Give key, passphrase or key_file, "
+            f"{entry.name} needs a key to become an encryption root. Give key, passphrase, key_file or escrow, "
             f"{'or set' if parent_of(entry.name) is None else 'or set state: inherited, or'} encryption: off.{hint}"
         )
     if not isinstance(secret, KeyFile):
@@ -202,7 +202,7 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
         raise Refused(f"Whether the key given opens {entry.name} could not be found out: {verdict.detail}.")
     if offered is not None and verdict.outcome == "opens":
         _refuse_location_with_another_key(_settled(entry, dataset), offered, observed)
-        wish = _Change(drift, serving, offered)
+        wish = _Change(drift, serving, offered, "Leave that out, or set update_key: always to change it.")
         if drift:
             return _plan_change(_settled(entry, dataset), dataset, tree, observed, wish)
         copy = None if entry.copied_to is None else _keyfiles.in_use(entry.copied_to, dataset.key_file)
@@ -213,7 +213,7 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
             f"{entry.key_file}, but the key in it does not open it. Find out who changed the key before anything else."
         )
     current = offered_key(entry.current, dataset, observed.key_files)
-    wish = _Change("the key given does not open it", entry.secret, current)
+    wish = _Change("the key given does not open it", entry.secret, current, _ANOTHER_KEY)
     return _plan_change(_settled(entry, dataset), dataset, tree, observed, wish)
 
 
@@ -222,13 +222,17 @@ def _missing_only(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(step for step in steps if step.action != "sync_key_file")
 
 
+_ANOTHER_KEY = "Give the right key, or set update_key: always and the present key under current to change it."
+
+
 @dataclass(frozen=True)
 class _Change:
-    """Why a root is to get another key, from where, and the key that should be the present one."""
+    """Why a root is to get another key, from where, the key that should be the present one, and what else may help."""
 
     problem: str
     secret: Secret
     current: Key | None
+    way_out: str
 
 
 def _settled(entry: DatasetWanted, root: Dataset) -> DatasetWanted:
@@ -254,10 +258,7 @@ def _plan_change(
 ) -> tuple[Step, ...]:
     """Plan another wrapping key for an existing root, after the present one was proven to be kept somewhere."""
     if not entry.change:
-        raise Refused(
-            f"{entry.name} is an encryption root and {wish.problem}. Give the right key, "
-            "or set update_key: always and the present key under current to change it."
-        )
+        raise Refused(f"{entry.name} is an encryption root and {wish.problem}. {wish.way_out}")
     if root.is_clone:
         raise Refused(f"{entry.name} is a clone; it shares the key of its origin {root.value('origin')}.")
     _replicas.refuse_unsound(entry, root, tree, observed)

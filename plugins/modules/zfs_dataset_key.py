@@ -48,7 +48,7 @@ EXAMPLES = r"""
 - name: A key file, made once and kept
   zfsfleet.encryption.zfs_dataset_key:
     name: tank/vm
-    key_file: /etc/zfs/keys/vm.key
+    key_file: /etc/zfs/vm.key
     generate_key: true
 
 - name: A host's datasets in one task
@@ -116,6 +116,11 @@ key_ids:
   returned: with O(escrow)
   type: dict
   sample: {tank/media: c2a0f3d7b1e94a58.0f3a9c2b7d11}
+receipts:
+  description: What finds the key in each place, like its id on a KMIP server, by root; of keys that this run put there.
+  returned: with O(escrow)
+  type: dict
+  sample: {tank/media: {kmip kmip.example.org:5696: "4711"}}
 already:
   description: Datasets that are encryption roots as they should be.
   returned: always

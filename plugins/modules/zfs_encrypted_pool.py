@@ -47,12 +47,13 @@ options:
         V(present). The pool is there and imported. If it is not, it is created from O(topology), with a key for its
         root dataset or O(encryption=off), and mounted. A pool that was exported is not imported by this.
       - >-
-        V(imported). It is imported, its encryption roots are unlocked for which O(secrets), O(manifest) or their key
-        files hold a key, and what is mounted by default is mounted. Roots without a key stay locked, which is no
-        failure; a wrong key is one. The same holds for a pool that is imported already.
+        V(imported). It is imported, its encryption roots are unlocked for which O(secrets), O(manifest), O(escrow) or
+        their key files hold a key, and what is mounted by default is mounted. Roots without a key stay locked, which is
+        no failure; a wrong key is one. The same holds for a pool that is imported already.
       - >-
-        V(exported). It is not imported. That locks all of it, so each unlocked root needs a key that is proven to open
-        it, unless O(verify_key=false). Who keeps the pool busy is named.
+        V(exported). It is not imported. That locks all of it, so each unlocked root needs a key in O(secrets),
+        O(manifest), O(escrow) or its key file that is proven to open it, unless O(verify_key=false). Who keeps the pool
+        busy is named.
       - >-
         V(absent). It is destroyed with everything in it. Needs O(force_destroy=true), and O(guid) or its exact
         O(topology). A pool that is not imported but could be is refused.
@@ -189,7 +190,7 @@ EXAMPLES = r"""
     topology:
       data: [{type: raidz1, disks: [/var/tmp/z0, /var/tmp/z1, /var/tmp/z2]}]
     file_size: 256M
-    key_file: /etc/zfs/keys/scratch.key
+    key_file: /etc/zfs/scratch.key
     generate_key: true
 
 - name: A pool that came from another host, unlocked by the manifest that came with it
@@ -214,24 +215,29 @@ EXAMPLES = r"""
 
 RETURN = r"""
 guid:
-  description: The pool's GUID, V(null) where it is not imported in the end.
-  returned: unless the first step failed
+  description: The pool's GUID, V(null) where it is not imported in the end, or in check mode is not now.
+  returned: unless the task was refused or its first step failed
   type: str
   sample: "9472913342345243517"
 key_ids:
   description: The ids of the keys in escrow that the roots have, by root; of those that check mode only foresees, none.
-  returned: with O(escrow)
+  returned: with O(escrow) and O(state=present)
   type: dict
   sample: {tank: c2a0f3d7b1e94a58.0f3a9c2b7d11}
+receipts:
+  description: What finds the key in each place, like its id on a KMIP server, by root; of keys that this run put there.
+  returned: with O(escrow) and O(state=present)
+  type: dict
+  sample: {tank: {kmip kmip.example.org:5696: "4711"}}
 drift:
   description: In what an existing pool differs from the task, where nothing is done about it.
-  returned: with O(state=present) and O(state=imported)
+  returned: with O(state=present) and O(state=imported), unless the task was refused
   type: list
   elements: str
   sample: ["log: stripe of /dev/disk/by-id/nvme-C is wanted and not there"]
 still_locked:
   description: Encryption roots for which there was no key, and those below them.
-  returned: with O(state=imported)
+  returned: with O(state=imported), once the pool is imported
   type: list
   elements: str
   sample: [tank/private]

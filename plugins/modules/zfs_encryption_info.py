@@ -15,7 +15,8 @@ description:
     Returns everything that is known about pools, encryption roots and their keys, and says for offered keys what
     unlocking with them would do, as the encryption summary of TrueNAS does.
   - Keys are tried without being loaded, on unlocked roots as well.
-  - Without O(name) and O(names) all imported pools are looked at.
+  - Without O(name) and O(names) all imported pools are looked at. A named pool that is not imported is told in a
+    warning.
 author:
   - zfsfleet contributors (@zfsfleet)
 extends_documentation_fragment:
@@ -181,10 +182,12 @@ roots:
       type: list
       elements: str
     key_id:
-      description: Id of the key, where a rotation of this collection noted it on this pool.
+      description: Id of the key in escrow, where this collection noted it on this dataset as it set the key.
+      returned: where that was noted, and not on another pool
       type: str
     rotated_at:
-      description: When that key was set.
+      description: When that key was made.
+      returned: with RV(roots[].key_id)
       type: str
 summary:
   description:

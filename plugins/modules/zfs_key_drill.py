@@ -19,6 +19,7 @@ description:
   - Without O(name) and O(names) all encryption roots of all imported pools are drilled.
   - What is found is in RV(findings). The task fails where one of them is of a kind in O(fail_on).
   - All of this is done on the controller. The host's part is to try keys.
+  - O(escrow) has to name a place.
 author:
   - zfsfleet contributors (@zfsfleet)
 extends_documentation_fragment:

@@ -21,6 +21,7 @@ description:
     With O(key_id) it works on one version of a key instead. Its state is noted, or it is destroyed, after the host was
     asked what it opens.
   - All of this is done on the controller. The host's part is to try keys, and to read key files.
+  - O(escrow) has to name a place.
 author:
   - zfsfleet contributors (@zfsfleet)
 extends_documentation_fragment:
@@ -29,7 +30,7 @@ extends_documentation_fragment:
   - zfsfleet.encryption._escrow
   - zfsfleet.encryption._escrow.require
   - zfsfleet.encryption._attributes
-  - zfsfleet.encryption._attributes.changing
+  - zfsfleet.encryption._attributes.in_escrow
 options:
   state:
     description:
@@ -146,13 +147,20 @@ key_ids:
   returned: without O(key_id)
   type: dict
   sample: {tank/home: c2a0f3d7b1e94a58.0f3a9c2b7d11}
+receipts:
+  description: What finds the key in each place, like its id on a KMIP server, by root; of keys that this run put there.
+  returned: without O(key_id)
+  type: dict
+  sample: {tank/home: {kmip kmip.example.org:5696: "4711"}}
 failures:
   description: Roots whose keys are not in escrow, with V(reason), V(msg) and V(skipped).
   returned: without O(key_id)
   type: dict
   sample:
     tank/private:
-      msg: "The key of tank/private is not in escrow: no key was given for it."
+      msg: >-
+        The key of tank/private is not in escrow: no key was given for it. Offer the right one in secrets or in a
+        manifest.
       reason: no_key
       skipped: []
 key_id:

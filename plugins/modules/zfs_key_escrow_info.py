@@ -14,6 +14,7 @@ description:
   - Tells what is in escrow for a host, the ids, states and times of keys, and what they were seen to open. Never a key.
   - It works on the controller alone; the host is not asked, and may be down.
   - A key that was seen to open a root once need not do so now. The role drill proves it.
+  - O(escrow) has to name a place.
 author:
   - zfsfleet contributors (@zfsfleet)
 extends_documentation_fragment:

@@ -207,7 +207,7 @@ missing:
   type: list
   elements: str
 dest:
-  description: The manifest on the managed host.
+  description: The manifest on the managed host. C(owner), C(group), C(mode), C(size) and more are told beside it.
   returned: with O(dest), if a manifest could be made
   type: str
 dest_controller:
@@ -218,6 +218,14 @@ backup_file:
   description: Where the manifest that was replaced is kept.
   returned: with O(backup=true), if one was replaced
   type: str
+unlocked: &none
+  description: Always empty, here for what handles the results of several modules. Nothing is unlocked or locked.
+  returned: always
+  type: list
+  elements: str
+locked: *none
+already: *none
+mounted: *none
 failures:
   description: What failed, by encryption root, or by path for the file.
   returned: always

@@ -23,13 +23,14 @@ description:
     elsewhere once more. That can be another run, days later.
   - A run that died is gone on with by the next one. What is in O(escrow) already is compared, and not put again.
   - All of this is done on the controller. The host's part is to try keys.
+  - O(escrow) has to name a place.
 author:
   - zfsfleet contributors (@zfsfleet)
 extends_documentation_fragment:
   - zfsfleet.encryption._escrow
   - zfsfleet.encryption._escrow.require
   - zfsfleet.encryption._attributes
-  - zfsfleet.encryption._attributes.changing
+  - zfsfleet.encryption._attributes.in_escrow
 options:
   source:
     description:

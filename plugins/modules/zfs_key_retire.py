@@ -19,13 +19,14 @@ description:
     a copy of the data that the host does not show, and unless a newer version of the same record is active and was
     proven to open its root. So the last key of anything is never destroyed.
   - Copies in the history of a repository or in backups are not reached by this.
+  - O(escrow) has to name a place.
 author:
   - zfsfleet contributors (@zfsfleet)
 extends_documentation_fragment:
   - zfsfleet.encryption._escrow
   - zfsfleet.encryption._escrow.require
   - zfsfleet.encryption._attributes
-  - zfsfleet.encryption._attributes.changing
+  - zfsfleet.encryption._attributes.in_escrow
 options:
   retain_days:
     description:

@@ -32,6 +32,7 @@ description:
   - >-
     In check mode the present keys are tried and the change is rehearsed, and every place for keys is asked whether it
     could be written to. Nothing is written anywhere.
+  - O(escrow) has to name a place.
 author:
   - zfsfleet contributors (@zfsfleet)
 extends_documentation_fragment:
@@ -40,6 +41,25 @@ extends_documentation_fragment:
   - zfsfleet.encryption._escrow.require
   - zfsfleet.encryption._attributes
   - zfsfleet.encryption._attributes.changing
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and return changed status prediction without modifying target.
+    support: full
+    details:
+      - The present keys are really tried, without being loaded.
+      - What is named and not there is refused, as in a real run.
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode).
+    support: full
+    details:
+      - Of the host, not of escrow.
+  idempotent:
+    description:
+      - >-
+        When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+    support: partial
+    details:
+      - With O(max_age_days=0) every key is due in every run. Use O(made_before) instead.
 options:
   max_age_days:
     description:
@@ -187,6 +207,17 @@ already:
   returned: always
   type: list
   elements: str
+unlocked:
+  description: Locked roots whose keys were loaded for the change and are loaded still, since something failed.
+  returned: when a key was to be changed
+  type: list
+  elements: str
+locked: &none
+  description: Always empty, here for what handles the results of several modules.
+  returned: when a key was to be changed
+  type: list
+  elements: str
+mounted: *none
 removed_files:
   description: Key files on the host that held keys which were replaced.
   returned: when there were any, and not in check mode

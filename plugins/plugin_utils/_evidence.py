@@ -41,6 +41,7 @@ _ABOUT_KEYS = {
     *_ABOUT_FILES,
     "escrow_key",
     "note_key",
+    "move_key",
     "destroy_key",
 }
 _TOLD = ("dataset", "action", "key_id", "old_key_id", "keyguid", "receipts", "state", "result", "reason")
@@ -251,7 +252,7 @@ def events_of(result: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
         result: of any module of the collection, not in check mode.
     """
     rotated = {row["dataset"]: row for row in result.get("rotated") or ()}
-    ids = result.get("key_ids") or {}
+    ids, receipts = result.get("key_ids") or {}, result.get("receipts") or {}
     failures = result.get("failures") or {}
     events: list[dict[str, t.Any]] = []
     for action in result.get("actions") or ():
@@ -259,7 +260,8 @@ def events_of(result: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
             continue
         name = action["dataset"]
         row, after = rotated.get(name, {}), action.get("after") or {}
-        told = {"old_key_id": row.get("old_key_id"), "keyguid": row.get("keyguid"), "receipts": row.get("receipts")}
+        told = {"old_key_id": row.get("old_key_id"), "keyguid": row.get("keyguid")}
+        told["receipts"] = row.get("receipts") or receipts.get(name)
         known = {"key_id": after.get("key_id") or ids.get(name), "state": after.get("state")}
         events.append({"dataset": name, "action": action["action"], **known, **told, "result": "done"})
     events += [{"dataset": name, "action": "export_key", "result": "done"} for name in result.get("exported") or ()]

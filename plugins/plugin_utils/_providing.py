@@ -378,6 +378,7 @@ class Providing:
             "changed": bool(result.get("changed")) or bool(actions),
             "actions": [*actions, *result.get("actions", ())],
             "key_ids": ids,
+            "receipts": {each.dataset: dict(each.receipts) for each in work if each.receipts},
         }
         return {**told, "warnings": warnings} if warnings else told
 

@@ -157,7 +157,8 @@ class Rotating:
 
 def _told(provided: Provided, known: Known) -> Result:
     """Return a result with what became of every root: ids and times, never a key."""
-    result = provided.result
+    result = dict(provided.result)
+    del result["receipts"]  # each is told with its root
     failures = dict(result.get("failures") or {})
     for name, why in provided.problems.items():
         failures.setdefault(name, {"reason": "unknown", "msg": why, "skipped": []})

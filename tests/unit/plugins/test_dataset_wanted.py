@@ -40,7 +40,7 @@ from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
         pytest.param({"encryption": "off", "keyformat": "hex"}, "keyformat, .* and encryption: off", id="plain format"),
         pytest.param({"encryption": "off", "pbkdf2iters": 200_000}, "pbkdf2iters, which only", id="plain iterations"),
         pytest.param({"encryption": "off", "key": KEY_TEXT}, "encryption: off and a key", id="plain key"),
-        pytest.param({"generate_key": True}, "generate_key for tank/a needs key_file", id="generated nowhere"),
+        pytest.param({"generate_key": True}, "Give key_file or escrow.", id="generated nowhere"),
         pytest.param(
             {"generate_key": True, "key_file": "/k", "keyformat": "passphrase"},
             "makes a hex or raw key, not a passphrase",

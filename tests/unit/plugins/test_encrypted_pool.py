@@ -101,7 +101,7 @@ def test_a_pool_without_a_key_has_to_be_asked_for(disks: FakeOpenZFS, run: Run) 
 
 
 def test_a_pool_is_not_told_to_inherit(disks: FakeOpenZFS, run: Run) -> None:
-    assert "Give key, passphrase or key_file, or set encryption: off." in pool(run, topology=MIRROR)["msg"]
+    assert "Give key, passphrase, key_file or escrow, or set encryption: off." in pool(run, topology=MIRROR)["msg"]
 
 
 def test_a_generated_key_is_durable_before_the_pool_is_made(disks: FakeOpenZFS, run: Run) -> None:

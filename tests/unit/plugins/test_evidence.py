@@ -21,6 +21,7 @@ from .acting import Controller
 from .trees import KEY_TEXT
 
 ONE: list[dict[str, t.Any]] = [{"type": "memory", "name": "one"}]
+TWO: list[dict[str, t.Any]] = [{"type": "memory", "name": "two"}]
 
 
 @pytest.fixture
@@ -48,6 +49,8 @@ def test_every_operation_on_keys_is_a_line(controller: Controller, place: pathli
     controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)
     controller.act("zfs_unlock", name="tank/a", state="locked", escrow=ONE)
     controller.act("zfs_key_retire", retain_days=0, retain_versions=0, escrow=ONE)
+    controller.act("zfs_key_move", source=ONE, escrow=TWO)
+    controller.act("zfs_key_move", source=ONE, escrow=TWO, clear_source=True)
     assert short(place) == [
         "zfs_dataset_key: escrow_key tank/a",
         "zfs_dataset_key: create tank/a",
@@ -55,10 +58,12 @@ def test_every_operation_on_keys_is_a_line(controller: Controller, place: pathli
         "zfs_key_rotate: change_key tank/a",
         "zfs_unlock: unload_key tank/a",
         "zfs_key_retire: destroy_key tank/a",
+        "zfs_key_move: move_key tank/a",
+        "zfs_key_move: destroy_key tank/a",
     ]
     assert {line["host"] for line in lines(place)} == {"nas1"}
     (chain,) = verified(controller, place)["chains"]
-    assert (chain["lines"], chain["problem"]) == (6, None)
+    assert (chain["lines"], chain["problem"]) == (8, None)
 
 
 def test_a_rotation_says_which_key_took_the_place_of_which(controller: Controller, place: pathlib.Path) -> None:
@@ -68,6 +73,14 @@ def test_a_rotation_says_which_key_took_the_place_of_which(controller: Controlle
     for name, column in {"key_id": "new_key_id", "old_key_id": "old_key_id", "keyguid": "keyguid"}.items():
         assert changed[name] == row[column]
     assert changed["receipts"] == row["receipts"]
+
+
+def test_a_new_key_says_what_finds_it(controller: Controller, place: pathlib.Path) -> None:
+    created = controller.act("zfs_dataset_key", name="tank/a", escrow=[*ONE, *TWO])
+    for line in lines(place):
+        assert line["receipts"] == created["receipts"]["tank/a"]
+        assert sorted(line["receipts"]) == ["one", "two"]
+    assert controller.act("zfs_dataset_key", name="tank/a", escrow=[*ONE, *TWO])["receipts"] == {}
 
 
 def test_a_failure_is_a_line_too(controller: Controller, place: pathlib.Path) -> None:

@@ -168,6 +168,7 @@ def test_a_host_that_gives_no_key_at_all_fails_the_task(stocked: Controller, mon
         ({"key_id": "x", "key_state": "active"}, "or key_id, for one version"),
         ({"name": None, "state": "absent"}, "state: absent destroys one version. Name it with key_id"),
         ({"name": None, "key_id": "c2a0f3d7b1e94a58.0f3a9c2b7d11"}, "Give both, or neither"),
+        ({"key_state": "compromised"}, "Give both, or neither"),
         ({"name": None, "key_id": KEY_TEXT, "key_state": "active"}, "key_id holds 64 hexadecimal digits"),
         ({"name": None, "key_id": "x", "key_state": "active"}, "'x' is no key id"),
         (

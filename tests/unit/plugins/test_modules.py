@@ -11,7 +11,7 @@ import typing as t
 import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, StateUnknown
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import KeyChange
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Binding, KeyChange
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import WRONG
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
@@ -408,6 +408,17 @@ def test_a_whole_play_can_be_checked_on_a_bare_host(run: Run) -> None:
         assert "There is no pool lake on this host" in json.dumps(result["warnings"])
     refused = run("zfs_dataset_key", datasets=lake)
     assert refused["msg"] == "There is no pool lake on this host. Import or create it first."
+
+
+def test_where_openzfs_is_missing_no_pool_alone_is_to_blame(
+    host: FakeOpenZFS, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "binding", lambda: Binding("cli", "/usr/bin/python3", "3.11.2", ""))
+    refused = run("zfs_unlock", name="lake")
+    assert refused["msg"] == (
+        "There is no pool lake on this host. Import or create it first. "
+        "OpenZFS is not installed on it, or its commands are not found."
+    )
 
 
 # -- zfs_unlock

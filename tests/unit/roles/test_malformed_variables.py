@@ -27,7 +27,7 @@ LISTS = {
     "provision": ["provision_pools", "provision_datasets"],
     "move": ["move_source", "move_escrow"],
     "unlock": ["unlock_escrow", "unlock_secrets"],
-    "export": ["export_secrets"],
+    "export": ["export_escrow", "export_secrets"],
     "adopt": ["adopt_secrets", "adopt_escrow"],
     "drill": ["drill_escrow"],
     "retire": ["retire_escrow"],

@@ -1,0 +1,43 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host for which nothing is named fails: it must not pass for one that is unlocked, locked, exported or taken in."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.tests.secrecy.plays import PLAYBOOK, said_by
+
+ROLES: dict[str, dict[str, t.Any]] = {
+    "adopt": {"adopt_escrow": []},
+    "export": {"export_dest": "/nonexistent/manifest.json"},
+    "unlock": {},
+}
+
+
+@pytest.mark.skipif(not PLAYBOOK.exists(), reason="there is no ansible-playbook beside this Python")
+def test_nothing_named_is_a_failure_that_says_what_to_name(tmp_path: Path) -> None:
+    tasks = [
+        {
+            "block": [{"ansible.builtin.include_role": {"name": f"zfsfleet.encryption.{role}"}, "vars": variables}],
+            "rescue": [{"ansible.builtin.debug": {"msg": "it failed"}}],
+        }
+        for role, variables in ROLES.items()
+    ]
+
+    said = said_by(tmp_path, tasks, "--check")
+
+    assert said.count("it failed") == len(ROLES)
+    for role in ROLES:
+        assert f"Name datasets in {role}_names, or pools in provision_pools." in said
+
+
+@pytest.mark.skipif(not PLAYBOOK.exists(), reason="there is no ansible-playbook beside this Python")
+def test_no_pools_are_nothing_to_unlock(tmp_path: Path) -> None:
+    role = {"ansible.builtin.include_role": {"name": "zfsfleet.encryption.unlock"}}
+
+    assert "failed=0" in said_by(tmp_path, [{**role, "vars": {"provision_pools": []}}], "--check")
