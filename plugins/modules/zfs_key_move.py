@@ -101,7 +101,7 @@ opened:
   type: dict
   sample: {tank/home: c2a0f3d7b1e94a58.0f3a9c2b7d11}
 failures:
-  description: Versions that were not moved, or not destroyed, with V(reason), V(msg) and V(skipped).
+  description: Versions that were not moved, or not destroyed, by their ids, with V(dataset), V(reason) and V(msg).
   returned: always
   type: dict
 actions:

@@ -83,6 +83,10 @@ kept:
       created: "2025-11-30T18:00:00.000000Z"
       since: "2026-01-30T18:00:00.000000Z"
       why: it opens backup/home
+failures:
+  description: Versions that could not be destroyed, by their ids, with V(dataset), V(reason) and V(msg).
+  returned: always
+  type: dict
 actions:
   description: What was done, or would be done in check mode, in order.
   returned: always

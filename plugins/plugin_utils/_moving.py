@@ -21,7 +21,7 @@ from ._escrow import Escrow, Held
 from ._plan_move import Elsewhere, Transfer, lacking, plan_move
 from ._record import Binding, Kept, KeyId, named, now
 from ._seen import Root
-from ._trial import Ask, Result, Trial, failed
+from ._trial import Ask, Result, Trial, failed, version_failures
 
 
 @dataclass
@@ -32,7 +32,7 @@ class _Done:
     kept: dict[KeyId, Kept] = field(default_factory=dict, repr=False)
     unread: dict[KeyId, list[str]] = field(default_factory=dict)
     cleared: list[KeyId] = field(default_factory=list)
-    failures: dict[KeyId, str] = field(default_factory=dict)
+    failures: dict[KeyId, tuple[str, str]] = field(default_factory=dict)
     opened: dict[str, KeyId] = field(default_factory=dict)
     roots: dict[str, Root] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Moving:
             if not check and transfer.action != "none":
                 self._target.level(there, kept, held.state, *held.entry.bindings)
         except BackendFailed as error:
-            done.failures[held.key_id] = str(error)
+            done.failures[held.key_id] = held.entry.version.dataset, str(error)
             return
         done.kept[held.key_id] = kept
         done.unread[held.key_id] = [name for name in held.at if name not in copies.kept]
@@ -181,7 +181,7 @@ class Moving:
         if why is None:
             done.cleared.append(held.key_id)
         else:
-            done.failures[held.key_id] = f"In source stays {named(kept.version)}: {why}"
+            done.failures[held.key_id] = kept.version.dataset, f"In source stays {named(kept.version)}: {why}"
 
     def _told(self, done: _Done, stays: str | None) -> Result:
         moved = [str(key_id) for key_id in done.moved]
@@ -202,14 +202,12 @@ class Moving:
             "already": [str(key_id) for key_id in done.kept if key_id not in done.moved],
             "cleared": [str(key_id) for key_id in done.cleared],
             "opened": {name: str(key_id) for name, key_id in done.opened.items()},
-            "failures": {
-                str(key_id): {"reason": "unknown", "msg": sentence, "skipped": []}
-                for key_id, sentence in done.failures.items()
-            },
+            "failures": version_failures(done.failures),
             "actions": actions,
             **({"warnings": list(warnings)} if warnings else {}),
         }
-        problems = [*done.failures.values(), *([stays] if stays is not None else [])]
+        sentences = [sentence for _dataset, sentence in done.failures.values()]
+        problems = [*sentences, *([stays] if stays is not None else [])]
         return failed(result, problems) if problems else result
 
 

@@ -11,8 +11,9 @@ from ..module_utils._keys import Key
 from ._backend import BackendFailed
 from ._escrow import Held
 from ._plan_retirement import Judged, Retention, active_of, due_versions, judge, roots_of
+from ._record import KeyId
 from ._seen import Root, Seen
-from ._trial import Result, Trial, failed
+from ._trial import Result, Trial, failed, version_failures
 
 
 def retire(trial: Trial, retention: Retention, *, check: bool) -> Result:
@@ -34,13 +35,13 @@ def retire(trial: Trial, retention: Retention, *, check: bool) -> Result:
     if candidates:
         seen = trial.look((), candidates)
     judged = [_judged(held, trial, judge(held, trial.index, seen, strangers, retention)) for held in due]
-    problems: dict[str, str] = {}
+    problems: dict[KeyId, tuple[str, str]] = {}
     for each in judged:
         if each.kept_because is None and not check:
             try:
                 trial.escrow.destroy(each.held)
             except BackendFailed as error:
-                problems[str(each.held.key_id)] = str(error)
+                problems[each.held.key_id] = each.held.entry.version.dataset, str(error)
     return _told(trial, judged, problems)
 
 
@@ -69,8 +70,8 @@ def _judged(held: Held, trial: Trial, judged: Judged) -> Judged:
     return judged
 
 
-def _told(trial: Trial, judged: t.Sequence[Judged], problems: t.Mapping[str, str]) -> Result:
-    gone = [each.held for each in judged if each.kept_because is None and str(each.held.key_id) not in problems]
+def _told(trial: Trial, judged: t.Sequence[Judged], problems: t.Mapping[KeyId, tuple[str, str]]) -> Result:
+    gone = [each.held for each in judged if each.kept_because is None and each.held.key_id not in problems]
     destroyed = [_version(held) for held in gone]
     kept = [{**_version(each.held), "why": each.kept_because} for each in judged if each.kept_because is not None]
     warnings = list(dict.fromkeys([*trial.disagreements.values(), *trial.escrow.problems]))
@@ -78,10 +79,11 @@ def _told(trial: Trial, judged: t.Sequence[Judged], problems: t.Mapping[str, str
         "changed": bool(destroyed),
         "destroyed": destroyed,
         "kept": kept,
+        "failures": version_failures(problems),
         "actions": [{"dataset": each["dataset"], "action": "destroy_key", "after": each} for each in destroyed],
         **({"warnings": warnings} if warnings else {}),
     }
-    return failed(result, list(problems.values())) if problems else result
+    return failed(result, [sentence for _dataset, sentence in problems.values()]) if problems else result
 
 
 def _version(held: Held) -> dict[str, t.Any]:

@@ -212,6 +212,18 @@ def failed(result: Result, problems: t.Sequence[str]) -> Result:
     return {**result, "failed": True, "msg": " ".join([*before, *problems])}
 
 
+def version_failures(failures: t.Mapping[KeyId, tuple[str, str]]) -> dict[str, dict[str, t.Any]]:
+    """Return what results tell of versions that something failed for.
+
+    Args:
+        failures: by the version's id, the dataset that it was made for, and a sentence.
+    """
+    return {
+        str(key_id): {"reason": "unknown", "msg": sentence, "skipped": [], "dataset": dataset}
+        for key_id, (dataset, sentence) in failures.items()
+    }
+
+
 def text(key: Key) -> dict[str, str]:
     """Return a key as modules take it."""
     return _manifest.kind_and_text(key)

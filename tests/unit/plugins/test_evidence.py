@@ -91,6 +91,25 @@ def test_a_failure_is_a_line_too(controller: Controller, place: pathlib.Path) ->
     assert (last["dataset"], last["result"], last["reason"]) == ("tank/a", "failed", "wrong_key")
 
 
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [
+        ("zfs_key_retire", {"retain_days": 0, "retain_versions": 0, "escrow": ONE}),
+        ("zfs_key_move", {"source": ONE, "escrow": TWO, "clear_source": True}),
+    ],
+)
+def test_a_version_that_stays_where_it_was_to_go_is_a_line_of_its_dataset(
+    controller: Controller, place: pathlib.Path, module: str, options: dict[str, t.Any]
+) -> None:
+    first = controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)["key_ids"]["tank/a"]
+    controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)
+    controller.drawer("one").failing["destroy"] = BackendFailed("one is read-only.")
+    failed = controller.act(module, **options)
+    assert "one is read-only." in failed["failures"][first]["msg"]
+    told = [(line["dataset"], line["key_id"]) for line in lines(place) if line["result"] == "failed"]
+    assert ("tank/a", first) in told
+
+
 def test_an_export_is_a_line_for_each_key(
     controller: Controller, place: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

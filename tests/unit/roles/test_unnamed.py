@@ -19,21 +19,37 @@ ROLES: dict[str, dict[str, t.Any]] = {
 }
 
 
-@pytest.mark.skipif(not PLAYBOOK.exists(), reason="there is no ansible-playbook beside this Python")
-def test_nothing_named_is_a_failure_that_says_what_to_name(tmp_path: Path) -> None:
+def said_by_failing(directory: Path, roles: t.Mapping[str, dict[str, t.Any]]) -> str:
+    """Return what is said of roles that all have to fail with these variables."""
     tasks = [
         {
             "block": [{"ansible.builtin.include_role": {"name": f"zfsfleet.encryption.{role}"}, "vars": variables}],
             "rescue": [{"ansible.builtin.debug": {"msg": "it failed"}}],
         }
-        for role, variables in ROLES.items()
+        for role, variables in roles.items()
     ]
+    said = said_by(directory, tasks, "--check")
+    assert said.count("it failed") == len(roles)
+    return said
 
-    said = said_by(tmp_path, tasks, "--check")
 
-    assert said.count("it failed") == len(ROLES)
+@pytest.mark.skipif(not PLAYBOOK.exists(), reason="there is no ansible-playbook beside this Python")
+def test_nothing_named_is_a_failure_that_says_what_to_name(tmp_path: Path) -> None:
+    said = said_by_failing(tmp_path, ROLES)
+
     for role in ROLES:
         assert f"Name datasets in {role}_names, or pools in provision_pools." in said
+
+
+@pytest.mark.skipif(not PLAYBOOK.exists(), reason="there is no ansible-playbook beside this Python")
+def test_no_place_for_keys_is_a_failure_that_says_so(tmp_path: Path) -> None:
+    roles = ("adopt", "drill", "rotate", "retire")
+    pools: dict[str, t.Any] = {"provision_pools": [{"name": "tank"}], "retire_days": 1}
+
+    said = said_by_failing(tmp_path, dict.fromkeys(roles, pools))
+
+    for role in roles:
+        assert f"Name places for keys in {role}_escrow or provision_escrow." in said
 
 
 @pytest.mark.skipif(not PLAYBOOK.exists(), reason="there is no ansible-playbook beside this Python")
