@@ -53,7 +53,10 @@ def test_no_place_for_keys_is_a_failure_that_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not PLAYBOOK.exists(), reason="there is no ansible-playbook beside this Python")
-def test_no_pools_are_nothing_to_unlock(tmp_path: Path) -> None:
-    role = {"ansible.builtin.include_role": {"name": "zfsfleet.encryption.unlock"}}
+@pytest.mark.parametrize("role", ["export", "unlock"])
+def test_no_pools_are_nothing_to_do(tmp_path: Path, role: str) -> None:
+    included = {"ansible.builtin.include_role": {"name": f"zfsfleet.encryption.{role}"}}
 
-    assert "failed=0" in said_by(tmp_path, [{**role, "vars": {"provision_pools": []}}], "--check")
+    said = said_by(tmp_path, [{**included, "vars": {**ROLES[role], "provision_pools": []}}], "--check")
+
+    assert "failed=0" in said, said
