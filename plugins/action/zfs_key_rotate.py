@@ -56,7 +56,8 @@ def _policy(params: t.Mapping[str, t.Any]) -> Policy:
     if params.get("made_before") is not None:
         made_before = moment_from(params["made_before"], option="made_before")
     elif params.get("max_age_days") is not None:
-        made_before = days_ago(params["max_age_days"]) if params["max_age_days"] else EVERYTHING
+        days = params["max_age_days"]
+        made_before = days_ago(days, option="max_age_days") if days else EVERYTHING
     if made_before != EVERYTHING and made_before > now():
         raise Refused(
             "Keys made from now on would be due, and every run would replace them all. Name a moment before now."

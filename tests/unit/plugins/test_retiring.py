@@ -132,6 +132,11 @@ def test_less_than_nothing_is_not_kept(fleet: Controller) -> None:
     assert "less than nothing" in retire(fleet, retain_versions=-1)["msg"]
 
 
+def test_a_thousand_years_are_long_and_more_than_a_calendar_has_is_refused(fleet: Controller) -> None:
+    assert retire(fleet, retain_days=400_000)["destroyed"] == []
+    assert "retain_days is 1e+07 days" in retire(fleet, retain_days=1e7)["msg"]
+
+
 def test_nothing_is_destroyed_of_a_record_whose_root_is_gone(fleet: Controller) -> None:
     fleet.host.sweep("tank/a")
     result = retire(fleet)

@@ -543,7 +543,19 @@ def test_a_moment_to_come_is_refused(fleet: Controller) -> None:
 def test_days_are_counted_from_now() -> None:
     day = dt.timedelta(days=1)
     expected = dt.datetime.now(dt.timezone.utc) - day
-    assert _record.days_ago(1)[:16] == expected.strftime("%Y-%m-%dT%H:%M")
+    assert _record.days_ago(1, option="max_age_days")[:16] == expected.strftime("%Y-%m-%dT%H:%M")
+
+
+def test_moments_long_ago_come_before_those_of_today(fleet: Controller) -> None:
+    assert _record.moment_from("0931-01-01", option="made_before") == "0931-01-01T00:00:00.000000Z"
+    assert rotate(fleet, max_age_days=400_000)["already"] == ["tank/a", "tank/w", "tank/a/b"]
+    assert "escrow has no key that was seen to open it" in refused(fleet, max_age_days=None, back_to="0931-01-01")
+
+
+def test_moments_that_no_calendar_has_are_refused(fleet: Controller) -> None:
+    for days in (1e7, float("inf"), float("nan")):
+        assert "max_age_days is" in refused(fleet, max_age_days=days)
+    assert "made_before is no time" in refused(fleet, max_age_days=None, made_before="0001-01-01T00:00:00+02:00")
 
 
 # -- keys that somebody set beside us
