@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendFailed
+from ansible_collections.zfsfleet.encryption.tests.fake import backend as memory
 
 from .acting import Controller
 
@@ -54,6 +55,40 @@ def test_the_last_replaced_ones_and_the_young_are_kept(fleet: Controller) -> Non
     first = ids(fleet)[0]
     assert retire(fleet, retain_days=1)["destroyed"] == []
     assert [each["key_id"] for each in retire(fleet, retain_versions=1)["destroyed"]] == [first]
+
+
+def test_what_was_begun_and_never_used_is_not_among_those_that_are_kept(fleet: Controller) -> None:
+    *_old, before, present = ids(fleet)
+    fleet.host.fail_on("change_key", "tank/a", CallFailed("the pool is full", errno=28))
+    assert rotate(fleet).get("failed")
+    begun = ids(fleet)[-1]
+    fleet.host.faults.clear()
+    assert not rotate(fleet, new_keys=[{"name": "tank/a", "key": "ab" * 32}]).get("failed")
+    destroyed = [each["key_id"] for each in retire(fleet, retain_versions=1)["destroyed"]]
+    assert (begun in destroyed, before in destroyed, present in destroyed) == (True, True, False)
+
+
+def test_the_last_replaced_ones_are_told_by_their_age_whatever_was_noted_since(fleet: Controller) -> None:
+    first, second, _present = ids(fleet)
+    compromise(fleet, first)
+    assert [each["key_id"] for each in retire(fleet, retain_versions=1)["destroyed"]] == [first]
+    assert second in ids(fleet)
+
+
+def test_days_count_from_when_a_key_was_replaced_and_not_from_when_others_knew_it(
+    fleet: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    present = ids(fleet)[-1]
+    with monkeypatch.context() as long_ago:
+        long_ago.setattr(memory, "now", lambda: "2001-01-01T00:00:00.000000Z")
+        compromise(fleet, present)
+    assert not rotate(fleet).get("failed")
+    assert present not in [each["key_id"] for each in retire(fleet, retain_days=1)["destroyed"]]
+
+
+def compromise(controller: Controller, key_id: str) -> None:
+    noted = controller.act("zfs_key_escrow", key_id=key_id, key_state="compromised", escrow=TWO)
+    assert not noted.get("failed"), noted["msg"]
 
 
 def test_check_mode_destroys_nothing(fleet: Controller) -> None:
