@@ -14,7 +14,8 @@ description:
   - >-
     Gives encryption roots new wrapping keys. A new key is put into escrow and read back from there before the host uses
     it, and the old one stays in escrow, so that a run may be killed at any instant: whatever a root is opened by then
-    is in escrow, and the next run goes on with what was begun. No second key is made for it.
+    is in escrow, and the next run goes on with what was begun. No second key is made for it. Where that run asks for
+    something else, such as the key of another time, a key that is given, or more rounds, what was begun is given up.
   - >-
     All chosen roots of a host are rotated by one task, side by side. One that fails leaves the others alone. A root
     that no key in escrow opens refuses the task before anything is changed, as do broken hierarchies, datasets that

@@ -104,7 +104,7 @@ def _wish(root: Root, policy: Policy, known: Known) -> Wish:
     if given is not None:
         keyformat = policy.keyformat or (root.keyformat if given.fits(root.keyformat) else None)
         is_new = GIVEN not in known.seen.opened_by(root.name)
-        return Wish(root.name, given, None, keyformat, policy.iterations, change=True, renew=is_new)
+        return Wish(root.name, given, None, keyformat, policy.iterations, change=True, renew=is_new, gives_up=True)
     begun = _begun(held, policy, known)
     if begun is not None:
         version = begun.entry.version
@@ -112,13 +112,17 @@ def _wish(root: Root, policy: Policy, known: Known) -> Wish:
         return Wish(root.name, None, None, version.keyformat, iterations, change=True, renew=True)
     keyformat = policy.keyformat or root.keyformat
     is_due = _is_due(root, held, policy)
-    return Wish(root.name, None, None, keyformat, policy.iterations, renew=is_due, begun_since=policy.since)
+    return Wish(
+        root.name, None, None, keyformat, policy.iterations, renew=is_due, begun_since=policy.since, gives_up=True
+    )
 
 
 def _begun(held: Held, policy: Policy, known: Known) -> Held | None:
     """Return the version with which a rotation was begun, unless another kind of key is asked for now."""
     for each in known.index.siblings(held):
-        fits = policy.keyformat in (None, each.entry.version.keyformat)
+        version = each.entry.version
+        is_weak = version.keyformat == "passphrase" and version.iterations < (policy.iterations or 0)
+        fits = policy.keyformat in (None, version.keyformat) and not is_weak
         if is_begun(each, held) and fits and not _is_old(each, policy):
             return each
     return None
@@ -156,8 +160,16 @@ def _going_back(root: Root, held: Held, moment: str, known: Known) -> Wish:
         raise Refused(f"{root.name} does not go back to {then.key_id}: it is compromised. Rotate to a new key instead.")
     version = then.entry.version
     is_other = key != known.key_of(held)
-    given = key if is_other else None
-    return Wish(root.name, given, None, version.keyformat, version.iterations or None, change=is_other, renew=is_other)
+    return Wish(
+        root.name,
+        key if is_other else None,
+        None,
+        version.keyformat,
+        version.iterations or None,
+        change=is_other,
+        renew=is_other,
+        gives_up=True,
+    )
 
 
 def _held_then(root: Root, held: Held, moment: str, known: Known) -> Held | None:
@@ -177,7 +189,8 @@ def _unread(name: str, known: Known) -> t.Iterator[str]:
         if is_begun(each, t.cast(Held, held)) and known.key_of(each) is None:
             yield (
                 f"A rotation of {name} was begun with {each.key_id}, which cannot be read now, or whose copies differ. "
-                "No second key is made beside it. Run again when its places answer."
+                "No second key is made beside it. Run again when its places answer; or, where it is lost, remove there "
+                "what is left of it."
             )
 
 

@@ -24,7 +24,7 @@ from ._backend import BackendFailed
 from ._escrow import Held
 from ._fitting import is_bound_to
 from ._key_task import Assigned
-from ._plan_escrow import Decision, Known, decide, new_format
+from ._plan_escrow import Decision, Known, decide, is_begun, new_format
 from ._record import Entry, Kept, Version, later_than, new_key_id, new_record, now
 from ._seen import Root, Seen
 from ._trial import Ask, HostFailed, Result, Trial, failed, succeeded
@@ -237,7 +237,7 @@ class Providing:
         wish, root, held = decision.wish, decision.root, decision.held
         if decision.action == "use" and root is not None and held is not None:
             key = _opening(held, root, known)
-            is_noted = self._has_news(held, root)
+            is_noted = self._has_news(held, root, wish)
             return Work(decision, Kept(held.entry.version, key), held, key if wish.change else None, is_noted)
         current = _opening(held, root, known) if decision.action == "change" and root and held else None
         there = decision.begun if decision.action == "change" else held
@@ -277,14 +277,14 @@ class Providing:
         bound = (each for each in self._trial.index.fitting(root) if is_bound_to(each, root)) if root else ()
         return next((each.key_id.record for each in bound), None)
 
-    def _has_news(self, held: Held, root: Root) -> bool:
+    def _has_news(self, held: Held, root: Root, wish: Wish) -> bool:
         """Tell whether a version that opens its root is not noted everywhere as what it is."""
         if str(held.key_id) in self._trial.disagreements:
             return False  # the person is told; nothing more is written about it
         is_behind = (
             held.state == "pre-active"
             or not root.is_bound_among(held.entry.bindings)
-            or bool(self._superseded(held, root))
+            or bool(self._superseded(held, root, wish))
             or bool(self._lost(held))
         )
         return is_behind or not held.is_level(self._escrow.readable)
@@ -353,16 +353,17 @@ class Providing:
         lost = self._lost(work.held)
         there = Held(work.held.entry, {name: entry for name, entry in work.held.at.items() if name not in lost})
         held = self._escrow.level(there, work.kept, "active", *bindings)
-        superseded = self._superseded(held, root)
+        superseded = self._superseded(held, root, work.decision.wish)
         for old in superseded:
             self._escrow.advance(old, "deactivated")
         return _Note(held, bool(superseded) or not Held(held.entry, there.at).is_level(held.at))
 
-    def _superseded(self, held: Held, root: Root) -> list[Held]:
+    def _superseded(self, held: Held, root: Root, wish: Wish) -> list[Held]:
         """Return the versions that a root's key took the place of; one that another copy of the data has is none."""
         others = [each for each in self._seen_roots if each.name != root.name and each.keyguid == root.keyguid]
         older = self._trial.superseded(held)
-        return [old for old in older if not any(is_bound_to(old, other) for other in others)]
+        given_up = [each for each in self._trial.siblings(held) if is_begun(each, held)] if wish.gives_up else []
+        return [old for old in (*older, *given_up) if not any(is_bound_to(old, other) for other in others)]
 
     def _told(self, result: Result, work: t.Sequence[Work], done: t.Sequence[Work]) -> Result:
         """Add to a result what was done about keys: ids and states, never a key."""

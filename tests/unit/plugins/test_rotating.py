@@ -225,7 +225,7 @@ def test_nothing_goes_back_to_before_its_first_key(fleet: Controller) -> None:
 # -- what was begun
 
 
-def begun(fleet: Controller, dataset: str) -> KeyId:
+def begun(fleet: Controller, dataset: str, **options: t.Any) -> KeyId:
     """Have a rotation whose controller died after the key was kept and before the host was told."""
 
     def dies(where: str) -> None:
@@ -234,7 +234,7 @@ def begun(fleet: Controller, dataset: str) -> KeyId:
 
     fleet.moment = dies
     with pytest.raises(KeyboardInterrupt):
-        rotate(fleet, name=dataset, recursive=False)
+        rotate(fleet, name=dataset, recursive=False, **options)
     fleet.moment = lambda _where: None
     entries = fleet.drawer("one").entries_by_id.values()
     (waiting,) = (each.key_id for each in entries if each.state == "pre-active")
@@ -289,6 +289,44 @@ def test_what_was_begun_before_the_moment_that_counts_is_not_enough(fleet: Contr
     result = rotate(fleet, max_age_days=None, made_before=after_now())
     assert by_dataset(result)["tank/a"]["new_key_id"] != str(waiting)
     assert states(fleet)["tank/a"] == ["deactivated", "deactivated", "active"]
+
+
+def test_what_goes_back_to_what_it_has_gives_up_what_was_begun(fleet: Controller) -> None:
+    morning = after_now()
+    old = active_key(fleet, "tank/a")
+    begun(fleet, "tank/a")
+    assert rotate(fleet, max_age_days=None, back_to=morning, check=True)["changed"]
+    result = rotate(fleet, max_age_days=None, back_to=morning)
+    assert (result["changed"], result["rotated"]) == (True, [])
+    assert states(fleet)["tank/a"] == ["active", "deactivated"]
+    assert rotate(fleet, max_age_days=None, back_to=morning)["changed"] is False
+    assert rotate(fleet, max_age_days=100)["changed"] is False
+    assert opens(fleet, "tank/a", old)
+
+
+def test_a_key_that_is_given_and_there_already_gives_up_what_was_begun(fleet: Controller) -> None:
+    given = [{"name": "tank/a", "key": OTHER_KEY_TEXT}]
+    rotate(fleet, max_age_days=None, new_keys=given)
+    begun(fleet, "tank/a")
+    assert rotate(fleet, max_age_days=None, new_keys=given)["rotated"] == []
+    assert rotate(fleet, max_age_days=100)["changed"] is False
+    assert opens(fleet, "tank/a", OTHER_KEY)
+
+
+def test_what_was_begun_with_another_kind_of_key_is_given_up(fleet: Controller) -> None:
+    old = active_key(fleet, "tank/a")
+    begun(fleet, "tank/a", max_age_days=None, keyformat="raw")
+    assert rotate(fleet, name="tank/a", recursive=False, max_age_days=None, keyformat="hex")["rotated"] == []
+    assert rotate(fleet, max_age_days=100)["changed"] is False
+    assert opens(fleet, "tank/a", old)
+
+
+def test_what_was_begun_with_too_few_rounds_is_given_up(fleet: Controller) -> None:
+    begun(fleet, "tank/w")
+    result = rotate(fleet, name="tank/w", max_age_days=None, pbkdf2iters=150_000)
+    assert [(row["pbkdf2iters"], row["resumed"]) for row in result["rotated"]] == [(150_000, False)]
+    assert rotate(fleet, name="tank/w", max_age_days=None, pbkdf2iters=150_000)["changed"] is False
+    assert "pre-active" not in states(fleet)["tank/w"]
 
 
 def test_everything_is_everything_whatever_clocks_said(fleet: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
