@@ -105,6 +105,19 @@ def test_a_key_that_came_back_is_kept_in_all_its_versions(fleet: Controller) -> 
     assert len(result["destroyed"]) == 2
 
 
+def test_a_key_that_came_back_is_destroyed_by_hand_only_while_every_place_gives_it_back_otherwise(
+    fleet: Controller,
+) -> None:
+    first = fleet.drawer("one").entries_by_id[next(iter(fleet.drawer("one").keys))]
+    assert not rotate(fleet, back_to=first.bindings[0].at).get("failed")
+    again = list(fleet.drawer("two").keys)[-1]
+    lost = fleet.drawer("two").keys.pop(again)
+    said: dict[str, t.Any] = {"state": "absent", "key_id": str(first.key_id), "force_destroy": True, "escrow": TWO}
+    assert "is what opens tank/a" in fleet.act("zfs_key_escrow", **said)["msg"]
+    fleet.drawer("two").keys[again] = lost
+    assert fleet.act("zfs_key_escrow", **said)["key_state"] == "destroyed"
+
+
 def test_a_key_that_opened_what_cannot_be_seen_is_kept_unless_told(fleet: Controller) -> None:
     fleet.host.add_pool("backup")
     fleet.host.replicate("tank/a", "backup/a")
