@@ -18,6 +18,7 @@ from ..module_utils._errors import EncryptionError, Refused
 from ..module_utils._keyfiles import versioned
 from ..module_utils._model import pool_of
 from ._escrow import Held
+from ._fitting import Index, age
 from ._key_task import Assigned
 from ._plan_escrow import Known, new_format
 from ._plan_rotation import Policy, plan_rotation
@@ -115,7 +116,7 @@ class Rotating:
         task = _Rotation(wishes, known.seen.roots, pools, self.hierarchy)
         providing = Providing(task, trial, lambda _files: {})
         provided = providing.foresee(known) if check else providing.carry_out(known)
-        result = _told(provided, known)
+        result = _told(provided, known, trial.index)
         if check:
             return result
         try:
@@ -155,14 +156,15 @@ class Rotating:
             yield root.key_file
 
 
-def _told(provided: Provided, known: Known) -> Result:
+def _told(provided: Provided, known: Known, index: Index) -> Result:
     """Return a result with what became of every root: ids and times, never a key."""
     result = provided.result
     failures = dict(result.get("failures") or {})
+    skipped = {name: _skipped(name, above) for above, each in failures.items() for name in each["skipped"]}
     for name, why in provided.problems.items():
-        failures.setdefault(name, {"reason": "unknown", "msg": why, "skipped": []})
+        failures.setdefault(name, {"reason": "unknown", "msg": skipped.get(name, why), "skipped": []})
     done = [work for work in provided.work if work.dataset not in failures]
-    rotated = [_row(work, known, provided.proven_at) for work in done if _is_rotated(work)]
+    rotated = [_row(work, known, index, provided.proven_at) for work in done if _is_rotated(work)]
     already = [work.dataset for work in done if not _is_rotated(work)]
     return {**result, "rotated": rotated, "already": already, "failures": failures}
 
@@ -172,9 +174,13 @@ def _is_rotated(work: Work) -> bool:
     return work.decision.action == "change" or (work.is_used_already and work.held.state == "pre-active")
 
 
-def _row(work: Work, known: Known, proven_at: str) -> dict[str, t.Any]:
+def _skipped(name: str, above: str) -> str:
+    return f"{name} was left alone, since {above} failed. Its new key stays in escrow; the next run goes on with it."
+
+
+def _row(work: Work, known: Known, index: Index, proven_at: str) -> dict[str, t.Any]:
     version = work.kept.version
-    before = work.decision.held if work.decision.action == "change" else _predecessor(work, known)
+    before = work.decision.held if work.decision.action == "change" else _predecessor(work, index)
     return {
         "dataset": work.dataset,
         "old_key_id": None if before is None else str(before.key_id),
@@ -189,9 +195,11 @@ def _row(work: Work, known: Known, proven_at: str) -> dict[str, t.Any]:
     }
 
 
-def _predecessor(work: Work, known: Known) -> Held | None:
-    older = [each for each in known.index.siblings(work.held) if each.state == "active"]
-    return older[-1] if older else None
+def _predecessor(work: Work, index: Index) -> Held | None:
+    """Return the version that a root had before an earlier run gave it another; it may have become known to others."""
+    used = (each for each in index.siblings(work.held) if each.state != "pre-active" and each.entry.bindings)
+    older = [each for each in used if age(each) < age(work.held)]
+    return max(older, key=lambda each: (each.state == "active", age(each)), default=None)
 
 
 def _left_after_removal(paths: t.Sequence[str], ask: Ask) -> dict[str, str]:

@@ -252,6 +252,22 @@ def test_what_was_begun_is_finished_with_the_key_that_was_kept_though_nothing_is
     assert states(fleet)["tank/a"] == ["deactivated", "active"]
 
 
+def test_a_row_of_what_was_finished_names_the_key_before_though_somebody_may_know_it(fleet: Controller) -> None:
+    (entry,) = (each for each in fleet.drawer("one").entries_by_id.values() if is_active(each, "tank/a"))
+    fleet.act("zfs_key_escrow", key_id=str(entry.key_id), key_state="compromised", escrow=TWO)
+
+    def dies(where: str) -> None:
+        if where == "after zfs_dataset_key" and not fleet.calls[-1].check:
+            raise KeyboardInterrupt
+
+    fleet.moment = dies
+    with pytest.raises(KeyboardInterrupt):
+        rotate(fleet, name="tank/a", recursive=False)
+    fleet.moment = lambda _where: None
+    row = by_dataset(rotate(fleet, max_age_days=100))["tank/a"]
+    assert (row["old_key_id"], row["resumed"]) == (str(entry.key_id), True)
+
+
 def test_what_was_begun_gives_way_to_another_key_that_is_given(fleet: Controller) -> None:
     begun(fleet, "tank/a")
     rotate(fleet, max_age_days=None, new_keys=[{"name": "tank/a", "key": KEY_TEXT}])
@@ -449,6 +465,15 @@ def test_one_root_that_fails_leaves_the_others_alone_and_keeps_its_id(fleet: Con
     assert "tank/w" not in result["key_ids"]
     assert "changes keys beside this run" not in result["msg"]
     assert "the pool is full" in result["msg"]
+
+
+def test_a_root_that_was_left_alone_says_which_one_failed(fleet: Controller) -> None:
+    fleet.host.fail_on("change_key", "tank/a", CallFailed("the pool is full", errno=28))
+    result = rotate(fleet)
+    assert list(by_dataset(result)) == ["tank/w"]
+    assert "tank/a/b was left alone, since tank/a failed" in result["failures"]["tank/a/b"]["msg"]
+    fleet.host.faults.clear()
+    assert [row["resumed"] for row in rotate(fleet, max_age_days=100)["rotated"]] == [True, True]
 
 
 def test_roots_that_somebody_put_against_the_rules_are_rotated_where_they_are(fleet: Controller) -> None:
