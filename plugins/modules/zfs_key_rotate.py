@@ -57,7 +57,8 @@ options:
     description:
       - >-
         Each root gets the key again that it had at this moment, as a new version of it in escrow. A root that has it
-        is left alone, and one whose key of that time is compromised is refused.
+        is left alone, and one whose key of that time is compromised is refused. Format and rounds are those of that
+        time, too, so O(keyformat) and O(pbkdf2iters) are refused beside it.
     type: str
   new_keys:
     description:
@@ -213,7 +214,13 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._edge import S
 
 SPEC = Spec(
     arguments={**_arguments.choice(), **_arguments.rotation(), **_arguments.escrow()},
-    mutually_exclusive=[("name", "names"), ("max_age_days", "made_before", "back_to"), ("back_to", "new_keys")],
+    mutually_exclusive=[
+        ("name", "names"),
+        ("max_age_days", "made_before", "back_to"),
+        ("back_to", "new_keys"),
+        ("back_to", "keyformat"),
+        ("back_to", "pbkdf2iters"),
+    ],
     required_one_of=[("max_age_days", "made_before", "back_to", "new_keys", "keyformat", "pbkdf2iters")],
 )
 

@@ -104,7 +104,8 @@ def _wish(root: Root, policy: Policy, known: Known) -> Wish:
     if given is not None:
         keyformat = policy.keyformat or (root.keyformat if given.fits(root.keyformat) else None)
         is_new = GIVEN not in known.seen.opened_by(root.name)
-        return Wish(root.name, given, None, keyformat, policy.iterations, change=True, renew=is_new, gives_up=True)
+        iterations = policy.iterations if is_new else max(policy.iterations or 0, root.iterations) or None
+        return Wish(root.name, given, None, keyformat, iterations, change=True, renew=is_new, gives_up=True)
     begun = _begun(held, policy, known)
     if begun is not None:
         version = begun.entry.version

@@ -170,6 +170,19 @@ def test_a_key_that_is_given_is_the_one_that_is_set(fleet: Controller) -> None:
     assert rotate(fleet, max_age_days=None, new_keys=given)["changed"] is False
 
 
+def test_a_passphrase_that_is_there_already_gets_more_rounds_and_never_fewer(fleet: Controller) -> None:
+    given: dict[str, t.Any] = {"max_age_days": None, "new_keys": [{"name": "tank/w", "passphrase": "correct horse"}]}
+    assert by_dataset(rotate(fleet, **given, pbkdf2iters=150_000))["tank/w"]["pbkdf2iters"] == 150_000
+    assert rotate(fleet, **given, pbkdf2iters=100_000)["changed"] is False
+    assert rotate(fleet, **given)["changed"] is False
+    assert by_dataset(rotate(fleet, **given, pbkdf2iters=200_000))["tank/w"]["pbkdf2iters"] == 200_000
+
+
+def test_a_root_that_is_given_two_keys_is_refused(fleet: Controller) -> None:
+    given = [{"name": "tank/a", "key": text} for text in (KEY_TEXT, OTHER_KEY_TEXT)]
+    assert "new_keys names tank/a twice" in refused(fleet, max_age_days=None, new_keys=given)
+
+
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_key_that_somebody_may_know_is_not_given_again(fleet: Controller, replaced: bool) -> None:
     given = [{"name": "tank/a", "key": OTHER_KEY_TEXT}]
@@ -215,6 +228,11 @@ def test_nothing_goes_back_to_a_key_that_somebody_may_know(fleet: Controller) ->
     result = rotate(fleet, max_age_days=None, back_to=morning)
     assert result["refused"]
     assert f"tank/a does not go back to {entry.key_id}: it is compromised" in result["msg"]
+
+
+@pytest.mark.parametrize("other", [{"keyformat": "passphrase"}, {"pbkdf2iters": 150_000}, {"max_age_days": 1}])
+def test_what_goes_back_becomes_nothing_else(fleet: Controller, other: dict[str, t.Any]) -> None:
+    assert "contradict each other" in refused(fleet, **{"max_age_days": None, "back_to": after_now(), **other})
 
 
 def test_nothing_goes_back_to_before_its_first_key(fleet: Controller) -> None:
