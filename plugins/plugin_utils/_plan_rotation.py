@@ -28,7 +28,7 @@ KNOWN_TO_OTHERS: frozenset[State] = frozenset({"compromised"})
 EVER: frozenset[State] = BEGUN | KNOWN_TO_OTHERS | {"deactivated"}
 """States of the versions of a record, besides the one that opens its root, that a roll-back has to know."""
 
-_PASSING = ("/dev/", "/run/", "/proc/", "/tmp/")
+_PASSING = ("/dev/", "/run/", "/var/run/", "/proc/", "/tmp/")
 
 
 @dataclass(frozen=True)

@@ -254,13 +254,15 @@ class Providing:
         if decision.action == "adopt" and root is not None:
             keyformat, iterations = root.keyformat, root.iterations
         record = self._record_of(decision) or new_record()
+        # What opens the root may be noted for another host, and be among no versions of this one.
+        before = [*self._trial.index.of_record(record), *([] if decision.held is None else [decision.held])]
         return Version(
             new_key_id(record),
             self._trial.host,
             decision.dataset,
             keyformat,
             iterations,
-            later_than(each.entry.version.created for each in self._trial.index.of_record(record)),
+            later_than(each.entry.version.created for each in before),
             seen.pools.get(pool_of(decision.dataset), ""),
             "" if root is None else root.keyguid,
         )

@@ -111,6 +111,9 @@ class Rotating:
             raise Refused(" ".join(missing))
         roots, pools = list(seen.roots), self.choice.pools or tuple(sorted(seen.pools))
         known = trial.known(roots, (), self.policy.given) if roots else Known(seen)
+        gone = [name for name in roots if name not in known.seen.roots]
+        if gone:
+            raise Refused(f"{', '.join(gone)} disappeared while the host was looked at. Nothing was done; run again.")
         known = trial.with_siblings(known, self.policy.states)
         wishes = plan_rotation(self.policy, roots, known)
         task = _Rotation(wishes, known.seen.roots, pools, self.hierarchy)

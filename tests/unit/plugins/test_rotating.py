@@ -377,6 +377,16 @@ def test_a_clock_that_was_put_back_does_not_mix_up_versions(fleet: Controller, m
     assert opens(fleet, "tank/a", active_key(fleet, "tank/a"))
 
 
+def test_a_clock_that_was_put_back_makes_no_second_key_where_a_host_has_another_name(
+    fleet: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as behind:
+        behind.setattr(_record, "now", lambda: "2001-01-01T00:00:00.000000Z")
+        waiting = begun(fleet, "tank/a", as_host="nas2")
+    row = by_dataset(rotate(fleet, name="tank/a", recursive=False, as_host="nas2"))["tank/a"]
+    assert (row["new_key_id"], row["resumed"]) == (str(waiting), True)
+
+
 def test_versions_follow_each_other_by_a_microsecond_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_record, "now", lambda: "2001-01-01T00:00:00.000000Z")
     assert _record.later_than(["2026-12-31T23:59:59.999999Z"]) == "2027-01-01T00:00:00.000000Z"
@@ -471,6 +481,19 @@ def test_a_place_that_takes_no_keys_changes_nothing_on_the_host(fleet: Controlle
     finished = rotate(fleet, max_age_days=100)
     assert all(row["resumed"] for row in finished["rotated"])
     assert "pre-active" not in json.dumps(states(fleet))
+
+
+def test_a_root_that_disappears_between_two_looks_is_named(fleet: Controller) -> None:
+    looks = 0
+
+    def disappears(where: str) -> None:
+        nonlocal looks
+        looks += where == "before zfs_encryption_info"
+        if looks == 2 and fleet.host.dataset("tank/w") is not None:
+            fleet.host.sweep("tank/w")
+
+    fleet.moment = disappears
+    assert "tank/w disappeared while the host was looked at" in rotate(fleet)["msg"]
 
 
 def test_one_root_that_fails_leaves_the_others_alone_and_keeps_its_id(fleet: Controller) -> None:
@@ -598,7 +621,7 @@ def test_a_look_that_fails_afterwards_leaves_files_and_says_so(fleet: Controller
     assert list(by_dataset(result)) == ["tank/boot"]
 
 
-@pytest.mark.parametrize("place", ["/run/keys/a.key", "/dev/disk/by-id/usb"])
+@pytest.mark.parametrize("place", ["/run/keys/a.key", "/var/run/keys/a.key", "/dev/disk/by-id/usb"])
 def test_a_key_file_that_does_not_last_gets_no_version_beside_it(fleet: Controller, place: str) -> None:
     fleet.act("zfs_dataset_key", **{**FILED, "key_file": place}, escrow=TWO)
     assert "lies where a restart leaves nothing" in refused(fleet, name="tank/boot")
