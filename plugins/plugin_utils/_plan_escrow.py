@@ -238,7 +238,8 @@ def _warning(root: Root, held: Held) -> str | None:
         return f"{root.name} is opened by {held.key_id}, which is compromised. Rotate its key."
     if held.state == "deactivated":
         return (
-            f"{root.name} is opened by {held.key_id}, which was replaced by another key: somebody set it again, or the "
-            "pool was rewound. Find out who did, and rotate its key."
+            f"{root.name} is opened by {held.key_id}, which was replaced by another key: somebody set it again, the "
+            "pool was rewound, or it is a replica that did not get the new one yet. Find out which; replicate again, "
+            "or rotate its key."
         )
     return None

@@ -443,6 +443,14 @@ def test_a_copy_on_the_same_host_counts_though_nobody_noted_it(fleet: Controller
     assert "was seen to open backup/w of the pool with GUID" in refused(fleet, name="tank/w")
 
 
+def test_a_copy_that_nobody_noted_is_not_said_to_have_been_set_back(fleet: Controller) -> None:
+    fleet.host.add_pool("backup")
+    fleet.host.replicate("tank/w", "backup/w")
+    rotate(fleet, name="tank/w", replicas_keep_old_key=True)
+    (warning,) = rotate(fleet, name="backup/w", max_age_days=100)["warnings"]
+    assert "or it is a replica that did not get the new one yet" in warning
+
+
 def test_a_rotation_of_one_copy_leaves_the_key_of_the_other_active(fleet: Controller) -> None:
     fleet.host.add_pool("backup")
     fleet.host.replicate("tank/w", "backup/w")
