@@ -86,7 +86,7 @@ class Known:
 
     @functools.cached_property
     def index(self) -> Index:
-        return Index(self.held.values())
+        return Index({each.key_id: each for each in self.held.values()}.values())  # copies that differ are one version
 
     def opener(self, root: str) -> Held | None:
         """Return the version that was seen to open a root, of several the likeliest."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import typing as t
@@ -316,6 +317,13 @@ def test_what_was_begun_and_cannot_be_read_gets_no_second_key(fleet: Controller)
     for drawer, kept in zip(fleet.drawers.values(), lost):
         drawer.keys[waiting] = kept
     assert by_dataset(rotate(fleet))["tank/a"]["new_key_id"] == str(waiting)
+
+
+def test_what_was_begun_and_has_copies_that_differ_is_told_once(fleet: Controller) -> None:
+    waiting = begun(fleet, "tank/a")
+    two = fleet.drawer("two")
+    two.damaged[waiting] = dataclasses.replace(two.keys[waiting], key=KEY)
+    assert refused(fleet).count("or whose copies differ") == 1
 
 
 def test_what_was_begun_before_the_moment_that_counts_is_not_enough(fleet: Controller) -> None:
