@@ -199,7 +199,8 @@ key_ids:
   returned: always
   type: dict
 failures:
-  description: Roots that failed, with V(reason), V(msg) and V(skipped).
+  description: >-
+    Roots that failed, with V(reason), V(msg) and V(skipped), and V(key_id) of the key that is in escrow for them.
   returned: always
   type: dict
 actions:

@@ -264,5 +264,6 @@ def events_of(result: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
         events.append({"dataset": name, "action": action["action"], **known, **told, "result": "done"})
     events += [{"dataset": name, "action": "export_key", "result": "done"} for name in result.get("exported") or ()]
     for name, failure in failures.items():
-        events.append({"dataset": name, "action": "none", "result": "failed", "reason": failure["reason"]})
+        told = {"key_id": failure.get("key_id"), "reason": failure["reason"]}
+        events.append({"dataset": name, "action": "none", **told, "result": "failed"})
     return events

@@ -166,6 +166,9 @@ def _told(provided: Provided, known: Known, index: Index) -> Result:
     skipped = {name: _skipped(name, above) for above, each in failures.items() for name in each["skipped"]}
     for name, why in provided.problems.items():
         failures.setdefault(name, {"reason": "unknown", "msg": skipped.get(name, why), "skipped": []})
+    for work in provided.work:
+        if work.dataset in failures and work.held.at:
+            failures[work.dataset] = {**failures[work.dataset], "key_id": work.known_as}
     done = [work for work in provided.work if work.dataset not in failures]
     rotated = [_row(work, known, index, provided.proven_at) for work in done if _is_rotated(work)]
     already = [work.dataset for work in done if not _is_rotated(work)]
