@@ -165,7 +165,8 @@ class Providing:
         """
         known, work = self._decided(known, foresee=True)
         self._escrow.find_out()
-        return Provided(self._told(self._rehearsed(known, work), work, work), tuple(work))
+        rehearsed = self._rehearsed(known, work, [each.label for each in work])
+        return Provided(self._told(rehearsed, work, work), tuple(work))
 
     def carry_out(self, known: Known | None = None) -> Provided:
         """Do it.
@@ -182,7 +183,7 @@ class Providing:
         if any(each.is_noted for each in work):
             self._escrow.find_out()
         if not all(each.is_used_already for each in work):
-            self._rehearsed(known, work)
+            self._rehearsed(known, work, [each.known_as for each in work])
         work = [each if each.is_used_already else self._put(each) for each in work]
         keys = self._assigned(known, work, [each.known_as for each in work])
         result = self._task.run(self._trial.ask, keys, check=False)
@@ -307,9 +308,9 @@ class Providing:
             assigned[each.dataset] = Assigned(each.kept.key, each.current, marked, version)
         return assigned
 
-    def _rehearsed(self, known: Known, work: t.Sequence[Work]) -> Result:
+    def _rehearsed(self, known: Known, work: t.Sequence[Work], labels: t.Sequence[str]) -> Result:
         """Have the host's module say what it would do: what it refuses is refused before a key is kept anywhere."""
-        keys = self._assigned(known, work, [each.label for each in work])
+        keys = self._assigned(known, work, labels)
         return succeeded(self._task.run(self._trial.ask, keys, check=True))
 
     def _put(self, work: Work) -> Work:

@@ -9,6 +9,7 @@ proves. Private to the collection.
 
 from __future__ import annotations
 
+import collections
 import os
 import typing as t
 from dataclasses import dataclass
@@ -55,17 +56,35 @@ class _Rotation:
         return ()
 
     def run(self, ask: Ask, keys: t.Mapping[str, Assigned], *, check: bool) -> Result:
-        entries = [self._entry(wish, keys[wish.dataset]) for wish in self.wishes if keys[wish.dataset].version]
+        files = self._files(keys)
+        entries = [self._entry(wish, keys[wish.dataset], files) for wish in self.wishes if keys[wish.dataset].version]
         if not entries:
             return {"changed": False, "actions": []}
         return ask(_DATASET_KEY, {"datasets": entries, "update_key": "always"}, check=check)
 
-    def _entry(self, wish: Wish, assigned: Assigned) -> dict[str, t.Any]:
+    def _files(self, keys: t.Mapping[str, Assigned]) -> dict[str, str]:
+        """Return the files that new versions go into, by root; those of roots that shared one are many.
+
+        What check mode makes up has no ids, and is numbered.
+        """
+        files: dict[str, str] = {}
+        taken: collections.Counter[str] = collections.Counter()
+        for wish in self.wishes:
+            path, version = self.roots[wish.dataset].key_file, keys[wish.dataset].version
+            if path is None or not version:
+                continue
+            wanted = versioned(path, version)
+            taken[wanted] += 1
+            is_first = taken[wanted] == 1
+            files[wish.dataset] = wanted if is_first else versioned(path, f"{version}{taken[wanted]}")
+        return files
+
+    def _entry(self, wish: Wish, assigned: Assigned, files: t.Mapping[str, str]) -> dict[str, t.Any]:
         root = self.roots[wish.dataset]
         keyformat, iterations = new_format(wish, root)
         rounds = {"pbkdf2iters": iterations} if iterations else {}
         current = {} if assigned.current is None else {"current": text(assigned.current)}
-        file = {} if root.key_file is None else {"key_file": versioned(root.key_file, assigned.version)}
+        file = {"key_file": files[root.name]} if root.name in files else {}
         key = {**text(assigned.key), "keyformat": keyformat, **rounds, **current, **file}
         return {"name": root.name, **key, **self._judged_by(root, keyformat), "properties": dict(assigned.marks)}
 

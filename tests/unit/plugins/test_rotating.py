@@ -590,6 +590,20 @@ def test_a_file_that_opens_something_else_as_well_stays(fleet: Controller) -> No
     assert "/etc/zfs/boot.key" in fleet.host.key_files
 
 
+def test_roots_that_share_a_file_get_one_each(fleet: Controller) -> None:
+    for name in ("tank/p", "tank/q", "tank/r"):
+        shared = {**FILED, "name": name, "key": KEY_TEXT, "generate_key": False}
+        assert not fleet.act("zfs_dataset_key", **shared, escrow=TWO).get("failed")
+    foreseen = rotate(fleet, check=True)
+    assert not foreseen.get("failed"), foreseen["msg"]
+    result = rotate(fleet, remove_named_files=True)
+    assert list(by_dataset(result)) == list(by_dataset(foreseen))
+    assert result["removed_files"] == ["/etc/zfs/boot.key"]
+    for name in ("tank/p", "tank/q", "tank/r"):
+        version = by_dataset(result)[name]["new_key_id"].partition(".")[2]
+        assert fleet.host.key_files[f"/etc/zfs/boot.{version}.key"] == active_key(fleet, name).secret
+
+
 def test_the_file_that_was_there_first_stays_and_those_of_rotations_go(fleet: Controller) -> None:
     fleet.act("zfs_dataset_key", **FILED, escrow=TWO)
     first = rotate(fleet, name="tank/boot")
