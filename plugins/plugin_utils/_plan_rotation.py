@@ -106,7 +106,7 @@ def _wish(root: Root, policy: Policy, known: Known) -> Wish:
         is_new = GIVEN not in known.seen.opened_by(root.name)
         iterations = policy.iterations if is_new else max(policy.iterations or 0, root.iterations) or None
         return Wish(root.name, given, None, keyformat, iterations, change=True, renew=is_new, gives_up=True)
-    begun = _begun(held, policy, known)
+    begun = _begun(root, held, policy, known)
     if begun is not None:
         version = begun.entry.version
         iterations = version.iterations or None
@@ -118,13 +118,13 @@ def _wish(root: Root, policy: Policy, known: Known) -> Wish:
     )
 
 
-def _begun(held: Held, policy: Policy, known: Known) -> Held | None:
+def _begun(root: Root, held: Held, policy: Policy, known: Known) -> Held | None:
     """Return the version with which a rotation was begun, unless another kind of key is asked for now."""
     for each in known.index.siblings(held):
         version = each.entry.version
         is_weak = version.keyformat == "passphrase" and version.iterations < (policy.iterations or 0)
         fits = policy.keyformat in (None, version.keyformat) and not is_weak
-        if is_begun(each, held) and fits and not _is_old(each, policy):
+        if is_begun(each, held, root, known.seen.roots) and fits and not _is_old(each, policy):
             return each
     return None
 
@@ -185,9 +185,9 @@ def _held_then(root: Root, held: Held, moment: str, known: Known) -> Held | None
 
 def _unread(name: str, known: Known) -> t.Iterator[str]:
     """Say that a rotation was begun with a key that cannot be read now: no second one is made beside it."""
-    held = known.opener(name)
+    held, roots = known.opener(name), known.seen.roots
     for each in known.index.siblings(held) if held is not None else ():
-        if is_begun(each, t.cast(Held, held)) and known.key_of(each) is None:
+        if is_begun(each, t.cast(Held, held), roots[name], roots) and known.key_of(each) is None:
             yield (
                 f"A rotation of {name} was begun with {each.key_id}, which cannot be read now, or whose copies differ. "
                 "No second key is made beside it. Run again when its places answer; or, where it is lost, remove there "

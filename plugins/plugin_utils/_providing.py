@@ -24,7 +24,7 @@ from ._backend import BackendFailed
 from ._escrow import Held
 from ._fitting import is_bound_to
 from ._key_task import Assigned
-from ._plan_escrow import Decision, Known, decide, is_begun, new_format
+from ._plan_escrow import Decision, Known, decide, is_begun, is_of_a_copy, new_format
 from ._record import Entry, Kept, Version, later_than, new_key_id, new_record, now
 from ._seen import Root, Seen
 from ._trial import Ask, HostFailed, Result, Trial, failed, succeeded
@@ -150,7 +150,7 @@ class Providing:
         self._trial = trial
         self._escrow = trial.escrow
         self._fetch = fetch
-        self._seen_roots: tuple[Root, ...] = ()
+        self._seen_roots: t.Mapping[str, Root] = {}
 
     def foresee(self, known: Known | None = None) -> Provided:
         """Foretell what a real run would do; nothing is written anywhere.
@@ -205,7 +205,7 @@ class Providing:
             given = {wish.dataset: wish.given for wish in wishes if wish.given is not None}
             known = self._trial.known([wish.dataset for wish in wishes], self._task.pools, given)
         kept_there = self._kept_on_the_host(known)
-        self._seen_roots = tuple(known.seen.roots.values())
+        self._seen_roots = known.seen.roots
         if kept_there:
             wishes = tuple(dataclasses.replace(wish, given=kept_there.get(wish.dataset, wish.given)) for wish in wishes)
             known = known.with_given(kept_there)
@@ -363,9 +363,11 @@ class Providing:
 
     def _superseded(self, held: Held, root: Root, wish: Wish) -> list[Held]:
         """Return the versions that a root's key took the place of; one that another copy of the data has is none."""
-        others = [each for each in self._seen_roots if each.name != root.name and each.keyguid == root.keyguid]
-        older = self._trial.superseded(held)
-        given_up = [each for each in self._trial.siblings(held) if is_begun(each, held)] if wish.gives_up else []
+        roots = self._seen_roots
+        others = [each for each in roots.values() if each.name != root.name and each.keyguid == root.keyguid]
+        older = [each for each in self._trial.superseded(held) if not is_of_a_copy(each, root, roots)]
+        siblings = self._trial.siblings(held) if wish.gives_up else ()
+        given_up = [each for each in siblings if is_begun(each, held, root, roots)]
         return [old for old in (*older, *given_up) if not any(is_bound_to(old, other) for other in others)]
 
     def _told(self, result: Result, work: t.Sequence[Work], done: t.Sequence[Work]) -> Result:

@@ -472,6 +472,31 @@ def test_a_rotation_of_one_copy_leaves_the_key_of_the_other_active(fleet: Contro
     assert [each.state for each in entries if fleet.drawer("one").keys[each.key_id].key == key] == ["active"]
 
 
+def test_copies_whose_keys_were_the_same_go_on_with_their_own(fleet: Controller) -> None:
+    fleet.host.add_pool("backup")
+    fleet.host.replicate("tank/w", "backup/w")
+    assert not fleet.act("zfs_key_escrow", name="backup/w", escrow=TWO).get("failed")
+    both: dict[str, t.Any] = {"name": None, "names": ["tank/w", "backup/w"], "replicas_keep_old_key": True}
+
+    def dies(where: str) -> None:
+        if where == "before zfs_dataset_key" and fleet.calls[-1].check:
+            raise KeyboardInterrupt
+
+    fleet.moment = dies
+    with pytest.raises(KeyboardInterrupt):
+        rotate(fleet, **both)
+    fleet.moment = lambda _where: None
+    entries = fleet.drawer("one").entries_by_id
+    begun_for = {each.version.dataset: str(each.key_id) for each in entries.values() if each.state == "pre-active"}
+    finished = by_dataset(rotate(fleet, **both, max_age_days=100))
+    assert {name: row["new_key_id"] for name, row in finished.items()} == begun_for
+    assert {name: entry.state for entry in entries.values() for name in begun_for if is_active(entry, name)} == {
+        "tank/w": "active",
+        "backup/w": "active",
+    }
+    assert rotate(fleet, **both, max_age_days=100)["changed"] is False
+
+
 def test_a_dataset_that_was_renamed_is_no_replica_of_itself(fleet: Controller) -> None:
     fleet.host.rename("tank/w", "tank/words")
     assert not rotate(fleet).get("failed")
