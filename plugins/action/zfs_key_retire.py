@@ -26,5 +26,6 @@ class ActionModule(EscrowAction):
         if params["retain_days"] < 0 or params["retain_versions"] < 0:
             raise Refused("retain_days and retain_versions say how much is kept. Neither can be less than nothing.")
         unseen_gone = bool(params["unseen_copies"])
-        retention = Retention(days_ago(params["retain_days"]), params["retain_versions"], unseen_gone)
+        replaced_before = days_ago(params["retain_days"], option="retain_days")
+        retention = Retention(replaced_before, params["retain_versions"], unseen_gone)
         return retire(self._trial(escrow), retention, check=bool(self._task.check_mode))

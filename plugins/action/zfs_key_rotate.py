@@ -50,28 +50,36 @@ def _policy(params: t.Mapping[str, t.Any]) -> Policy:
     chosen = [name for name in _POLICIES if params.get(name) is not None]
     if not chosen:
         raise Refused(f"What is due has to be said. Give one of {', '.join(_POLICIES)}.")
-    if len(_MOMENTS.intersection(chosen)) > 1 or {"back_to", "new_keys"} <= set(chosen):
+    if len(_MOMENTS.intersection(chosen)) > 1 or ("back_to" in chosen and len(chosen) > 1):
         raise Refused(f"{' and '.join(chosen)} contradict each other. Give one of them.")
     made_before = ""
     if params.get("made_before") is not None:
         made_before = moment_from(params["made_before"], option="made_before")
     elif params.get("max_age_days") is not None:
-        made_before = days_ago(params["max_age_days"]) if params["max_age_days"] else EVERYTHING
+        days = params["max_age_days"]
+        made_before = days_ago(days, option="max_age_days") if days else EVERYTHING
     if made_before != EVERYTHING and made_before > now():
         raise Refused(
             "Keys made from now on would be due, and every run would replace them all. Name a moment before now."
         )
     back_to = "" if params.get("back_to") is None else moment_from(params["back_to"], option="back_to")
-    given = {entry["name"]: _key(entry) for entry in params.get("new_keys") or ()}
     return Policy(
         made_before,
         back_to,
         params.get("keyformat"),
         params.get("pbkdf2iters"),
-        given,
+        _given(params.get("new_keys") or ()),
         keeps_replicas=bool(params["replicas_keep_old_key"]),
         keeps_checkpoint=bool(params["despite_checkpoint"]),
     )
+
+
+def _given(entries: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, Key]:
+    names = [entry["name"] for entry in entries]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise Refused(f"new_keys names {', '.join(twice)} twice. Give one key for each root.")
+    return {entry["name"]: _key(entry) for entry in entries}
 
 
 def _key(entry: t.Mapping[str, t.Any]) -> Key:

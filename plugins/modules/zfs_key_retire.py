@@ -37,7 +37,7 @@ options:
     required: true
   retain_versions:
     description:
-      - How many replaced keys of each root are kept, whatever their age.
+      - How many replaced keys of each root are kept, whatever their age. Those that were never used do not count.
     type: int
     default: 1
   unseen_copies:

@@ -14,7 +14,8 @@ description:
   - >-
     Gives encryption roots new wrapping keys. A new key is put into escrow and read back from there before the host uses
     it, and the old one stays in escrow, so that a run may be killed at any instant: whatever a root is opened by then
-    is in escrow, and the next run goes on with what was begun. No second key is made for it.
+    is in escrow, and the next run goes on with what was begun. No second key is made for it. Where that run asks for
+    something else, such as the key of another time, a key that is given, or more rounds, what was begun is given up.
   - >-
     All chosen roots of a host are rotated by one task, side by side. One that fails leaves the others alone. A root
     that no key in escrow opens refuses the task before anything is changed, as do broken hierarchies, datasets that
@@ -76,7 +77,8 @@ options:
     description:
       - >-
         Each root gets the key again that it had at this moment, as a new version of it in escrow. A root that has it
-        is left alone, and one whose key of that time is compromised is refused.
+        is left alone, and one whose key of that time is compromised is refused. Format and rounds are those of that
+        time, too, so O(keyformat) and O(pbkdf2iters) are refused beside it.
     type: str
   new_keys:
     description:
@@ -228,7 +230,8 @@ key_ids:
   returned: always
   type: dict
 failures:
-  description: Roots that failed, with V(reason), V(msg) and V(skipped).
+  description: >-
+    Roots that failed, with V(reason), V(msg) and V(skipped), and V(key_id) of the key that is in escrow for them.
   returned: always
   type: dict
 actions:
@@ -243,7 +246,13 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._edge import S
 
 SPEC = Spec(
     arguments={**_arguments.choice(), **_arguments.rotation(), **_arguments.escrow()},
-    mutually_exclusive=[("name", "names"), ("max_age_days", "made_before", "back_to"), ("back_to", "new_keys")],
+    mutually_exclusive=[
+        ("name", "names"),
+        ("max_age_days", "made_before", "back_to"),
+        ("back_to", "new_keys"),
+        ("back_to", "keyformat"),
+        ("back_to", "pbkdf2iters"),
+    ],
     required_one_of=[("max_age_days", "made_before", "back_to", "new_keys", "keyformat", "pbkdf2iters")],
 )
 

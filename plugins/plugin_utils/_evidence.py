@@ -266,7 +266,7 @@ def events_of(result: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
         events.append({"dataset": name, "action": action["action"], **known, **told, "result": "done"})
     events += [{"dataset": name, "action": "export_key", "result": "done"} for name in result.get("exported") or ()]
     for name, failure in failures.items():
-        # What is about versions of keys is told by their ids.
-        about = {"dataset": failure["dataset"], "key_id": name} if "dataset" in failure else {"dataset": name}
-        events.append({**about, "action": "none", "result": "failed", "reason": failure["reason"]})
+        # What is about versions of keys stands there by their ids.
+        about = {"dataset": failure.get("dataset", name), "key_id": failure.get("key_id")}
+        events.append({**about, "action": "none", "reason": failure["reason"], "result": "failed"})
     return events

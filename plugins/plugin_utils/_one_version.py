@@ -12,6 +12,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..module_utils._errors import Refused
+from ..module_utils._keys import Key
 from ..module_utils._model import pool_of
 from ._escrow import Held
 from ._fitting import Index
@@ -136,9 +137,14 @@ class OneVersion:
         return self._told(held, changed=True, state="destroyed")
 
     def _has_a_double(self, held: Held, kept: Kept) -> bool:
-        """Tell whether another version of the same record keeps the same key, in no fewer places."""
-        others = [each for each in self._trial.siblings(held) if set(held.at) <= set(each.at)]
-        return any(key == kept.key for _known_as, key in self._trial.candidates(others))
+        """Tell whether another version of the same record keeps the same key, and no fewer places gave it back."""
+        others = (each for each in self._trial.siblings(held) if set(held.at) <= set(each.at))
+        return any(self._is_whole(each, kept.key) for each in others)
+
+    def _is_whole(self, held: Held, key: Key) -> bool:
+        """Tell whether a version is this key in every place that lists it."""
+        read = [each for _known_as, each in self._trial.candidates([held])]
+        return read == [key] and not self._trial.unread[str(held.key_id)]
 
     def _there(self) -> Held:
         if self._held is None:

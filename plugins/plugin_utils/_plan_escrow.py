@@ -18,7 +18,7 @@ from ..module_utils._choice import missing_parent, missing_pool
 from ..module_utils._keys import Key, KeyFormat
 from ..module_utils._model import parent_of, pool_of
 from ._escrow import Held
-from ._fitting import Index, age, rank
+from ._fitting import Index, age, is_bound_to, rank
 from ._record import KeyId
 from ._seen import Root, Seen, Tried
 from ._wish import Wish
@@ -86,7 +86,7 @@ class Known:
 
     @functools.cached_property
     def index(self) -> Index:
-        return Index(self.held.values())
+        return Index({each.key_id: each for each in self.held.values()}.values())  # copies that differ are one version
 
     def opener(self, root: str) -> Held | None:
         """Return the version that was seen to open a root, of several the likeliest."""
@@ -208,14 +208,32 @@ def _begun(wish: Wish, held: Held, root: Root, known: Known) -> Held | None:
         wanted = new_format(wish, root) == (version.keyformat, version.iterations)
         key = known.key_of(each)
         is_recent = version.created >= wish.begun_since
-        if is_begun(each, held) and is_recent and wanted and key is not None and wish.given in (None, key):
+        is_meant = is_begun(each, held, root, known.seen.roots) and is_recent and wanted
+        if is_meant and key is not None and wish.given in (None, key):
             return each
     return None
 
 
-def is_begun(each: Held, held: Held) -> bool:
-    """Tell whether a version was made to take the place of what opens its root; an older one was given up."""
-    return each.state == "pre-active" and age(each) > age(held)
+def is_begun(each: Held, held: Held, root: Root, roots: t.Mapping[str, Root]) -> bool:
+    """Tell whether a version was made to take the place of what opens a root; an older one was given up."""
+    return each.state == "pre-active" and age(each) > age(held) and not is_of_a_copy(each, root, roots)
+
+
+def is_of_a_copy(held: Held, root: Root, roots: t.Mapping[str, Root]) -> bool:
+    """Tell whether a version was made for another copy of a root's data, whose key had been the same.
+
+    Args:
+        held: the version.
+        root: the root.
+        roots: all that can be seen, by name; where the other one is not among them, it may be this one's name before.
+    """
+    version = held.entry.version
+    if is_bound_to(held, root):
+        return False
+    if version.pool_guid not in ("", root.pool_guid):
+        return True
+    other = roots.get(version.dataset)
+    return other is not None and other.name != root.name and other.keyguid == root.keyguid
 
 
 def _unknown_key(wish: Wish, root: Root, known: Known) -> str:
@@ -238,7 +256,8 @@ def _warning(root: Root, held: Held) -> str | None:
         return f"{root.name} is opened by {held.key_id}, which is compromised. Rotate its key."
     if held.state == "deactivated":
         return (
-            f"{root.name} is opened by {held.key_id}, which was replaced by another key: somebody set it again, or the "
-            "pool was rewound. Find out who did, and rotate its key."
+            f"{root.name} is opened by {held.key_id}, which was replaced by another key: somebody set it again, the "
+            "pool was rewound, or it is a replica that did not get the new one yet. Find out which; replicate again, "
+            "or rotate its key."
         )
     return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..module_utils._model import pool_of
 from ._escrow import Held
-from ._fitting import Index
+from ._fitting import Index, age
 from ._seen import Root, Seen
 
 _REPLACED = ("deactivated", "compromised")
@@ -48,13 +48,27 @@ class Judged:
 
 
 def due_versions(index: Index, versions: t.Iterable[Held], retention: Retention) -> tuple[Held, ...]:
-    """Return the versions that are old enough, of records that have enough others, oldest first."""
+    """Return the versions that are old enough, of records that have enough others, oldest first.
+
+    What was begun and given up never opened anything, so it is not among those that are kept for their number.
+    """
     due: list[Held] = []
     for record in dict.fromkeys(held.key_id.record for held in versions):
         replaced = [held for held in index.of_record(record) if held.state in _REPLACED]
-        newest_first = sorted(replaced, key=lambda held: held.entry.since, reverse=True)
-        due += [held for held in newest_first[retention.versions :] if held.entry.since < retention.replaced_before]
+        numbered = [held.key_id for held in replaced if held.entry.bindings]
+        kept = numbered[max(0, len(numbered) - retention.versions) :]
+        left = (held for held in replaced if held.key_id not in kept)
+        due += [held for held in left if _replaced_at(held, index) < retention.replaced_before]
     return tuple(sorted(due, key=lambda held: held.entry.version.created))
+
+
+def _replaced_at(held: Held, index: Index) -> str:
+    """Return when a version was replaced; one that was noted as compromised before that was in use until then."""
+    newer = [each for each in index.siblings(held) if age(each) > age(held)]
+    later = [binding for each in newer for binding in each.entry.bindings]
+    copies = {binding.copy for binding in held.entry.bindings}
+    moments = [min((each.at for each in later if each.copy == copy), default="") for copy in copies]
+    return max([held.entry.since, *moments])
 
 
 def active_of(index: Index, held: Held) -> tuple[Held, ...]:

@@ -28,7 +28,7 @@ KNOWN_TO_OTHERS: frozenset[State] = frozenset({"compromised"})
 EVER: frozenset[State] = BEGUN | KNOWN_TO_OTHERS | {"deactivated"}
 """States of the versions of a record, besides the one that opens its root, that a roll-back has to know."""
 
-_PASSING = ("/dev/", "/run/", "/proc/", "/tmp/")
+_PASSING = ("/dev/", "/run/", "/var/run/", "/proc/", "/tmp/")
 
 
 @dataclass(frozen=True)
@@ -104,22 +104,27 @@ def _wish(root: Root, policy: Policy, known: Known) -> Wish:
     if given is not None:
         keyformat = policy.keyformat or (root.keyformat if given.fits(root.keyformat) else None)
         is_new = GIVEN not in known.seen.opened_by(root.name)
-        return Wish(root.name, given, None, keyformat, policy.iterations, change=True, renew=is_new)
-    begun = _begun(held, policy, known)
+        iterations = policy.iterations if is_new else max(policy.iterations or 0, root.iterations) or None
+        return Wish(root.name, given, None, keyformat, iterations, change=True, renew=is_new, gives_up=True)
+    begun = _begun(root, held, policy, known)
     if begun is not None:
         version = begun.entry.version
         iterations = version.iterations or None
         return Wish(root.name, None, None, version.keyformat, iterations, change=True, renew=True)
     keyformat = policy.keyformat or root.keyformat
     is_due = _is_due(root, held, policy)
-    return Wish(root.name, None, None, keyformat, policy.iterations, renew=is_due, begun_since=policy.since)
+    return Wish(
+        root.name, None, None, keyformat, policy.iterations, renew=is_due, begun_since=policy.since, gives_up=True
+    )
 
 
-def _begun(held: Held, policy: Policy, known: Known) -> Held | None:
+def _begun(root: Root, held: Held, policy: Policy, known: Known) -> Held | None:
     """Return the version with which a rotation was begun, unless another kind of key is asked for now."""
     for each in known.index.siblings(held):
-        fits = policy.keyformat in (None, each.entry.version.keyformat)
-        if is_begun(each, held) and fits and not _is_old(each, policy):
+        version = each.entry.version
+        is_weak = version.keyformat == "passphrase" and version.iterations < (policy.iterations or 0)
+        fits = policy.keyformat in (None, version.keyformat) and not is_weak
+        if is_begun(each, held, root, known.seen.roots) and fits and not _is_old(each, policy):
             return each
     return None
 
@@ -156,8 +161,16 @@ def _going_back(root: Root, held: Held, moment: str, known: Known) -> Wish:
         raise Refused(f"{root.name} does not go back to {then.key_id}: it is compromised. Rotate to a new key instead.")
     version = then.entry.version
     is_other = key != known.key_of(held)
-    given = key if is_other else None
-    return Wish(root.name, given, None, version.keyformat, version.iterations or None, change=is_other, renew=is_other)
+    return Wish(
+        root.name,
+        key if is_other else None,
+        None,
+        version.keyformat,
+        version.iterations or None,
+        change=is_other,
+        renew=is_other,
+        gives_up=True,
+    )
 
 
 def _held_then(root: Root, held: Held, moment: str, known: Known) -> Held | None:
@@ -172,12 +185,13 @@ def _held_then(root: Root, held: Held, moment: str, known: Known) -> Held | None
 
 def _unread(name: str, known: Known) -> t.Iterator[str]:
     """Say that a rotation was begun with a key that cannot be read now: no second one is made beside it."""
-    held = known.opener(name)
+    held, roots = known.opener(name), known.seen.roots
     for each in known.index.siblings(held) if held is not None else ():
-        if is_begun(each, t.cast(Held, held)) and known.key_of(each) is None:
+        if is_begun(each, t.cast(Held, held), roots[name], roots) and known.key_of(each) is None:
             yield (
                 f"A rotation of {name} was begun with {each.key_id}, which cannot be read now, or whose copies differ. "
-                "No second key is made beside it. Run again when its places answer."
+                "No second key is made beside it. Run again when its places answer; or, where it is lost, remove there "
+                "what is left of it."
             )
 
 

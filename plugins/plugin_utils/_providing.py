@@ -24,7 +24,7 @@ from ._backend import BackendFailed
 from ._escrow import Held
 from ._fitting import is_bound_to
 from ._key_task import Assigned
-from ._plan_escrow import Decision, Known, decide, new_format
+from ._plan_escrow import Decision, Known, decide, is_begun, is_of_a_copy, new_format
 from ._record import Entry, Kept, Version, later_than, new_key_id, new_record, now
 from ._seen import Root, Seen
 from ._trial import Ask, HostFailed, Result, Trial, failed, succeeded
@@ -150,7 +150,7 @@ class Providing:
         self._trial = trial
         self._escrow = trial.escrow
         self._fetch = fetch
-        self._seen_roots: tuple[Root, ...] = ()
+        self._seen_roots: t.Mapping[str, Root] = {}
 
     def foresee(self, known: Known | None = None) -> Provided:
         """Foretell what a real run would do; nothing is written anywhere.
@@ -165,7 +165,8 @@ class Providing:
         """
         known, work = self._decided(known, foresee=True)
         self._escrow.find_out()
-        return Provided(self._told(self._rehearsed(known, work), work, work), tuple(work))
+        rehearsed = self._rehearsed(known, work, [each.label for each in work])
+        return Provided(self._told(rehearsed, work, work), tuple(work))
 
     def carry_out(self, known: Known | None = None) -> Provided:
         """Do it.
@@ -182,7 +183,7 @@ class Providing:
         if any(each.is_noted for each in work):
             self._escrow.find_out()
         if not all(each.is_used_already for each in work):
-            self._rehearsed(known, work)
+            self._rehearsed(known, work, [each.known_as for each in work])
         work = [each if each.is_used_already else self._put(each) for each in work]
         keys = self._assigned(known, work, [each.known_as for each in work])
         result = self._task.run(self._trial.ask, keys, check=False)
@@ -204,7 +205,7 @@ class Providing:
             given = {wish.dataset: wish.given for wish in wishes if wish.given is not None}
             known = self._trial.known([wish.dataset for wish in wishes], self._task.pools, given)
         kept_there = self._kept_on_the_host(known)
-        self._seen_roots = tuple(known.seen.roots.values())
+        self._seen_roots = known.seen.roots
         if kept_there:
             wishes = tuple(dataclasses.replace(wish, given=kept_there.get(wish.dataset, wish.given)) for wish in wishes)
             known = known.with_given(kept_there)
@@ -237,7 +238,7 @@ class Providing:
         wish, root, held = decision.wish, decision.root, decision.held
         if decision.action == "use" and root is not None and held is not None:
             key = _opening(held, root, known)
-            is_noted = self._has_news(held, root)
+            is_noted = self._has_news(held, root, wish)
             return Work(decision, Kept(held.entry.version, key), held, key if wish.change else None, is_noted)
         current = _opening(held, root, known) if decision.action == "change" and root and held else None
         there = decision.begun if decision.action == "change" else held
@@ -254,13 +255,15 @@ class Providing:
         if decision.action == "adopt" and root is not None:
             keyformat, iterations = root.keyformat, root.iterations
         record = self._record_of(decision) or new_record()
+        # What opens the root may be noted for another host, and be among no versions of this one.
+        before = [*self._trial.index.of_record(record), *([] if decision.held is None else [decision.held])]
         return Version(
             new_key_id(record),
             self._trial.host,
             decision.dataset,
             keyformat,
             iterations,
-            later_than(each.entry.version.created for each in self._trial.index.of_record(record)),
+            later_than(each.entry.version.created for each in before),
             seen.pools.get(pool_of(decision.dataset), ""),
             "" if root is None else root.keyguid,
         )
@@ -277,14 +280,14 @@ class Providing:
         bound = (each for each in self._trial.index.fitting(root) if is_bound_to(each, root)) if root else ()
         return next((each.key_id.record for each in bound), None)
 
-    def _has_news(self, held: Held, root: Root) -> bool:
+    def _has_news(self, held: Held, root: Root, wish: Wish) -> bool:
         """Tell whether a version that opens its root is not noted everywhere as what it is."""
         if str(held.key_id) in self._trial.disagreements:
             return False  # the person is told; nothing more is written about it
         is_behind = (
             held.state == "pre-active"
             or not root.is_bound_among(held.entry.bindings)
-            or bool(self._superseded(held, root))
+            or bool(self._superseded(held, root, wish))
             or bool(self._lost(held))
         )
         return is_behind or not held.is_level(self._escrow.readable)
@@ -305,9 +308,9 @@ class Providing:
             assigned[each.dataset] = Assigned(each.kept.key, each.current, marked, version)
         return assigned
 
-    def _rehearsed(self, known: Known, work: t.Sequence[Work]) -> Result:
+    def _rehearsed(self, known: Known, work: t.Sequence[Work], labels: t.Sequence[str]) -> Result:
         """Have the host's module say what it would do: what it refuses is refused before a key is kept anywhere."""
-        keys = self._assigned(known, work, [each.label for each in work])
+        keys = self._assigned(known, work, labels)
         return succeeded(self._task.run(self._trial.ask, keys, check=True))
 
     def _put(self, work: Work) -> Work:
@@ -353,16 +356,19 @@ class Providing:
         lost = self._lost(work.held)
         there = Held(work.held.entry, {name: entry for name, entry in work.held.at.items() if name not in lost})
         held = self._escrow.level(there, work.kept, "active", *bindings)
-        superseded = self._superseded(held, root)
+        superseded = self._superseded(held, root, work.decision.wish)
         for old in superseded:
             self._escrow.advance(old, "deactivated")
         return _Note(held, bool(superseded) or not Held(held.entry, there.at).is_level(held.at))
 
-    def _superseded(self, held: Held, root: Root) -> list[Held]:
+    def _superseded(self, held: Held, root: Root, wish: Wish) -> list[Held]:
         """Return the versions that a root's key took the place of; one that another copy of the data has is none."""
-        others = [each for each in self._seen_roots if each.name != root.name and each.keyguid == root.keyguid]
-        older = self._trial.superseded(held)
-        return [old for old in older if not any(is_bound_to(old, other) for other in others)]
+        roots = self._seen_roots
+        others = [each for each in roots.values() if each.name != root.name and each.keyguid == root.keyguid]
+        older = [each for each in self._trial.superseded(held) if not is_of_a_copy(each, root, roots)]
+        siblings = self._trial.siblings(held) if wish.gives_up else ()
+        given_up = [each for each in siblings if is_begun(each, held, root, roots)]
+        return [old for old in (*older, *given_up) if not any(is_bound_to(old, other) for other in others)]
 
     def _told(self, result: Result, work: t.Sequence[Work], done: t.Sequence[Work]) -> Result:
         """Add to a result what was done about keys: ids and states, never a key."""

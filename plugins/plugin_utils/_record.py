@@ -24,7 +24,8 @@ from ..module_utils._keys import Key, KeyFormat
 STATES = ("pre-active", "active", "deactivated", "compromised", "destroyed")
 State = t.Literal["pre-active", "active", "deactivated", "compromised", "destroyed"]
 
-_NOTED = "%Y-%m-%dT%H:%M:%S.%fZ"
+_NOTED_WITHOUT_YEAR = "-%m-%dT%H:%M:%S.%fZ"
+_NOTED = f"%Y{_NOTED_WITHOUT_YEAR}"
 _KEY_ID = re.compile(r"(?P<record>[0-9a-f]{16})\.(?P<version>[0-9a-f]{12})")
 
 
@@ -88,19 +89,26 @@ def moment_from(text: str, *, option: str) -> str:
     """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return noted(moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc))
+    except (ValueError, OverflowError):
         raise Refused(f"{option} is no time. Write it like 2026-11-30 or 2026-11-30T18:00:00Z.") from None
-    return noted(moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc))
 
 
-def days_ago(days: float) -> str:
-    """Return the moment this many days ago as records note it."""
-    return noted(datetime.now(timezone.utc) - timedelta(days=days))
+def days_ago(days: float, *, option: str) -> str:
+    """Return the moment this many days ago as records note it.
+
+    Raises:
+        Refused: there is no such moment.
+    """
+    try:
+        return noted(datetime.now(timezone.utc) - timedelta(days=days))
+    except (ValueError, OverflowError):
+        raise Refused(f"{option} is {days:g} days, which no calendar goes back. Write a number like 3650.") from None
 
 
 def noted(moment: datetime) -> str:
-    """Return a moment in UTC as records note it."""
-    return moment.strftime(_NOTED)
+    """Return a moment in UTC as records note it; %Y would write the year 931 with three digits, and sort it last."""
+    return f"{moment.year:04}{moment.strftime(_NOTED_WITHOUT_YEAR)}"
 
 
 def digest_of(content: bytes) -> str:

@@ -9,6 +9,7 @@ proves. Private to the collection.
 
 from __future__ import annotations
 
+import collections
 import os
 import typing as t
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from ..module_utils._errors import EncryptionError, Refused
 from ..module_utils._keyfiles import versioned
 from ..module_utils._model import pool_of
 from ._escrow import Held
+from ._fitting import Index, age
 from ._key_task import Assigned
 from ._plan_escrow import Known, new_format
 from ._plan_rotation import Policy, plan_rotation
@@ -54,17 +56,35 @@ class _Rotation:
         return ()
 
     def run(self, ask: Ask, keys: t.Mapping[str, Assigned], *, check: bool) -> Result:
-        entries = [self._entry(wish, keys[wish.dataset]) for wish in self.wishes if keys[wish.dataset].version]
+        files = self._files(keys)
+        entries = [self._entry(wish, keys[wish.dataset], files) for wish in self.wishes if keys[wish.dataset].version]
         if not entries:
             return {"changed": False, "actions": []}
         return ask(_DATASET_KEY, {"datasets": entries, "update_key": "always"}, check=check)
 
-    def _entry(self, wish: Wish, assigned: Assigned) -> dict[str, t.Any]:
+    def _files(self, keys: t.Mapping[str, Assigned]) -> dict[str, str]:
+        """Return the files that new versions go into, by root; those of roots that shared one are many.
+
+        What check mode makes up has no ids, and is numbered.
+        """
+        files: dict[str, str] = {}
+        taken: collections.Counter[str] = collections.Counter()
+        for wish in self.wishes:
+            path, version = self.roots[wish.dataset].key_file, keys[wish.dataset].version
+            if path is None or not version:
+                continue
+            wanted = versioned(path, version)
+            taken[wanted] += 1
+            is_first = taken[wanted] == 1
+            files[wish.dataset] = wanted if is_first else versioned(path, f"{version}{taken[wanted]}")
+        return files
+
+    def _entry(self, wish: Wish, assigned: Assigned, files: t.Mapping[str, str]) -> dict[str, t.Any]:
         root = self.roots[wish.dataset]
         keyformat, iterations = new_format(wish, root)
         rounds = {"pbkdf2iters": iterations} if iterations else {}
         current = {} if assigned.current is None else {"current": text(assigned.current)}
-        file = {} if root.key_file is None else {"key_file": versioned(root.key_file, assigned.version)}
+        file = {"key_file": files[root.name]} if root.name in files else {}
         key = {**text(assigned.key), "keyformat": keyformat, **rounds, **current, **file}
         return {"name": root.name, **key, **self._judged_by(root, keyformat), "properties": dict(assigned.marks)}
 
@@ -110,12 +130,15 @@ class Rotating:
             raise Refused(" ".join(missing))
         roots, pools = list(seen.roots), self.choice.pools or tuple(sorted(seen.pools))
         known = trial.known(roots, (), self.policy.given) if roots else Known(seen)
+        gone = [name for name in roots if name not in known.seen.roots]
+        if gone:
+            raise Refused(f"{', '.join(gone)} disappeared while the host was looked at. Nothing was done; run again.")
         known = trial.with_siblings(known, self.policy.states)
         wishes = plan_rotation(self.policy, roots, known)
         task = _Rotation(wishes, known.seen.roots, pools, self.hierarchy)
         providing = Providing(task, trial, lambda _files: {})
         provided = providing.foresee(known) if check else providing.carry_out(known)
-        result = _told(provided, known)
+        result = _told(provided, known, trial.index)
         if check:
             return result
         try:
@@ -155,15 +178,19 @@ class Rotating:
             yield root.key_file
 
 
-def _told(provided: Provided, known: Known) -> Result:
+def _told(provided: Provided, known: Known, index: Index) -> Result:
     """Return a result with what became of every root: ids and times, never a key."""
     result = dict(provided.result)
     del result["receipts"]  # each is told with its root
     failures = dict(result.get("failures") or {})
+    skipped = {name: _skipped(name, above) for above, each in failures.items() for name in each["skipped"]}
     for name, why in provided.problems.items():
-        failures.setdefault(name, {"reason": "unknown", "msg": why, "skipped": []})
+        failures.setdefault(name, {"reason": "unknown", "msg": skipped.get(name, why), "skipped": []})
+    for work in provided.work:
+        if work.dataset in failures and work.held.at:
+            failures[work.dataset] = {**failures[work.dataset], "key_id": work.known_as}
     done = [work for work in provided.work if work.dataset not in failures]
-    rotated = [_row(work, known, provided.proven_at) for work in done if _is_rotated(work)]
+    rotated = [_row(work, known, index, provided.proven_at) for work in done if _is_rotated(work)]
     already = [work.dataset for work in done if not _is_rotated(work)]
     return {**result, "rotated": rotated, "already": already, "failures": failures}
 
@@ -173,9 +200,13 @@ def _is_rotated(work: Work) -> bool:
     return work.decision.action == "change" or (work.is_used_already and work.held.state == "pre-active")
 
 
-def _row(work: Work, known: Known, proven_at: str) -> dict[str, t.Any]:
+def _skipped(name: str, above: str) -> str:
+    return f"{name} was left alone, since {above} failed. Its new key stays in escrow; the next run goes on with it."
+
+
+def _row(work: Work, known: Known, index: Index, proven_at: str) -> dict[str, t.Any]:
     version = work.kept.version
-    before = work.decision.held if work.decision.action == "change" else _predecessor(work, known)
+    before = work.decision.held if work.decision.action == "change" else _predecessor(work, index)
     return {
         "dataset": work.dataset,
         "old_key_id": None if before is None else str(before.key_id),
@@ -190,9 +221,11 @@ def _row(work: Work, known: Known, proven_at: str) -> dict[str, t.Any]:
     }
 
 
-def _predecessor(work: Work, known: Known) -> Held | None:
-    older = [each for each in known.index.siblings(work.held) if each.state == "active"]
-    return older[-1] if older else None
+def _predecessor(work: Work, index: Index) -> Held | None:
+    """Return the version that a root had before an earlier run gave it another; it may have become known to others."""
+    used = (each for each in index.siblings(work.held) if each.state != "pre-active" and each.entry.bindings)
+    older = [each for each in used if age(each) < age(work.held)]
+    return max(older, key=lambda each: (each.state == "active", age(each)), default=None)
 
 
 def _left_after_removal(paths: t.Sequence[str], ask: Ask) -> dict[str, str]:

@@ -219,7 +219,13 @@ def version_failures(failures: t.Mapping[KeyId, tuple[str, str]]) -> dict[str, d
         failures: by the version's id, the dataset that it was made for, and a sentence.
     """
     return {
-        str(key_id): {"reason": "unknown", "msg": sentence, "skipped": [], "dataset": dataset}
+        str(key_id): {
+            "reason": "unknown",
+            "msg": sentence,
+            "skipped": [],
+            "dataset": dataset,
+            "key_id": str(key_id),
+        }
         for key_id, (dataset, sentence) in failures.items()
     }
 

@@ -29,6 +29,7 @@ class Wish:
         change: whether an existing root may get another key.
         renew: whether it is to get another key although nothing is wrong with the one that it has.
         begun_since: what was begun before this moment is given up, as records note it; empty where nothing is.
+        gives_up: whether nothing comes of what was begun, though the root keeps the key that it has.
         may_mint: whether a key may be made; not where the task says ``generate_key: false``.
         brings_its_pool: whether the task makes the pool too.
     """
@@ -41,6 +42,7 @@ class Wish:
     change: bool = False
     renew: bool = False
     begun_since: str = ""
+    gives_up: bool = False
     may_mint: bool = True
     brings_its_pool: bool = False
 

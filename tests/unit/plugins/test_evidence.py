@@ -14,6 +14,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendFailed
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._evidence import Evidence, NotRecorded, chains
 
@@ -81,6 +82,15 @@ def test_a_new_key_says_what_finds_it(controller: Controller, place: pathlib.Pat
         assert line["receipts"] == created["receipts"]["tank/a"]
         assert sorted(line["receipts"]) == ["one", "two"]
     assert controller.act("zfs_dataset_key", name="tank/a", escrow=[*ONE, *TWO])["receipts"] == {}
+
+
+def test_a_rotation_that_failed_names_the_key_that_waits_in_escrow(controller: Controller, place: pathlib.Path) -> None:
+    controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)
+    controller.host.fail_on("change_key", "tank/a", CallFailed("the pool is full", errno=28))
+    failure = controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)["failures"]["tank/a"]
+    (waiting,) = (key_id for key_id, each in controller.drawer("one").entries_by_id.items() if each.state != "active")
+    last = lines(place)[-1]
+    assert (last["result"], last["key_id"], failure["key_id"]) == ("failed", str(waiting), str(waiting))
 
 
 def test_a_failure_is_a_line_too(controller: Controller, place: pathlib.Path) -> None:

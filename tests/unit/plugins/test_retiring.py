@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendFailed
+from ansible_collections.zfsfleet.encryption.tests.fake import backend as memory
 
 from .acting import Controller
 
@@ -56,6 +57,40 @@ def test_the_last_replaced_ones_and_the_young_are_kept(fleet: Controller) -> Non
     assert [each["key_id"] for each in retire(fleet, retain_versions=1)["destroyed"]] == [first]
 
 
+def test_what_was_begun_and_never_used_is_not_among_those_that_are_kept(fleet: Controller) -> None:
+    *_old, before, present = ids(fleet)
+    fleet.host.fail_on("change_key", "tank/a", CallFailed("the pool is full", errno=28))
+    assert rotate(fleet).get("failed")
+    begun = ids(fleet)[-1]
+    fleet.host.faults.clear()
+    assert not rotate(fleet, new_keys=[{"name": "tank/a", "key": "ab" * 32}]).get("failed")
+    destroyed = [each["key_id"] for each in retire(fleet, retain_versions=1)["destroyed"]]
+    assert (begun in destroyed, before in destroyed, present in destroyed) == (True, True, False)
+
+
+def test_the_last_replaced_ones_are_told_by_their_age_whatever_was_noted_since(fleet: Controller) -> None:
+    first, second, _present = ids(fleet)
+    compromise(fleet, first)
+    assert [each["key_id"] for each in retire(fleet, retain_versions=1)["destroyed"]] == [first]
+    assert second in ids(fleet)
+
+
+def test_days_count_from_when_a_key_was_replaced_and_not_from_when_others_knew_it(
+    fleet: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    present = ids(fleet)[-1]
+    with monkeypatch.context() as long_ago:
+        long_ago.setattr(memory, "now", lambda: "2001-01-01T00:00:00.000000Z")
+        compromise(fleet, present)
+    assert not rotate(fleet).get("failed")
+    assert present not in [each["key_id"] for each in retire(fleet, retain_days=1)["destroyed"]]
+
+
+def compromise(controller: Controller, key_id: str) -> None:
+    noted = controller.act("zfs_key_escrow", key_id=key_id, key_state="compromised", escrow=TWO)
+    assert not noted.get("failed"), noted["msg"]
+
+
 def test_check_mode_destroys_nothing(fleet: Controller) -> None:
     before = ids(fleet)
     assert len(retire(fleet, check=True)["destroyed"]) == 2
@@ -68,6 +103,19 @@ def test_a_key_that_came_back_is_kept_in_all_its_versions(fleet: Controller) -> 
     result = retire(fleet)
     assert [(each["key_id"], each["why"]) for each in result["kept"]] == [(str(first.key_id), "it opens tank/a")]
     assert len(result["destroyed"]) == 2
+
+
+def test_a_key_that_came_back_is_destroyed_by_hand_only_while_every_place_gives_it_back_otherwise(
+    fleet: Controller,
+) -> None:
+    first = fleet.drawer("one").entries_by_id[next(iter(fleet.drawer("one").keys))]
+    assert not rotate(fleet, back_to=first.bindings[0].at).get("failed")
+    again = list(fleet.drawer("two").keys)[-1]
+    lost = fleet.drawer("two").keys.pop(again)
+    said: dict[str, t.Any] = {"state": "absent", "key_id": str(first.key_id), "force_destroy": True, "escrow": TWO}
+    assert "is what opens tank/a" in fleet.act("zfs_key_escrow", **said)["msg"]
+    fleet.drawer("two").keys[again] = lost
+    assert fleet.act("zfs_key_escrow", **said)["key_state"] == "destroyed"
 
 
 def test_a_key_that_opened_what_cannot_be_seen_is_kept_unless_told(fleet: Controller) -> None:
@@ -130,6 +178,11 @@ def test_nothing_is_destroyed_that_one_of_its_places_does_not_give_back(fleet: C
 def test_less_than_nothing_is_not_kept(fleet: Controller) -> None:
     assert "less than nothing" in retire(fleet, retain_days=-1)["msg"]
     assert "less than nothing" in retire(fleet, retain_versions=-1)["msg"]
+
+
+def test_a_thousand_years_are_long_and_more_than_a_calendar_has_is_refused(fleet: Controller) -> None:
+    assert retire(fleet, retain_days=400_000)["destroyed"] == []
+    assert "retain_days is 1e+07 days" in retire(fleet, retain_days=1e7)["msg"]
 
 
 def test_nothing_is_destroyed_of_a_record_whose_root_is_gone(fleet: Controller) -> None:

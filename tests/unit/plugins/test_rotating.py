@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import typing as t
@@ -170,6 +171,19 @@ def test_a_key_that_is_given_is_the_one_that_is_set(fleet: Controller) -> None:
     assert rotate(fleet, max_age_days=None, new_keys=given)["changed"] is False
 
 
+def test_a_passphrase_that_is_there_already_gets_more_rounds_and_never_fewer(fleet: Controller) -> None:
+    given: dict[str, t.Any] = {"max_age_days": None, "new_keys": [{"name": "tank/w", "passphrase": "correct horse"}]}
+    assert by_dataset(rotate(fleet, **given, pbkdf2iters=150_000))["tank/w"]["pbkdf2iters"] == 150_000
+    assert rotate(fleet, **given, pbkdf2iters=100_000)["changed"] is False
+    assert rotate(fleet, **given)["changed"] is False
+    assert by_dataset(rotate(fleet, **given, pbkdf2iters=200_000))["tank/w"]["pbkdf2iters"] == 200_000
+
+
+def test_a_root_that_is_given_two_keys_is_refused(fleet: Controller) -> None:
+    given = [{"name": "tank/a", "key": text} for text in (KEY_TEXT, OTHER_KEY_TEXT)]
+    assert "new_keys names tank/a twice" in refused(fleet, max_age_days=None, new_keys=given)
+
+
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_key_that_somebody_may_know_is_not_given_again(fleet: Controller, replaced: bool) -> None:
     given = [{"name": "tank/a", "key": OTHER_KEY_TEXT}]
@@ -217,6 +231,11 @@ def test_nothing_goes_back_to_a_key_that_somebody_may_know(fleet: Controller) ->
     assert f"tank/a does not go back to {entry.key_id}: it is compromised" in result["msg"]
 
 
+@pytest.mark.parametrize("other", [{"keyformat": "passphrase"}, {"pbkdf2iters": 150_000}, {"max_age_days": 1}])
+def test_what_goes_back_becomes_nothing_else(fleet: Controller, other: dict[str, t.Any]) -> None:
+    assert "contradict each other" in refused(fleet, **{"max_age_days": None, "back_to": after_now(), **other})
+
+
 def test_nothing_goes_back_to_before_its_first_key(fleet: Controller) -> None:
     result = rotate(fleet, max_age_days=None, back_to="2001-01-01")
     assert "escrow has no key that was seen to open it at 2001-01-01" in result["msg"]
@@ -225,7 +244,7 @@ def test_nothing_goes_back_to_before_its_first_key(fleet: Controller) -> None:
 # -- what was begun
 
 
-def begun(fleet: Controller, dataset: str) -> KeyId:
+def begun(fleet: Controller, dataset: str, **options: t.Any) -> KeyId:
     """Have a rotation whose controller died after the key was kept and before the host was told."""
 
     def dies(where: str) -> None:
@@ -234,7 +253,7 @@ def begun(fleet: Controller, dataset: str) -> KeyId:
 
     fleet.moment = dies
     with pytest.raises(KeyboardInterrupt):
-        rotate(fleet, name=dataset, recursive=False)
+        rotate(fleet, name=dataset, recursive=False, **options)
     fleet.moment = lambda _where: None
     entries = fleet.drawer("one").entries_by_id.values()
     (waiting,) = (each.key_id for each in entries if each.state == "pre-active")
@@ -250,6 +269,22 @@ def test_what_was_begun_is_finished_with_the_key_that_was_kept_though_nothing_is
     assert (row["new_key_id"], row["resumed"]) == (str(waiting), True)
     assert opens(fleet, "tank/a", fleet.drawer("one").keys[waiting].key)
     assert states(fleet)["tank/a"] == ["deactivated", "active"]
+
+
+def test_a_row_of_what_was_finished_names_the_key_before_though_somebody_may_know_it(fleet: Controller) -> None:
+    (entry,) = (each for each in fleet.drawer("one").entries_by_id.values() if is_active(each, "tank/a"))
+    fleet.act("zfs_key_escrow", key_id=str(entry.key_id), key_state="compromised", escrow=TWO)
+
+    def dies(where: str) -> None:
+        if where == "after zfs_dataset_key" and not fleet.calls[-1].check:
+            raise KeyboardInterrupt
+
+    fleet.moment = dies
+    with pytest.raises(KeyboardInterrupt):
+        rotate(fleet, name="tank/a", recursive=False)
+    fleet.moment = lambda _where: None
+    row = by_dataset(rotate(fleet, max_age_days=100))["tank/a"]
+    assert (row["old_key_id"], row["resumed"]) == (str(entry.key_id), True)
 
 
 def test_what_was_begun_gives_way_to_another_key_that_is_given(fleet: Controller) -> None:
@@ -284,11 +319,56 @@ def test_what_was_begun_and_cannot_be_read_gets_no_second_key(fleet: Controller)
     assert by_dataset(rotate(fleet))["tank/a"]["new_key_id"] == str(waiting)
 
 
+def test_what_was_begun_and_has_copies_that_differ_is_told_once(fleet: Controller) -> None:
+    waiting = begun(fleet, "tank/a")
+    two = fleet.drawer("two")
+    two.damaged[waiting] = dataclasses.replace(two.keys[waiting], key=KEY)
+    assert refused(fleet).count("or whose copies differ") == 1
+
+
 def test_what_was_begun_before_the_moment_that_counts_is_not_enough(fleet: Controller) -> None:
     waiting = begun(fleet, "tank/a")
     result = rotate(fleet, max_age_days=None, made_before=after_now())
     assert by_dataset(result)["tank/a"]["new_key_id"] != str(waiting)
     assert states(fleet)["tank/a"] == ["deactivated", "deactivated", "active"]
+
+
+def test_what_goes_back_to_what_it_has_gives_up_what_was_begun(fleet: Controller) -> None:
+    morning = after_now()
+    old = active_key(fleet, "tank/a")
+    begun(fleet, "tank/a")
+    assert rotate(fleet, max_age_days=None, back_to=morning, check=True)["changed"]
+    result = rotate(fleet, max_age_days=None, back_to=morning)
+    assert (result["changed"], result["rotated"]) == (True, [])
+    assert states(fleet)["tank/a"] == ["active", "deactivated"]
+    assert rotate(fleet, max_age_days=None, back_to=morning)["changed"] is False
+    assert rotate(fleet, max_age_days=100)["changed"] is False
+    assert opens(fleet, "tank/a", old)
+
+
+def test_a_key_that_is_given_and_there_already_gives_up_what_was_begun(fleet: Controller) -> None:
+    given = [{"name": "tank/a", "key": OTHER_KEY_TEXT}]
+    rotate(fleet, max_age_days=None, new_keys=given)
+    begun(fleet, "tank/a")
+    assert rotate(fleet, max_age_days=None, new_keys=given)["rotated"] == []
+    assert rotate(fleet, max_age_days=100)["changed"] is False
+    assert opens(fleet, "tank/a", OTHER_KEY)
+
+
+def test_what_was_begun_with_another_kind_of_key_is_given_up(fleet: Controller) -> None:
+    old = active_key(fleet, "tank/a")
+    begun(fleet, "tank/a", max_age_days=None, keyformat="raw")
+    assert rotate(fleet, name="tank/a", recursive=False, max_age_days=None, keyformat="hex")["rotated"] == []
+    assert rotate(fleet, max_age_days=100)["changed"] is False
+    assert opens(fleet, "tank/a", old)
+
+
+def test_what_was_begun_with_too_few_rounds_is_given_up(fleet: Controller) -> None:
+    begun(fleet, "tank/w")
+    result = rotate(fleet, name="tank/w", max_age_days=None, pbkdf2iters=150_000)
+    assert [(row["pbkdf2iters"], row["resumed"]) for row in result["rotated"]] == [(150_000, False)]
+    assert rotate(fleet, name="tank/w", max_age_days=None, pbkdf2iters=150_000)["changed"] is False
+    assert "pre-active" not in states(fleet)["tank/w"]
 
 
 def test_everything_is_everything_whatever_clocks_said(fleet: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,6 +383,16 @@ def test_a_clock_that_was_put_back_does_not_mix_up_versions(fleet: Controller, m
     rotate(fleet, name="tank/a", recursive=False)
     assert states(fleet)["tank/a"] == ["deactivated", "active"]
     assert opens(fleet, "tank/a", active_key(fleet, "tank/a"))
+
+
+def test_a_clock_that_was_put_back_makes_no_second_key_where_a_host_has_another_name(
+    fleet: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as behind:
+        behind.setattr(_record, "now", lambda: "2001-01-01T00:00:00.000000Z")
+        waiting = begun(fleet, "tank/a", as_host="nas2")
+    row = by_dataset(rotate(fleet, name="tank/a", recursive=False, as_host="nas2"))["tank/a"]
+    assert (row["new_key_id"], row["resumed"]) == (str(waiting), True)
 
 
 def test_versions_follow_each_other_by_a_microsecond_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,6 +451,14 @@ def test_a_copy_on_the_same_host_counts_though_nobody_noted_it(fleet: Controller
     assert "was seen to open backup/w of the pool with GUID" in refused(fleet, name="tank/w")
 
 
+def test_a_copy_that_nobody_noted_is_not_said_to_have_been_set_back(fleet: Controller) -> None:
+    fleet.host.add_pool("backup")
+    fleet.host.replicate("tank/w", "backup/w")
+    rotate(fleet, name="tank/w", replicas_keep_old_key=True)
+    (warning,) = rotate(fleet, name="backup/w", max_age_days=100)["warnings"]
+    assert "or it is a replica that did not get the new one yet" in warning
+
+
 def test_a_rotation_of_one_copy_leaves_the_key_of_the_other_active(fleet: Controller) -> None:
     fleet.host.add_pool("backup")
     fleet.host.replicate("tank/w", "backup/w")
@@ -372,6 +470,31 @@ def test_a_rotation_of_one_copy_leaves_the_key_of_the_other_active(fleet: Contro
     rotate(fleet, **ended)
     entries = fleet.drawer("one").entries_by_id.values()
     assert [each.state for each in entries if fleet.drawer("one").keys[each.key_id].key == key] == ["active"]
+
+
+def test_copies_whose_keys_were_the_same_go_on_with_their_own(fleet: Controller) -> None:
+    fleet.host.add_pool("backup")
+    fleet.host.replicate("tank/w", "backup/w")
+    assert not fleet.act("zfs_key_escrow", name="backup/w", escrow=TWO).get("failed")
+    both: dict[str, t.Any] = {"name": None, "names": ["tank/w", "backup/w"], "replicas_keep_old_key": True}
+
+    def dies(where: str) -> None:
+        if where == "before zfs_dataset_key" and fleet.calls[-1].check:
+            raise KeyboardInterrupt
+
+    fleet.moment = dies
+    with pytest.raises(KeyboardInterrupt):
+        rotate(fleet, **both)
+    fleet.moment = lambda _where: None
+    entries = fleet.drawer("one").entries_by_id
+    begun_for = {each.version.dataset: str(each.key_id) for each in entries.values() if each.state == "pre-active"}
+    finished = by_dataset(rotate(fleet, **both, max_age_days=100))
+    assert {name: row["new_key_id"] for name, row in finished.items()} == begun_for
+    assert {name: entry.state for entry in entries.values() for name in begun_for if is_active(entry, name)} == {
+        "tank/w": "active",
+        "backup/w": "active",
+    }
+    assert rotate(fleet, **both, max_age_days=100)["changed"] is False
 
 
 def test_a_dataset_that_was_renamed_is_no_replica_of_itself(fleet: Controller) -> None:
@@ -401,6 +524,19 @@ def test_a_place_that_takes_no_keys_changes_nothing_on_the_host(fleet: Controlle
     assert "pre-active" not in json.dumps(states(fleet))
 
 
+def test_a_root_that_disappears_between_two_looks_is_named(fleet: Controller) -> None:
+    looks = 0
+
+    def disappears(where: str) -> None:
+        nonlocal looks
+        looks += where == "before zfs_encryption_info"
+        if looks == 2 and fleet.host.dataset("tank/w") is not None:
+            fleet.host.sweep("tank/w")
+
+    fleet.moment = disappears
+    assert "tank/w disappeared while the host was looked at" in rotate(fleet)["msg"]
+
+
 def test_one_root_that_fails_leaves_the_others_alone_and_keeps_its_id(fleet: Controller) -> None:
     before = fleet.act("zfs_key_drill", escrow=TWO)
     assert not before.get("failed")
@@ -411,6 +547,15 @@ def test_one_root_that_fails_leaves_the_others_alone_and_keeps_its_id(fleet: Con
     assert "tank/w" not in result["key_ids"]
     assert "changes keys beside this run" not in result["msg"]
     assert "the pool is full" in result["msg"]
+
+
+def test_a_root_that_was_left_alone_says_which_one_failed(fleet: Controller) -> None:
+    fleet.host.fail_on("change_key", "tank/a", CallFailed("the pool is full", errno=28))
+    result = rotate(fleet)
+    assert list(by_dataset(result)) == ["tank/w"]
+    assert "tank/a/b was left alone, since tank/a failed" in result["failures"]["tank/a/b"]["msg"]
+    fleet.host.faults.clear()
+    assert [row["resumed"] for row in rotate(fleet, max_age_days=100)["rotated"]] == [True, True]
 
 
 def test_roots_that_somebody_put_against_the_rules_are_rotated_where_they_are(fleet: Controller) -> None:
@@ -470,6 +615,20 @@ def test_a_file_that_opens_something_else_as_well_stays(fleet: Controller) -> No
     assert "/etc/zfs/boot.key" in fleet.host.key_files
 
 
+def test_roots_that_share_a_file_get_one_each(fleet: Controller) -> None:
+    for name in ("tank/p", "tank/q", "tank/r"):
+        shared = {**FILED, "name": name, "key": KEY_TEXT, "generate_key": False}
+        assert not fleet.act("zfs_dataset_key", **shared, escrow=TWO).get("failed")
+    foreseen = rotate(fleet, check=True)
+    assert not foreseen.get("failed"), foreseen["msg"]
+    result = rotate(fleet, remove_named_files=True)
+    assert list(by_dataset(result)) == list(by_dataset(foreseen))
+    assert result["removed_files"] == ["/etc/zfs/boot.key"]
+    for name in ("tank/p", "tank/q", "tank/r"):
+        version = by_dataset(result)[name]["new_key_id"].partition(".")[2]
+        assert fleet.host.key_files[f"/etc/zfs/boot.{version}.key"] == active_key(fleet, name).secret
+
+
 def test_the_file_that_was_there_first_stays_and_those_of_rotations_go(fleet: Controller) -> None:
     fleet.act("zfs_dataset_key", **FILED, escrow=TWO)
     first = rotate(fleet, name="tank/boot")
@@ -517,7 +676,7 @@ def test_a_look_that_fails_afterwards_leaves_files_and_says_so(fleet: Controller
     assert list(by_dataset(result)) == ["tank/boot"]
 
 
-@pytest.mark.parametrize("place", ["/run/keys/a.key", "/dev/disk/by-id/usb"])
+@pytest.mark.parametrize("place", ["/run/keys/a.key", "/var/run/keys/a.key", "/dev/disk/by-id/usb"])
 def test_a_key_file_that_does_not_last_gets_no_version_beside_it(fleet: Controller, place: str) -> None:
     fleet.act("zfs_dataset_key", **{**FILED, "key_file": place}, escrow=TWO)
     assert "lies where a restart leaves nothing" in refused(fleet, name="tank/boot")
@@ -543,7 +702,19 @@ def test_a_moment_to_come_is_refused(fleet: Controller) -> None:
 def test_days_are_counted_from_now() -> None:
     day = dt.timedelta(days=1)
     expected = dt.datetime.now(dt.timezone.utc) - day
-    assert _record.days_ago(1)[:16] == expected.strftime("%Y-%m-%dT%H:%M")
+    assert _record.days_ago(1, option="max_age_days")[:16] == expected.strftime("%Y-%m-%dT%H:%M")
+
+
+def test_moments_long_ago_come_before_those_of_today(fleet: Controller) -> None:
+    assert _record.moment_from("0931-01-01", option="made_before") == "0931-01-01T00:00:00.000000Z"
+    assert rotate(fleet, max_age_days=400_000)["already"] == ["tank/a", "tank/w", "tank/a/b"]
+    assert "escrow has no key that was seen to open it" in refused(fleet, max_age_days=None, back_to="0931-01-01")
+
+
+def test_moments_that_no_calendar_has_are_refused(fleet: Controller) -> None:
+    for days in (1e7, float("inf"), float("nan")):
+        assert "max_age_days is" in refused(fleet, max_age_days=days)
+    assert "made_before is no time" in refused(fleet, max_age_days=None, made_before="0001-01-01T00:00:00+02:00")
 
 
 # -- keys that somebody set beside us

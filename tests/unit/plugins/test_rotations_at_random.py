@@ -105,7 +105,8 @@ def change_and_take_in(controller: Controller, dataset: str) -> None:
     root = controller.host.dataset(dataset)
     assert old is not None
     assert root is not None
-    text = "a person's passphrase" if root.keyformat == "passphrase" else "5a" * 32
+    number = len(controller.drawer("one").entries_by_id)  # another key every time: one that comes back is warned of
+    text = f"a person's passphrase {number}" if root.keyformat == "passphrase" else f"{number:064x}"
     kind = "passphrase" if root.keyformat == "passphrase" else "key"
     current = old.secret.decode() if kind == "passphrase" else old.secret.hex()
     entry: dict[str, t.Any] = {"name": dataset, kind: text, "update_key": "always", "current": {kind: current}}
