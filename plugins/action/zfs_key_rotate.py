@@ -31,6 +31,8 @@ class ActionModule(EscrowAction):
 
     def _with_escrow(self, arguments: dict[str, t.Any], escrow: Escrow) -> dict[str, t.Any]:
         params = self._typed(arguments)
+        if params["names"] == []:
+            raise Refused("names is empty and chooses no root. Leave it out if all roots of the host are meant.")
         rotating = Rotating(
             choice_from(params),
             {name: arguments[name] for name in _CHOICE if arguments.get(name) is not None},

@@ -113,6 +113,10 @@ class Stored:
     receipts: t.Mapping[str, str]
 
 
+class PartlyDestroyed(BackendFailed):
+    """Some backends destroyed a version, and others did not."""
+
+
 class Escrow:
     """Several backends as one.
 
@@ -279,14 +283,15 @@ class Escrow:
         """Destroy a version in every backend that holds it.
 
         Raises:
-            BackendFailed: one did not do it.
+            BackendFailed: none did it.
+            PartlyDestroyed: one did not do it.
         """
-        before = set(self.problems)
         done = self._asked(lambda backend: backend.destroy(held.at[backend.name]), among=held.at)
         left = [name for name in held.at if name not in done]
         if left:
-            why = " ".join(problem for problem in self.problems if problem not in before)
-            raise BackendFailed(f"The key {held.key_id} is not destroyed in {' and '.join(left)}. {why} Run again.")
+            why = " ".join(problem for problem in self.problems if any(name in problem for name in left))
+            kind = PartlyDestroyed if done else BackendFailed
+            raise kind(f"The key {held.key_id} is not destroyed in {' and '.join(left)}. {why} Run again.")
 
     def _too_few(self, done: t.Sized, what: str, then: str) -> BackendFailed:
         return BackendFailed(

@@ -9,7 +9,7 @@ import typing as t
 
 from ..module_utils._keys import Key
 from ._backend import BackendFailed
-from ._escrow import Held
+from ._escrow import Held, PartlyDestroyed
 from ._plan_retirement import Judged, Retention, active_of, due_versions, judge, roots_of
 from ._record import KeyId
 from ._seen import Root, Seen
@@ -36,13 +36,16 @@ def retire(trial: Trial, retention: Retention, *, check: bool) -> Result:
         seen = trial.look((), candidates)
     judged = [_judged(held, trial, judge(held, trial.index, seen, strangers, retention)) for held in due]
     problems: dict[KeyId, tuple[str, str]] = {}
+    is_changed = False
     for each in judged:
         if each.kept_because is None and not check:
             try:
                 trial.escrow.destroy(each.held)
             except BackendFailed as error:
                 problems[each.held.key_id] = each.held.entry.version.dataset, str(error)
-    return _told(trial, judged, problems)
+                is_changed = is_changed or isinstance(error, PartlyDestroyed)
+    result = _told(trial, judged, problems)
+    return {**result, "changed": True} if is_changed else result
 
 
 def _candidates(

@@ -118,6 +118,16 @@ def test_a_key_that_came_back_is_destroyed_by_hand_only_while_every_place_gives_
     assert fleet.act("zfs_key_escrow", **said)["key_state"] == "destroyed"
 
 
+def test_what_one_place_destroyed_and_another_did_not_is_a_change_and_told_of_each(fleet: Controller) -> None:
+    fleet.drawer("two").failing["destroy"] = BackendFailed("two is read-only.")
+    result = retire(fleet)
+    assert (result["failed"], result["changed"], result["destroyed"]) == (True, True, [])
+    assert len(result["failures"]) == 2
+    assert result["msg"].count("is not destroyed in two. two is read-only. Run again.") == 2
+    del fleet.drawer("two").failing["destroy"]
+    assert len(retire(fleet)["destroyed"]) == 2
+
+
 def test_a_key_that_opened_what_cannot_be_seen_is_kept_unless_told(fleet: Controller) -> None:
     fleet.host.add_pool("backup")
     fleet.host.replicate("tank/a", "backup/a")

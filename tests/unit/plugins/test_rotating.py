@@ -236,6 +236,10 @@ def test_what_goes_back_becomes_nothing_else(fleet: Controller, other: dict[str,
     assert "contradict each other" in refused(fleet, **{"max_age_days": None, "back_to": after_now(), **other})
 
 
+def test_an_empty_list_does_not_stand_for_everything(fleet: Controller) -> None:
+    assert "names is empty and chooses no root" in refused(fleet, name=None, names=[])
+
+
 def test_nothing_goes_back_to_before_its_first_key(fleet: Controller) -> None:
     result = rotate(fleet, max_age_days=None, back_to="2001-01-01")
     assert "escrow has no key that was seen to open it at 2001-01-01" in result["msg"]
