@@ -110,7 +110,7 @@ def _wish(root: Root, policy: Policy, known: Known) -> Wish:
     if begun is not None:
         version = begun.entry.version
         iterations = version.iterations or None
-        return Wish(root.name, None, None, version.keyformat, iterations, change=True, renew=True)
+        return Wish(root.name, None, None, version.keyformat, iterations, change=True, renew=True, gives_up=True)
     keyformat = policy.keyformat or root.keyformat
     is_due = _is_due(root, held, policy)
     return Wish(

@@ -260,8 +260,16 @@ def begun(fleet: Controller, dataset: str, **options: t.Any) -> KeyId:
         rotate(fleet, name=dataset, recursive=False, **options)
     fleet.moment = lambda _where: None
     entries = fleet.drawer("one").entries_by_id.values()
-    (waiting,) = (each.key_id for each in entries if each.state == "pre-active")
+    *_before, waiting = (each.key_id for each in entries if each.state == "pre-active")
     return waiting
+
+
+def test_of_two_that_were_begun_the_first_is_finished_and_the_other_given_up(fleet: Controller) -> None:
+    first = begun(fleet, "tank/a")
+    begun(fleet, "tank/a", max_age_days=None, new_keys=[{"name": "tank/a", "key": KEY_TEXT}])
+    assert by_dataset(rotate(fleet, max_age_days=100))["tank/a"]["new_key_id"] == str(first)
+    assert states(fleet)["tank/a"] == ["deactivated", "active", "deactivated"]
+    assert rotate(fleet, max_age_days=100)["changed"] is False
 
 
 def test_what_was_begun_is_finished_with_the_key_that_was_kept_though_nothing_is_due(fleet: Controller) -> None:
