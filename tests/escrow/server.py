@@ -149,6 +149,8 @@ def between(port: int) -> t.Iterator[Between]:
         proxy = Between(listening, port)
         passing = threading.Thread(target=proxy.pass_on, daemon=True)
         passing.start()
-        yield proxy
-        listening.shutdown(socket.SHUT_RDWR)
-        passing.join()
+        try:
+            yield proxy
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            passing.join()
