@@ -106,6 +106,8 @@ WRONG_SECRETS = [
     {"name": f"{POOL}/letters", "passphrase": given("wrong_letters")},
 ]
 SOME: Options = {"names": [entry["name"] for entry in WRONG_SECRETS]}
+MOVED_TO = "moved"
+"""The folder on OpenBao."""
 OPENBAO = {"type": "openbao", "url": "{{ bao.url }}", "ca": "{{ bao.ca }}"}
 BY_TOKEN = {**OPENBAO, "token": "{{ bao.token }}"}
 BY_APPROLE = {**OPENBAO, "auth": "approle", "role_id": "{{ bao.role_id }}", "secret_id": "{{ bao.secret_id }}"}
@@ -115,5 +117,5 @@ KMIP = {
 }
 VAULT_FILE = {"type": "vault_file", "path": "{{ escrow_path }}", "allow_local": True}
 ESCROW: list[Options] = [VAULT_FILE, KMIP, BY_APPROLE]
-MOVED: list[Options] = [{**VAULT_FILE, "path": "{{ moved_path }}"}, {**BY_TOKEN, "prefix": "moved"}]
+MOVED: list[Options] = [{**VAULT_FILE, "path": "{{ moved_path }}"}, {**BY_TOKEN, "prefix": MOVED_TO}]
 WHOLE: Options = {"name": POOL, "recursive": True}

@@ -186,6 +186,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="run", description=__doc__)
     parser.add_argument("--machine", default="leaks", help="discarded, since its disks are read")
     parser.add_argument("--sample", action="store_true", help="fewer tasks, one set-up of Ansible")
+    parser.add_argument("--way", type=int, choices=range(len(WAYS)), help="only one way to set Ansible up, by number")
     parser.add_argument("--seed", type=int, default=secrets.randbits(32), help="of the canaries")
     parser.add_argument("--keep", action="store_true", help="keep what Ansible left on the controller")
     options = parser.parse_args()
@@ -194,6 +195,8 @@ def main() -> int:
     print(f"leaks: seed {options.seed}; the controller's files are in {directory}", flush=True)
     scan = Scan(Machine(options.machine), options.seed)
     for number, way in enumerate(WAYS[:1] if options.sample else WAYS):
+        if options.way not in (None, number):
+            continue
         (directory / str(number)).mkdir()
         with running(directory / f"servers-{number}") as servers:
             scan.tell(way, directory / str(number), servers, sample=options.sample)

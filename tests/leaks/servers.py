@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._openbao import openbao_from
 from ansible_collections.zfsfleet.encryption.tests.escrow import kmip_place, openbao, openbao_server
 from ansible_collections.zfsfleet.encryption.tests.escrow.place import surroundings
+from ansible_collections.zfsfleet.encryption.tests.leaks.cast import MOVED_TO
 from ansible_collections.zfsfleet.encryption.tests.secrecy.machine import Packet
 
 
@@ -74,4 +75,12 @@ def running(directory: Path) -> t.Iterator[Servers]:
         made.mkdir(parents=True)
     with openbao.place(of_bao) as bao, kmip_place.place(of_kmip) as kmip:
         role_id, secret_id = bao.server.approle(openbao.policies())
-        yield Servers(bao.server, kmip, {"role_id": role_id, "secret_id": secret_id, "token": bao.token}, directory)
+        logins = {"role_id": role_id, "secret_id": secret_id, "token": bao.server.token(_policies())}
+        yield Servers(bao.server, kmip, logins, directory)
+
+
+def _policies() -> dict[str, str]:
+    """Return those of the guide, for the folder that keys are moved to as well."""
+    of_guide = openbao.policies()
+    moved = {f"{name}-{MOVED_TO}": rules.replace("/zfsfleet/", f"/{MOVED_TO}/") for name, rules in of_guide.items()}
+    return {**of_guide, **moved}
