@@ -96,8 +96,8 @@ KEEPING = (
         "nothing is rehearsed before a key is made",
         "A request that the host refuses leaves a key behind that opens nothing.",
         _PROVIDING,
-        "        if not all(each.is_used_already for each in work):\n            self._rehearsed(known, work)\n",
-        "",
+        "        if not all(each.is_used_already for each in work):\n",
+        "        if False:\n",
         ("test_providing",),
     ),
     Fault(
