@@ -40,9 +40,9 @@ def chapter() -> list[Case]:
         *(
             case("zfs_key_escrow_info", {"escrow": [{**place, **wrong}]}, refused=words)
             for place, wrong, words in (
-                (BY_TOKEN, {"token": given("wrong")}, "permission denied"),
+                (BY_TOKEN, {"token": given("wrong")}, "token holds 64"),
                 (BY_TOKEN, {"token": given("misplaced")}, "is not one word"),
-                (BY_APPROLE, {"secret_id": given("wrong")}, "invalid role or secret ID"),
+                (BY_APPROLE, {"secret_id": given("wrong")}, "secret_id holds 64"),
                 (BY_APPROLE, {"secret_id": None, "secret_id_file": given("misplaced")}, "cannot be read"),
                 (KMIP, {"key_file": given("misplaced")}, "is not there"),
             )
