@@ -130,7 +130,7 @@ def parts() -> list[Part]:
             lambda _output: tally.of_junit(wire),
             needs=("image",),
         ),
-        Part("leaks", ("make", "leaks", "SHORT=1"), 15, tally.of_leaks, needs=("image",)),
+        Part("leaks", ("make", "leaks", "SHORT=1"), 20, tally.of_leaks, needs=("image",)),
         Part("faults", ("make", "faults", "SHORT=1"), 15, tally.of_faults, needs=("image",)),
         Part(
             "scenarios",
