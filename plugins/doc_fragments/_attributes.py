@@ -34,6 +34,14 @@ attributes:
     support: full
     membership:
       - zfsfleet.encryption.encryption
+  check_mode:
+    description: Can run in C(check_mode) and return changed status prediction without modifying target.
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode).
+  idempotent:
+    description:
+      - >-
+        When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
   async:
     description: Supports being run with the C(async) keyword.
     support: none
@@ -49,19 +57,14 @@ attributes:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying target.
     support: full
     details:
       - Offered keys are really tried, without being loaded.
       - A pool or parent that is not there counts as a change, with a warning, so that a whole play can be checked.
       - That a dataset is busy or cannot be mounted shows only in the real run.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode).
     support: full
   idempotent:
-    description:
-      - >-
-        When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
     support: full
 """
 
@@ -69,20 +72,15 @@ attributes:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying target.
     support: full
     details:
       - Keys are really tried, without being loaded, and nothing is written into escrow.
       - What is named and not there is refused, as in a real run.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode).
     support: none
     details:
       - Nothing is changed on the host. What is done in escrow is told in the result.
   idempotent:
-    description:
-      - >-
-        When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
     support: full
 """
 
@@ -90,19 +88,14 @@ attributes:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying target.
     support: full
     details:
       - This module does not change anything.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode).
     support: N/A
     details:
       - This module does not change anything.
   idempotent:
-    description:
-      - >-
-        When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
     support: full
     details:
       - This module does not change anything.

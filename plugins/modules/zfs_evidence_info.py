@@ -30,7 +30,6 @@ extends_documentation_fragment:
   - zfsfleet.encryption._attributes.info
 attributes:
   action_group:
-    description: Use C(group/zfsfleet.encryption.encryption) in C(module_defaults) to set defaults for this module.
     support: none
     details:
       - It has no option in common with the others.

@@ -41,23 +41,17 @@ extends_documentation_fragment:
   - zfsfleet.encryption._escrow
   - zfsfleet.encryption._escrow.require
   - zfsfleet.encryption._attributes
-  - zfsfleet.encryption._attributes.changing
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying target.
     support: full
     details:
       - The present keys are really tried, without being loaded.
       - What is named and not there is refused, as in a real run.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode).
     support: full
     details:
       - Of the host, not of escrow.
   idempotent:
-    description:
-      - >-
-        When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
     support: partial
     details:
       - With O(max_age_days=0) every key is due in every run. Use O(made_before) instead.
