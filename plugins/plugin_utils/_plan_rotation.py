@@ -122,7 +122,7 @@ def _begun(root: Root, held: Held, policy: Policy, known: Known) -> Held | None:
     """Return the version with which a rotation was begun, unless another kind of key is asked for now."""
     for each in known.index.siblings(held):
         version = each.entry.version
-        is_weak = version.keyformat == "passphrase" and version.iterations < (policy.iterations or 0)
+        is_weak = _is_weak(version.keyformat, version.iterations, policy)
         fits = policy.keyformat in (None, version.keyformat) and not is_weak
         if is_begun(each, held, root, known.seen.roots) and fits and not _is_old(each, policy):
             return each
@@ -133,9 +133,14 @@ def _is_old(held: Held, policy: Policy) -> bool:
     return held.entry.version.created < policy.since
 
 
+def _is_weak(keyformat: KeyFormat, iterations: int, policy: Policy) -> bool:
+    """Tell whether a passphrase is stretched in fewer rounds than are asked for."""
+    return keyformat == "passphrase" and iterations < (policy.iterations or 0)
+
+
 def _is_due(root: Root, held: Held, policy: Policy) -> bool:
     wanted = policy.keyformat or root.keyformat
-    is_weak = wanted == "passphrase" and root.iterations < (policy.iterations or 0)
+    is_weak = _is_weak(wanted, root.iterations, policy)
     is_old = _is_old(held, policy)
     return (
         policy.made_before == EVERYTHING or is_old or is_weak or wanted != root.keyformat or held.state == "compromised"

@@ -24,8 +24,7 @@ from ..module_utils._keys import Key, KeyFormat
 STATES = ("pre-active", "active", "deactivated", "compromised", "destroyed")
 State = t.Literal["pre-active", "active", "deactivated", "compromised", "destroyed"]
 
-_NOTED_WITHOUT_YEAR = "-%m-%dT%H:%M:%S.%fZ"
-_NOTED = f"%Y{_NOTED_WITHOUT_YEAR}"
+_NOTED = "%Y-%m-%dT%H:%M:%S.%fZ"
 _KEY_ID = re.compile(r"(?P<record>[0-9a-f]{16})\.(?P<version>[0-9a-f]{12})")
 
 
@@ -107,8 +106,8 @@ def days_ago(days: float, *, option: str) -> str:
 
 
 def noted(moment: datetime) -> str:
-    """Return a moment in UTC as records note it; %Y would write the year 931 with three digits, and sort it last."""
-    return f"{moment.year:04}{moment.strftime(_NOTED_WITHOUT_YEAR)}"
+    """Return a moment in UTC as records note it; strftime would give the year 931 three digits, and sort it last."""
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def digest_of(content: bytes) -> str:

@@ -35,17 +35,14 @@ def retire(trial: Trial, retention: Retention, *, check: bool) -> Result:
     if candidates:
         seen = trial.look((), candidates)
     judged = [_judged(held, trial, judge(held, trial.index, seen, strangers, retention)) for held in due]
-    problems: dict[KeyId, tuple[str, str]] = {}
-    is_changed = False
+    problems: dict[KeyId, BackendFailed] = {}
     for each in judged:
         if each.kept_because is None and not check:
             try:
                 trial.escrow.destroy(each.held)
             except BackendFailed as error:
-                problems[each.held.key_id] = each.held.entry.version.dataset, str(error)
-                is_changed = is_changed or isinstance(error, PartlyDestroyed)
-    result = _told(trial, judged, problems)
-    return {**result, "changed": True} if is_changed else result
+                problems[each.held.key_id] = error
+    return _told(trial, judged, problems)
 
 
 def _candidates(
@@ -73,20 +70,22 @@ def _judged(held: Held, trial: Trial, judged: Judged) -> Judged:
     return judged
 
 
-def _told(trial: Trial, judged: t.Sequence[Judged], problems: t.Mapping[KeyId, tuple[str, str]]) -> Result:
+def _told(trial: Trial, judged: t.Sequence[Judged], problems: t.Mapping[KeyId, BackendFailed]) -> Result:
     gone = [each.held for each in judged if each.kept_because is None and each.held.key_id not in problems]
     destroyed = [_version(held) for held in gone]
     kept = [{**_version(each.held), "why": each.kept_because} for each in judged if each.kept_because is not None]
+    left = (each.held for each in judged if each.held.key_id in problems)
+    failures = {held.key_id: (held.entry.version.dataset, str(problems[held.key_id])) for held in left}
     warnings = list(dict.fromkeys([*trial.disagreements.values(), *trial.escrow.problems]))
     result: Result = {
-        "changed": bool(destroyed),
+        "changed": bool(destroyed) or any(isinstance(error, PartlyDestroyed) for error in problems.values()),
         "destroyed": destroyed,
         "kept": kept,
-        "failures": version_failures(problems),
+        "failures": version_failures(failures),
         "actions": [{"dataset": each["dataset"], "action": "destroy_key", "after": each} for each in destroyed],
         **({"warnings": warnings} if warnings else {}),
     }
-    return failed(result, [sentence for _dataset, sentence in problems.values()]) if problems else result
+    return failed(result, [str(error) for error in problems.values()]) if problems else result
 
 
 def _version(held: Held) -> dict[str, t.Any]:

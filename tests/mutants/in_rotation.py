@@ -191,8 +191,8 @@ RETIREMENT = (
         "years have as many digits as they need",
         "What is to be kept for a thousand years is destroyed at once.",
         "plugin_utils/_record.py",
-        "{moment.year:04}",
-        "{moment.year}",
+        "{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z",
+        "{moment:{_NOTED}}",
         ("test_retiring", "test_rotating"),
     ),
     Fault(
