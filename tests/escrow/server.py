@@ -112,17 +112,16 @@ class Between:
 
     Attributes:
         port: where it listens.
-        muffled: what the server says is dropped from now on; it hears everything all the same.
     """
 
     def __init__(self, listening: socket.socket, port: int) -> None:
         self.port = int(listening.getsockname()[1])
-        self.muffled = False
+        self._muffled = False
         self._listening, self._behind = listening, port
 
     def muffle(self, *, muffled: bool) -> None:
-        """Drop what the server says from now on, or pass it on again."""
-        self.muffled = muffled
+        """Drop what the server says from now on, or pass it on again; it hears everything all the same."""
+        self._muffled = muffled
 
     def pass_on(self) -> None:
         with contextlib.suppress(OSError), contextlib.ExitStack() as connections:
@@ -137,7 +136,7 @@ class Between:
     def _carry(self, source: socket.socket, target: socket.socket, *, back: bool = False) -> None:
         with contextlib.suppress(OSError):
             while said := source.recv(65536):
-                if not (back and self.muffled):
+                if not (back and self._muffled):
                     target.sendall(said)
             target.shutdown(socket.SHUT_WR)
 

@@ -194,12 +194,11 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="leaks."))
     print(f"leaks: seed {options.seed}; the controller's files are in {directory}", flush=True)
     scan = Scan(Machine(options.machine), options.seed)
-    for number, way in enumerate(WAYS[:1] if options.sample else WAYS):
-        if options.way not in (None, number):
-            continue
+    several = range(1 if options.sample else len(WAYS))
+    for number in several if options.way is None else [options.way]:
         (directory / str(number)).mkdir()
         with running(directory / f"servers-{number}") as servers:
-            scan.tell(way, directory / str(number), servers, sample=options.sample)
+            scan.tell(WAYS[number], directory / str(number), servers, sample=options.sample)
     subprocess.run([VM, "stop", options.machine], check=True)
     directory_of_machine = MACHINES / options.machine
     scan.search([Packet("console", "console.log", (directory_of_machine / "console.log").read_bytes())])

@@ -13,9 +13,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._openbao import openbao_from
-from ansible_collections.zfsfleet.encryption.tests.escrow import kmip_place, openbao, openbao_server
-from ansible_collections.zfsfleet.encryption.tests.escrow.place import surroundings
+from ansible_collections.zfsfleet.encryption.tests.escrow import kmip_place, openbao
 from ansible_collections.zfsfleet.encryption.tests.leaks.cast import MOVED_TO
 from ansible_collections.zfsfleet.encryption.tests.secrecy.machine import Packet
 
@@ -25,30 +23,31 @@ class Servers:
     """OpenBao and a KMIP server, and what opens them.
 
     Attributes:
-        logins: what proves to OpenBao who we are, by the name of its option.
+        approle: what proves to OpenBao who we are where no token does, by the name of its option.
     """
 
-    bao: openbao_server.Server
+    bao: openbao.OpenBaoPlace
     kmip: kmip_place.KmipPlace
-    logins: t.Mapping[str, str] = field(repr=False)
+    approle: t.Mapping[str, str] = field(repr=False)
     _directory: Path
 
     def variables(self) -> dict[str, t.Any]:
         """Return what the backends of ``cast.py`` are told by variables."""
-        bao = {"url": self.bao.url, "ca": str(self.bao.ca), **self.logins}
-        return {"bao": bao, "kmip": self.kmip.in_a_task()}
+        return {"bao": {**self.bao.in_a_task(), **self.approle}, "kmip": self.kmip.in_a_task()}
 
     def secrets(self) -> dict[str, bytes]:
         """Return what opens the servers; the role's id is no secret."""
-        logins = {name: text.encode() for name, text in self.logins.items() if name != "role_id"}
         key = serialization.load_pem_private_key(self.kmip.client.key_file.read_bytes(), None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
-        return {**logins, "client's key": key.private_numbers().private_value.to_bytes(32, "big")}
+        return {
+            "token": self.bao.token.encode(),
+            "secret_id": self.approle["secret_id"].encode(),
+            "client's key": key.private_numbers().private_value.to_bytes(32, "big"),
+        }
 
     def keys_of(self, host: str) -> dict[str, bytes]:
         """Return what OpenBao keeps for a host, and what is derived of it, with names for reports."""
-        options = openbao.options(self.bao, token=self.logins["token"])
-        with contextlib.closing(openbao_from(options, surroundings(host))) as place:
+        with contextlib.closing(self.bao.open()) as place:
             kept = [(entry, place.fetch(entry).key) for entry in place.entries(host)]
         derived = {
             f"{entry.key_id} with the salt {salt}": key.wrapping_key(salt=salt, iterations=entry.version.iterations)
@@ -59,7 +58,7 @@ class Servers:
 
     def asked_for(self, path: str) -> None:
         """Ask OpenBao for what is at a path, which is no secret to it."""
-        self.bao.client().read(f"secret/data/{path}")
+        self.bao.server.client().read(f"secret/data/{path}")
 
     def written(self) -> t.Iterator[Packet]:
         """Return what servers wrote down about what they were asked."""
@@ -75,8 +74,8 @@ def running(directory: Path) -> t.Iterator[Servers]:
         made.mkdir(parents=True)
     with openbao.place(of_bao) as bao, kmip_place.place(of_kmip) as kmip:
         role_id, secret_id = bao.server.approle(openbao.policies())
-        logins = {"role_id": role_id, "secret_id": secret_id, "token": bao.server.token(_policies())}
-        yield Servers(bao.server, kmip, logins, directory)
+        ours = openbao.OpenBaoPlace(bao.server, bao.server.token(_policies()))
+        yield Servers(ours, kmip, {"role_id": role_id, "secret_id": secret_id}, directory)
 
 
 def _policies() -> dict[str, str]:

@@ -13,7 +13,7 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.zfsfleet.encryption.tests.secrecy.machine import HERE, VM, Machine, Packet
+from ansible_collections.zfsfleet.encryption.tests.secrecy.machine import HERE, Machine, Packet
 
 TREE = HERE.parent.parent / ".tree"
 
@@ -50,8 +50,7 @@ class Controller:
         self.home, self._spied, self._temporary = directory / "home", directory / "spied", directory / "tmp"
         for made in (self.given, self.asked, self.home, self._spied, self._temporary):
             made.mkdir()
-        inventory = subprocess.run([VM, "inventory", machine.name], capture_output=True, text=True, check=True)
-        (directory / "inventory.yml").write_text(inventory.stdout)
+        (directory / "inventory.yml").write_text(machine.inventory())
         (directory / "ansible.cfg").write_text(
             f"[defaults]\nnocows = true\n{settings}\n[connection]\npipelining = {str(pipelining).lower()}\n"
         )

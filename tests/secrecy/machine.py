@@ -60,6 +60,10 @@ class Machine:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    def inventory(self) -> str:
+        """Return how Ansible reaches it, as an inventory in YAML."""
+        return subprocess.run([VM, "inventory", self.name], capture_output=True, text=True, check=True).stdout
+
     def ask(self, command: str) -> str:
         return self.read(command).decode()
 

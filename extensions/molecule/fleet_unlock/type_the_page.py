@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from ansible_collections.zfsfleet.encryption.tests.escrow import by_hand
+from ansible_collections.zfsfleet.encryption.tests.secrecy.machine import Machine
 
 
 def main(root: str) -> int:
@@ -18,7 +19,7 @@ def main(root: str) -> int:
     values = {"host": machine, "ssh": machine, "root": root, "keys": os.environ["KEYS"]}
     with tempfile.TemporaryDirectory() as directory:
         desk = by_hand.desk_at(Path(directory, "desk"), {**values, "password": os.environ["PASSWORD"]})
-        keyformat = by_hand.in_the_machine(machine, f"zfs get -H -o value keyformat {root}")
+        keyformat = Machine(machine).ask(f"zfs get -H -o value keyformat {root}").strip()
         done = desk.type_what_is_said(f"{by_hand.PAGE}.vault_file", keyformat=keyformat)
     print(done.stdout, done.stderr)
     return done.returncode

@@ -171,9 +171,9 @@ class TestReaching:
         with server.between(kmip.port) as proxy:
             backend = opened(port=proxy.port, timeout=2)
             assert list(backend.entries(host)) == []
-            proxy.muffled = True
+            proxy.muffle(muffled=True)
             assert "it gave no answer within 2 seconds" in failure_of(lambda: backend.put(one), one.key.secret)
-            proxy.muffled = False
+            proxy.muffle(muffled=False)
             receipt = backend.put(one)
         assert opened().fetch(*opened().entries(host)) == one
         assert opened()._objects.named(name_of(one), "test") == [receipt]

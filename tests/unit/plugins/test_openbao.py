@@ -176,9 +176,9 @@ class TestReaching:
         with server.between(int(bao.url.rpartition(":")[2])) as proxy:
             backend = opened(url=f"https://127.0.0.1:{proxy.port}", timeout=2)
             assert list(backend.entries(host)) == []
-            proxy.muffled = True
+            proxy.muffle(muffled=True)
             assert "it gave no answer within 2 seconds" in failure_of(lambda: backend.put(one), one.key.secret)
-            proxy.muffled = False
+            proxy.muffle(muffled=False)
             backend.put(one)
         (entry,) = opened().entries(host)
         assert opened().fetch(entry) == one

@@ -12,6 +12,8 @@ import pytest
 
 from ansible_collections.zfsfleet.encryption.tests.secrecy.plays import PLAYBOOK, said_by
 
+pytestmark = pytest.mark.skipif(not PLAYBOOK.exists(), reason="there is no ansible-playbook beside this Python")
+
 ROLES: dict[str, dict[str, t.Any]] = {
     "adopt": {"adopt_escrow": []},
     "export": {"export_dest": "/nonexistent/manifest.json"},
@@ -33,7 +35,6 @@ def said_by_failing(directory: Path, roles: t.Mapping[str, dict[str, t.Any]]) ->
     return said
 
 
-@pytest.mark.skipif(not PLAYBOOK.exists(), reason="there is no ansible-playbook beside this Python")
 def test_nothing_named_is_a_failure_that_says_what_to_name(tmp_path: Path) -> None:
     said = said_by_failing(tmp_path, ROLES)
 
@@ -41,7 +42,6 @@ def test_nothing_named_is_a_failure_that_says_what_to_name(tmp_path: Path) -> No
         assert f"Name datasets in {role}_names, or pools in provision_pools." in said
 
 
-@pytest.mark.skipif(not PLAYBOOK.exists(), reason="there is no ansible-playbook beside this Python")
 def test_no_place_for_keys_is_a_failure_that_says_so(tmp_path: Path) -> None:
     roles = ("adopt", "drill", "rotate", "retire")
     pools: dict[str, t.Any] = {"provision_pools": [{"name": "tank"}], "retire_days": 1}
@@ -52,7 +52,6 @@ def test_no_place_for_keys_is_a_failure_that_says_so(tmp_path: Path) -> None:
         assert f"Name places for keys in {role}_escrow or provision_escrow." in said
 
 
-@pytest.mark.skipif(not PLAYBOOK.exists(), reason="there is no ansible-playbook beside this Python")
 @pytest.mark.parametrize("role", ["export", "unlock"])
 def test_no_pools_are_nothing_to_do(tmp_path: Path, role: str) -> None:
     included = {"ansible.builtin.include_role": {"name": f"zfsfleet.encryption.{role}"}}
