@@ -49,6 +49,8 @@ class Watch:
 
     def __getattr__(self, name: str) -> t.Any:
         call = getattr(self._host, name)
+        if not callable(call):
+            return call
 
         def noted(*args: t.Any, **kwargs: t.Any) -> t.Any:
             began = time.monotonic()
