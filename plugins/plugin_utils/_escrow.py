@@ -265,7 +265,7 @@ class Escrow:
             raise self._too_few(
                 at,
                 f"note that {held.key_id} of {held.entry.version.dataset} is {wanted.state}",
-                "The key is kept all the same; the next run notes it.",
+                "Places that have the key go on keeping it; the next run notes it.",
             )
         return Held(wanted, at)
 

@@ -105,6 +105,15 @@ class Known:
         """Return a version's key, None where it could not be read or where its copies differ."""
         return self._agreed.get(held.key_id)
 
+    def is_compromised(self, held: Held) -> bool:
+        """Tell whether a version's key is compromised, in this version or another: going back gives a key a second one.
+
+        Other versions count as far as they were read.
+        """
+        key = self.key_of(held)
+        same = (each for each in self.index.siblings(held) if key is not None and self.key_of(each) == key)
+        return any(each.state == "compromised" for each in (held, *same))
+
 
 def decide(
     wishes: t.Sequence[Wish], known: Known, *, made: t.Container[str] = (), foresee: bool = False
@@ -181,7 +190,7 @@ def _of_root(wish: Wish, root: Root, known: Known) -> Decision:
         return Decision(wish, "refuse", held, root=root, sentence=sentence)
     if wish.renew or (wish.change and (is_wrong or _drifts(wish, root))):
         return Decision(wish, "change", held, _begun(wish, held, root, known), root)
-    return Decision(wish, "use", held, root=root, sentence=_warning(root, held))
+    return Decision(wish, "use", held, root=root, sentence=_warning(root, held, known))
 
 
 def new_format(wish: Wish, root: Root) -> tuple[KeyFormat, int]:
@@ -209,7 +218,7 @@ def _begun(wish: Wish, held: Held, root: Root, known: Known) -> Held | None:
         key = known.key_of(each)
         is_recent = version.created >= wish.begun_since
         is_meant = is_begun(each, held, root, known.seen.roots) and is_recent and wanted
-        if is_meant and key is not None and wish.given in (None, key):
+        if is_meant and key is not None and wish.given in (None, key) and not known.is_compromised(each):
             return each
     return None
 
@@ -251,8 +260,8 @@ def _unknown_key(wish: Wish, root: Root, known: Known) -> str:
     )
 
 
-def _warning(root: Root, held: Held) -> str | None:
-    if held.state == "compromised":
+def _warning(root: Root, held: Held, known: Known) -> str | None:
+    if known.is_compromised(held):
         return f"{root.name} is opened by {held.key_id}, which is compromised. Rotate its key."
     if held.state == "deactivated":
         return (

@@ -17,16 +17,17 @@ from ..module_utils._keys import Key, KeyFormat
 from ..module_utils._model import pool_of
 from ._escrow import Held
 from ._plan_escrow import GIVEN, Known, is_begun
-from ._record import State
+from ._record import Binding, State
 from ._seen import Root
 from ._wish import Wish
 
 EVERYTHING = "everything"
 """Stands for the moment that all keys were made before, whatever clocks said."""
-BEGUN: frozenset[State] = frozenset({"pre-active"})
-KNOWN_TO_OTHERS: frozenset[State] = frozenset({"compromised"})
-EVER: frozenset[State] = BEGUN | KNOWN_TO_OTHERS | {"deactivated"}
-"""States of the versions of a record, besides the one that opens its root, that a roll-back has to know."""
+MATTERING: frozenset[State] = frozenset({"pre-active", "compromised"})
+"""States of the versions of a record that have to be read besides the one that opens its root: those begun, and those
+whose key must not be in use, whatever version it came back as."""
+EVER: frozenset[State] = MATTERING | {"deactivated"}
+"""The same for going back."""
 
 _PASSING = ("/dev/", "/run/", "/var/run/", "/proc/", "/tmp/")
 
@@ -62,9 +63,7 @@ class Policy:
     @property
     def states(self) -> frozenset[State]:
         """States of the versions that have to be read besides what opens the roots."""
-        if self.back_to:
-            return EVER
-        return BEGUN | KNOWN_TO_OTHERS if self.given else BEGUN
+        return EVER if self.back_to else MATTERING
 
 
 def plan_rotation(policy: Policy, roots: t.Collection[str], known: Known) -> tuple[Wish, ...]:
@@ -112,7 +111,7 @@ def _wish(root: Root, policy: Policy, known: Known) -> Wish:
         iterations = version.iterations or None
         return Wish(root.name, None, None, version.keyformat, iterations, change=True, renew=True, gives_up=True)
     keyformat = policy.keyformat or root.keyformat
-    is_due = _is_due(root, held, policy)
+    is_due = _is_due(root, held, policy) or known.is_compromised(held)
     return Wish(
         root.name, None, None, keyformat, policy.iterations, renew=is_due, begun_since=policy.since, gives_up=True
     )
@@ -124,7 +123,8 @@ def _begun(root: Root, held: Held, policy: Policy, known: Known) -> Held | None:
         version = each.entry.version
         is_weak = _is_weak(version.keyformat, version.iterations, policy)
         fits = policy.keyformat in (None, version.keyformat) and not is_weak
-        if is_begun(each, held, root, known.seen.roots) and fits and not _is_old(each, policy):
+        is_meant = is_begun(each, held, root, known.seen.roots) and fits and not _is_old(each, policy)
+        if is_meant and not known.is_compromised(each):
             return each
     return None
 
@@ -142,9 +142,7 @@ def _is_due(root: Root, held: Held, policy: Policy) -> bool:
     wanted = policy.keyformat or root.keyformat
     is_weak = _is_weak(wanted, root.iterations, policy)
     is_old = _is_old(held, policy)
-    return (
-        policy.made_before == EVERYTHING or is_old or is_weak or wanted != root.keyformat or held.state == "compromised"
-    )
+    return policy.made_before == EVERYTHING or is_old or is_weak or wanted != root.keyformat
 
 
 def _going_back(root: Root, held: Held, moment: str, known: Known) -> Wish:
@@ -162,7 +160,7 @@ def _going_back(root: Root, held: Held, moment: str, known: Known) -> Wish:
     key = known.key_of(then)
     if key is None:
         raise Refused(f"{root.name} cannot go back: {then.key_id}, which it had at {moment}, cannot be read.")
-    if then.state == "compromised":
+    if known.is_compromised(then):
         raise Refused(f"{root.name} does not go back to {then.key_id}: it is compromised. Rotate to a new key instead.")
     version = then.entry.version
     is_other = key != known.key_of(held)
@@ -182,10 +180,17 @@ def _held_then(root: Root, held: Held, moment: str, known: Known) -> Held | None
     """Return the version that opened a root at a moment: of those that were seen to open it by then, the latest."""
     found: list[tuple[str, str, Held]] = []
     for each in (held, *known.index.siblings(held)):
-        seen_at = [binding.at for binding in each.entry.bindings if binding.keyguid == root.keyguid]
+        seen_at = [binding.at for binding in each.entry.bindings if _is_of(binding, root, known.seen.roots)]
         if seen_at and min(seen_at) <= moment:
             found.append((min(seen_at), each.entry.version.created, each))
     return max(found, key=lambda one: one[:2])[2] if found else None
+
+
+def _is_of(binding: Binding, root: Root, roots: t.Mapping[str, Root]) -> bool:
+    """Tell whether a binding is that of this copy of a root's data, under the name that it has or one that it had."""
+    other = roots.get(binding.dataset)
+    is_another = other is not None and other.name != root.name and other.keyguid == root.keyguid
+    return (binding.pool_guid, binding.keyguid) == (root.pool_guid, root.keyguid) and not is_another
 
 
 def _unread(name: str, known: Known) -> t.Iterator[str]:
@@ -204,7 +209,7 @@ def _given_away(name: str, key: Key, known: Known) -> t.Iterator[str]:
     """Say that a key given for a root is one that the root had, and that somebody may know who should not."""
     held = known.opener(name)
     for each in () if held is None else (held, *known.index.siblings(held)):
-        if each.state in KNOWN_TO_OTHERS and known.key_of(each) == key:
+        if each.state == "compromised" and known.key_of(each) == key:
             yield f"The key in new_keys for {name} is {each.key_id}, which is compromised. Give another, or none."
 
 

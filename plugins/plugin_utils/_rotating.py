@@ -21,7 +21,7 @@ from ..module_utils._model import pool_of
 from ._escrow import Held
 from ._fitting import Index, age
 from ._key_task import Assigned
-from ._plan_escrow import Known, new_format
+from ._plan_escrow import Known, is_of_a_copy, new_format
 from ._plan_rotation import Policy, plan_rotation
 from ._providing import Provided, Providing, Work
 from ._seen import Root
@@ -206,12 +206,13 @@ def _skipped(name: str, above: str) -> str:
 
 def _row(work: Work, known: Known, index: Index, proven_at: str) -> dict[str, t.Any]:
     version = work.kept.version
-    before = work.decision.held if work.decision.action == "change" else _predecessor(work, index)
+    roots = known.seen.roots
+    before = work.decision.held if work.decision.action == "change" else _predecessor(work, roots, index)
     return {
         "dataset": work.dataset,
         "old_key_id": None if before is None else str(before.key_id),
         "new_key_id": work.label,
-        "keyguid": known.seen.roots[work.dataset].keyguid,
+        "keyguid": roots[work.dataset].keyguid,
         "keyformat": version.keyformat,
         "pbkdf2iters": version.iterations,
         "rotated_at": version.created,
@@ -221,10 +222,11 @@ def _row(work: Work, known: Known, index: Index, proven_at: str) -> dict[str, t.
     }
 
 
-def _predecessor(work: Work, index: Index) -> Held | None:
+def _predecessor(work: Work, roots: t.Mapping[str, Root], index: Index) -> Held | None:
     """Return the version that a root had before an earlier run gave it another; it may have become known to others."""
     used = (each for each in index.siblings(work.held) if each.state != "pre-active" and each.entry.bindings)
-    older = [each for each in used if age(each) < age(work.held)]
+    own = (each for each in used if not is_of_a_copy(each, roots[work.dataset], roots))
+    older = [each for each in own if age(each) < age(work.held)]
     return max(older, key=lambda each: (each.state == "active", age(each)), default=None)
 
 

@@ -595,7 +595,7 @@ def test_what_could_not_be_noted_is_a_failure_and_noted_by_the_next_run(controll
     controller.drawer("two").failing["advance"] = BackendFailed("two is read-only.")
     result = fill(controller, datasets=[{"name": "tank/a"}])
     assert (result["failed"], result["changed"]) == (True, True)
-    assert "two is read-only. The key is kept all the same; the next run notes it." in result["msg"]
+    assert "two is read-only. Places that have the key go on keeping it; the next run notes it." in result["msg"]
     controller.drawers["two"].failing.clear()
     assert actions(fill(controller, datasets=[{"name": "tank/a"}])) == ["note_key tank/a"]
     assert controller.drawers["two"].states() == {"tank/a": ["active"]}
