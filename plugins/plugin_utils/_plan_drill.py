@@ -112,7 +112,7 @@ def _of_opened(root: Root, held: Held, drilled: Drilled) -> list[Finding]:
     found: list[tuple[Kind, str | None]] = [
         ("changed_behind", changed),
         ("stale", None if changed else _stale(root, held, drilled)),
-        ("compromised", _compromised(root, held)),
+        ("compromised", _compromised(root, held, drilled)),
         ("unread", _unread(root, held, drilled)),
         ("uneven", _uneven(root, held, drilled)),
     ]
@@ -161,8 +161,8 @@ def _stale(root: Root, held: Held, drilled: Drilled) -> str | None:
     )
 
 
-def _compromised(root: Root, held: Held) -> str | None:
-    if held.state != "compromised":
+def _compromised(root: Root, held: Held, drilled: Drilled) -> str | None:
+    if not drilled.known.is_compromised(held):
         return None
     return (
         f"{root.name} is opened by {held.key_id}, which is compromised. Rotate its key; whoever has the old key and an "

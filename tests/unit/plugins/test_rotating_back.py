@@ -88,6 +88,8 @@ def test_a_key_that_came_back_is_due_when_its_first_version_is_compromised(fleet
     rotate(fleet)
     rotate(fleet, back_to=morning)
     compromise(fleet, first)
+    drilled = fleet.act("zfs_key_drill", name="tank/a", escrow=ONE)
+    assert "compromised" in {each["finding"] for each in drilled["findings"]}
     assert new_key(fleet, rotate(fleet, max_age_days=365)) != key_of(fleet, first)
 
 
