@@ -29,13 +29,18 @@ TREE: list[dict[str, t.Any]] = [
     {"name": "tank/w", "keyformat": "passphrase", "pbkdf2iters": 100_000},
 ]
 ROOTS = ("tank/a", "tank/a/b", "tank/w")
+HAPPENINGS = (
+    *("rotate", "dies", "dies", "back", "given", "format"),
+    *("place fails", "retire", "retirement dies", "clock", "person"),
+)
 CALLS = ("entries", "find_out", "put", "fetch", "bind", "advance", "destroy")
 
 
 class Clock(dt.datetime):
-    """A clock that somebody sets."""
+    """A clock that somebody sets, and the moments at which something began."""
 
     offset = dt.timedelta()
+    moments: t.ClassVar[list[str]]
 
     @classmethod
     def now(cls, tz: dt.tzinfo | None = None) -> Clock:
@@ -45,15 +50,15 @@ class Clock(dt.datetime):
 
 @st.composite
 def happenings(draw: st.DrawFn) -> tuple[str, t.Any]:
-    kind = draw(st.sampled_from(("rotate", "dies", "dies", "place fails", "retire", "clock", "person", "format")))
+    kind = draw(st.sampled_from(HAPPENINGS))
     argument: t.Any = None
-    if kind == "dies":
+    if kind in ("dies", "back", "retirement dies"):
         argument = draw(st.integers(0, 60))
     elif kind == "place fails":
         argument = draw(st.sampled_from(("one", "two"))), draw(st.sampled_from(CALLS))
     elif kind == "clock":
         argument = draw(st.integers(-400, 400))
-    elif kind == "person":
+    elif kind in ("person", "given"):
         argument = draw(st.sampled_from(ROOTS))
     elif kind == "format":
         argument = draw(st.sampled_from(("hex", "raw")))
@@ -75,28 +80,48 @@ def key_in_escrow(controller: Controller, dataset: str) -> Key | None:
 
 
 def happen(controller: Controller, kind: str, argument: t.Any) -> None:
-    if kind == "rotate":
-        rotate(controller)
-    elif kind == "format":
-        rotate(controller, keyformat=argument, hierarchy="openzfs")
-    elif kind == "dies":
-        dies(controller, argument)
-    elif kind == "place fails":
-        name, call = argument
-        controller.drawer(name).failing[call] = BackendFailed(f"{name} does not {call}.")
-        rotate(controller)
-        controller.drawer(name).failing.clear()
-    elif kind == "retire":
-        controller.act("zfs_key_retire", retain_days=0, retain_versions=0, escrow=TWO)
-    elif kind == "clock":
-        Clock.offset += dt.timedelta(days=argument)
-    elif kind == "person":
-        change_and_take_in(controller, argument)
+    happens: dict[str, t.Callable[[], t.Any]] = {
+        "rotate": lambda: rotate(controller),
+        "format": lambda: rotate(controller, keyformat=argument, hierarchy="openzfs"),
+        "back": lambda: rotate(controller, back_to=Clock.moments[argument % len(Clock.moments)]),
+        "given": lambda: rotate(controller, new_keys=[{"name": argument, **another_key(controller, argument)}]),
+        "dies": lambda: dies(controller, lambda: rotate(controller), argument),
+        "place fails": lambda: a_place_fails(controller, *argument),
+        "retire": lambda: retire(controller),
+        "retirement dies": lambda: dies(controller, lambda: retire(controller), argument),
+        "clock": lambda: set_the_clock(argument),
+        "person": lambda: change_and_take_in(controller, argument),
+    }
+    happens[kind]()
 
 
-def dies(controller: Controller, number: int) -> None:
-    if controller.dies(number, lambda: rotate(controller)):
+def a_place_fails(controller: Controller, name: str, call: str) -> None:
+    controller.drawer(name).failing[call] = BackendFailed(f"{name} does not {call}.")
+    rotate(controller)
+    controller.drawer(name).failing.clear()
+
+
+def set_the_clock(days: int) -> None:
+    Clock.offset += dt.timedelta(days=days)
+
+
+def retire(controller: Controller) -> None:
+    controller.act("zfs_key_retire", retain_days=0, retain_versions=0, escrow=TWO)
+
+
+def dies(controller: Controller, run: t.Callable[[], t.Any], number: int) -> None:
+    if controller.dies(number, run):
         event("a run died")
+
+
+def another_key(controller: Controller, dataset: str) -> dict[str, str]:
+    """Return a key that the root never had, as a task says it: one that comes back is warned of."""
+    root = controller.host.dataset(dataset)
+    assert root is not None
+    number = len(controller.drawer("one").entries_by_id) + 1000 * len(Clock.moments)
+    if root.keyformat == "passphrase":
+        return {"passphrase": f"a person's passphrase {number}"}
+    return {"key": f"{number:064x}"}
 
 
 def change_and_take_in(controller: Controller, dataset: str) -> None:
@@ -105,32 +130,31 @@ def change_and_take_in(controller: Controller, dataset: str) -> None:
     root = controller.host.dataset(dataset)
     assert old is not None
     assert root is not None
-    number = len(controller.drawer("one").entries_by_id)  # another key every time: one that comes back is warned of
-    text = f"a person's passphrase {number}" if root.keyformat == "passphrase" else f"{number:064x}"
-    kind = "passphrase" if root.keyformat == "passphrase" else "key"
-    current = old.secret.decode() if kind == "passphrase" else old.secret.hex()
-    entry: dict[str, t.Any] = {"name": dataset, kind: text, "update_key": "always", "current": {kind: current}}
+    new = another_key(controller, dataset)
+    current = {kind: old.secret.decode() if kind == "passphrase" else old.secret.hex() for kind in new}
+    entry: dict[str, t.Any] = {"name": dataset, **new, "update_key": "always", "current": current}
     changed = controller.act("zfs_dataset_key", hierarchy="openzfs", **entry)
     assert not changed.get("failed"), changed["msg"]
     if key_in_escrow(controller, dataset) is None:
         assert rotate(controller)["failed"]
         assert key_in_escrow(controller, dataset) is None
-    taken = controller.act("zfs_key_escrow", name=dataset, secrets=[{"name": dataset, kind: text}], escrow=TWO)
+    taken = controller.act("zfs_key_escrow", name=dataset, secrets=[{"name": dataset, **new}], escrow=TWO)
     assert not taken.get("failed"), taken["msg"]
 
 
 @given(st.lists(happenings(), min_size=2, max_size=6))
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_root_opens_with_a_key_in_escrow_whatever_happens(
     controller: Controller, monkeypatch: pytest.MonkeyPatch, story: list[tuple[str, t.Any]]
 ) -> None:
     monkeypatch.setattr(_record, "datetime", Clock)
-    Clock.offset = dt.timedelta()
+    Clock.offset, Clock.moments = dt.timedelta(), []
     controller.forget()
     made = controller.act("zfs_dataset_key", datasets=TREE, escrow=TWO)
     assert not made.get("failed"), made["msg"]
     for kind, argument in story:
         event(kind)
+        Clock.moments.append(_record.now())
         happen(controller, kind, argument)
         for dataset in ROOTS:
             assert key_in_escrow(controller, dataset) is not None, (kind, argument, dataset)
