@@ -82,6 +82,40 @@ def roots_of(held: Held, index: Index, seen: Seen) -> list[Root]:
     return [root for root in seen.roots.values() if family.fitting(root) or root.name == held.entry.version.dataset]
 
 
+def in_doubt(held: Held, roots: t.Iterable[Root], index: Index, seen: Seen) -> str | None:
+    """Say what may still be wrapped with a version though another opens its root, None where that is certain.
+
+    An increment of a raw stream brings a root the key of its source, and what inherits from it keeps the one before
+    until its own increment comes. Passphrases show that by their salt; other keys leave no mark. So what inherits is
+    certain only where this host gave the root its key: that wraps all of it anew.
+
+    Args:
+        held: the version.
+        roots: those that it, or what took its place, may open.
+        index: all versions of the host.
+        seen: the host, and what came of trying the versions that roots say they have.
+    """
+    locked = [root.name for root in roots if root.locked and root.inheriting]
+    if locked:
+        return f"what inherits from {', '.join(locked)} may still be wrapped with it; unlock it and look"
+    doubtful = [root.name for root in roots if root.broken or not _is_rewrapped(root, held, index, seen)]
+    if not doubtful:
+        return None
+    return (
+        f"what inherits from {', '.join(doubtful)} may still be wrapped with it, since this host has not set the key "
+        "there that opens the root now. Heal with zfs_dataset_key what does not open, then rotate the key of the root "
+        "here, which wraps all of it anew; of a replica with replicas_keep_old_key: true"
+    )
+
+
+def _is_rewrapped(root: Root, held: Held, index: Index, seen: Seen) -> bool:
+    """Tell whether all that inherits from a root is known to be wrapped with what opens it."""
+    if not root.inheriting or root.keyformat == "passphrase":
+        return True
+    noted = index.noted_on(root)
+    return noted is not None and age(noted) > age(held) and str(noted.key_id) in seen.opened_by(root.name)
+
+
 def judge(held: Held, index: Index, seen: Seen, strangers: t.Collection[Root], retention: Retention) -> Judged:
     """Say what becomes of a version that is old enough.
 
@@ -106,9 +140,9 @@ def judge(held: Held, index: Index, seen: Seen, strangers: t.Collection[Root], r
     rewindable = sorted({pool_of(root.name) for root in own} & seen.checkpointed)
     if rewindable:
         return Judged(held, f"{', '.join(rewindable)} has a checkpoint, and rewinding to it may bring it back")
-    split = [root.name for root in own if root.broken or (root.locked and root.inheriting)]
-    if split:
-        return Judged(held, f"what inherits from {', '.join(split)} may still be wrapped with it; unlock it and look")
+    below = in_doubt(held, own, index, seen)
+    if below is not None:
+        return Judged(held, below)
     unseen = sorted({each.copy for each in held.entry.bindings if each.pool_guid not in set(seen.pools.values())})
     if unseen and not retention.is_unseen_gone:
         copies = ", ".join(f"{dataset} of the pool with GUID {guid}" for guid, dataset in unseen)
