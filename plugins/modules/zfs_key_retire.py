@@ -35,7 +35,9 @@ extends_documentation_fragment:
 options:
   retain_days:
     description:
-      - How many days a key is kept after it was replaced.
+      - How many days a key is kept after it was replaced; one that came into use again, after it was last replaced.
+      - >-
+        Where notes contradict each other, since a controller's clock was behind, a key is kept and RV(kept) says so.
       - >-
         Old raw streams and backups of a pool need the key of their time. Keep it as long as you keep them.
     type: float

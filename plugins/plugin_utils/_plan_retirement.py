@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ..module_utils._model import pool_of
 from ._escrow import Held
 from ._fitting import Index, age
+from ._record import Binding
 from ._seen import Root, Seen
 
 _REPLACED = ("deactivated", "compromised")
@@ -58,17 +59,54 @@ def due_versions(index: Index, versions: t.Iterable[Held], retention: Retention)
         numbered = [held.key_id for held in replaced if held.entry.bindings]
         kept = numbered[max(0, len(numbered) - retention.versions) :]
         left = (held for held in replaced if held.key_id not in kept)
-        due += [held for held in left if _replaced_at(held, index) < retention.replaced_before]
+        due += [held for held in left if _is_old(held, index, retention)]
     return tuple(sorted(due, key=lambda held: held.entry.version.created))
 
 
-def _replaced_at(held: Held, index: Index) -> str:
-    """Return when a version was replaced; one that was noted as compromised before that was in use until then."""
+def _is_old(held: Held, index: Index, retention: Retention) -> bool:
+    """Tell whether a version was replaced long ago; of one of which that is not known, judging it says so."""
+    replaced_at = _replaced_at(held, index)
+    return replaced_at is None or replaced_at < retention.replaced_before
+
+
+def _replaced_at(held: Held, index: Index) -> str | None:
+    """Return when a version was replaced, None where the clocks of those who noted it do not let that be told.
+
+    One that was compromised, or came back after it was replaced, was in use until a newer one took its last copy over.
+    """
     newer = [each for each in index.siblings(held) if age(each) > age(held)]
-    later = [binding for each in newer for binding in each.entry.bindings]
-    copies = {binding.copy for binding in held.entry.bindings}
-    moments = [min((each.at for each in later if each.copy == copy), default="") for copy in copies]
-    return max([held.entry.since, *moments])
+    last_seen = {binding.copy: binding for binding in held.entry.bindings}  # they are in the order of time
+    moments = [_taken_over_at(binding, newer) for binding in last_seen.values()]
+    if held.entry.since >= held.entry.version.created:
+        moments.append(held.entry.since)
+    elif not moments:
+        moments.append(
+            _earliest((each.entry.version.created, binding) for each in newer for binding in each.entry.bindings)
+        )
+    told = [moment for moment in moments if moment is not None]
+    return max(told, default="") or None if len(told) == len(moments) else None
+
+
+def _taken_over_at(last: Binding, newer: t.Sequence[Held]) -> str | None:
+    """Return when a newer version was first seen to open a copy, empty where none was.
+
+    None where all that says so contradicts itself: it was noted before the newer version was made, or before the older
+    one was last seen to open the copy. A copy that was renamed is known by its master key.
+    """
+    notes = [(each.entry.version.created, binding) for each in newer for binding in each.entry.bindings]
+    found = [(made, binding) for made, binding in notes if binding.copy == last.copy] or [
+        (made, binding)
+        for made, binding in notes
+        if (binding.pool_guid, binding.keyguid) == (last.pool_guid, last.keyguid)
+    ]
+    if not found:
+        return ""
+    return _earliest((made, binding) for made, binding in found if binding.at >= last.at)
+
+
+def _earliest(notes: t.Iterable[tuple[str, Binding]]) -> str | None:
+    """Return the first moment at which something was seen to be opened, but for those before the version was made."""
+    return min((binding.at for made, binding in notes if binding.at >= made), default=None)
 
 
 def active_of(index: Index, held: Held) -> tuple[Held, ...]:
@@ -147,6 +185,12 @@ def judge(held: Held, index: Index, seen: Seen, strangers: t.Collection[Root], r
     if unseen and not retention.is_unseen_gone:
         copies = ", ".join(f"{dataset} of the pool with GUID {guid}" for guid, dataset in unseen)
         return Judged(held, f"it was seen to open {copies}, which this host does not show")
+    if _replaced_at(held, index) is None:
+        return Judged(
+            held,
+            "when it was replaced cannot be told: it was noted with a clock that was behind the one with which it or "
+            "its successor was made. The next rotation tells; until then zfs_key_escrow destroys it with force_destroy",
+        )
     successors = {str(each.key_id) for each in active_of(index, held)}
     proven = any(successors & set(seen.opened_by(root.name)) for root in own)
     return Judged(held) if proven else Judged(held, "no newer key of its record was seen to open anything")
