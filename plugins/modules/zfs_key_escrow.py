@@ -38,9 +38,9 @@ options:
         the state O(key_state).
       - >-
         V(absent). The version O(key_id) is destroyed in every place. Needs O(force_destroy=true). It is refused while
-        it opens a root of the host and no other version has the same key in as many places, and while a place does not
-        answer or does not give it back. Copies of it in the history of a repository or in backups are not reached by
-        this.
+        it opens a root of the host, or something that inherits from one may be wrapped with it, and no other version
+        has the same key in as many places, and while a place does not answer or does not give it back. Copies of it in
+        the history of a repository or in backups are not reached by this.
     type: str
     choices: [present, absent]
     default: present

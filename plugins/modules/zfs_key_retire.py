@@ -17,7 +17,12 @@ description:
   - >-
     A version is kept while it opens a root of the host, while it could not be tried or read, while it was seen to open
     a copy of the data that the host does not show, and unless a newer version of the same record is active and was
-    proven to open its root. So the last key of anything is never destroyed.
+    proven to open its root.
+  - >-
+    It is kept, too, while something that inherits from a root may still be wrapped with it. On a replica an increment
+    brings the root a new key before it does so for what is below. Passphrases show by their salt what they wrap. Of
+    other keys it is certain only where this collection set, on this host, the key that opens the root now; so the old
+    key of a replica with children is kept until the key of the replica's root is rotated there.
   - Copies in the history of a repository or in backups are not reached by this.
   - O(escrow) has to name a place.
 author:
@@ -30,7 +35,9 @@ extends_documentation_fragment:
 options:
   retain_days:
     description:
-      - How many days a key is kept after it was replaced.
+      - How many days a key is kept after it was replaced; one that came into use again, after it was last replaced.
+      - >-
+        Where notes contradict each other, since a controller's clock was behind, a key is kept and RV(kept) says so.
       - >-
         Old raw streams and backups of a pool need the key of their time. Keep it as long as you keep them.
     type: float

@@ -279,6 +279,16 @@ class Escrow:
         if len(done) < min(self._require, len(held.at)):
             raise self._too_few(done, f"note that {held.key_id} is {state}", "The next run notes it.")
 
+    def bind(self, held: Held, binding: Binding) -> None:
+        """Note what a version was seen to open, in every backend that holds it.
+
+        Raises:
+            BackendFailed: fewer than required did, or none.
+        """
+        done = self._asked(lambda backend: backend.bind(held.at[backend.name], binding), among=held.at)
+        if len(done) < min(self._require, len(held.at)):
+            raise self._too_few(done, f"note what {held.key_id} opens", "Nothing was changed on the host. Run again.")
+
     def destroy(self, held: Held) -> None:
         """Destroy a version in every backend that holds it.
 

@@ -54,6 +54,10 @@ class Index:
     def get(self, key_id: KeyId) -> Held | None:
         return self._by_id.get(key_id)
 
+    def noted_on(self, root: Root) -> Held | None:
+        """Return the version that a root says it has, by a note that was made on this host."""
+        return self._by_text.get(root.noted)
+
     def fitting(self, root: Root) -> tuple[Held, ...]:
         """Return the versions worth trying on a root.
 
@@ -64,8 +68,8 @@ class Index:
         """
         known = sorted(self._by_keyguid.get(root.keyguid, ()), key=age, reverse=True)
         known.sort(key=lambda each: (not is_bound_to(each, root), rank(each)))
-        noted = (self._by_text[root.noted],) if root.noted in self._by_text else ()
-        found = (*known, *noted, *_likeliest(self._unbound.get(root.name, ())))
+        noted = self.noted_on(root)
+        found = (*known, *([] if noted is None else [noted]), *_likeliest(self._unbound.get(root.name, ())))
         if not found and parent_of(root.name) is None:
             found = _likeliest(self._before_pools)
         return tuple({each.key_id: each for each in found}.values())

@@ -15,7 +15,7 @@ from ..module_utils._errors import Refused
 from ..module_utils._keys import Key
 from ..module_utils._model import pool_of
 from ._escrow import Held
-from ._fitting import Index
+from ._plan_retirement import in_doubt, roots_of
 from ._record import STATES, Kept, State, key_id_from, now
 from ._seen import Root, Seen
 from ._trial import Result, Trial
@@ -114,17 +114,16 @@ class OneVersion:
                 f"there under that id, so it is not destroyed. {' '.join(self._escrow.problems)} Mend that, or remove "
                 "there what is left of it."
             )
-        if opened and not self._has_a_double(held, kept):
-            raise Refused(
-                f"{self._key_id} is what opens {_names(opened)}, so it is not destroyed. Rotate the key first."
-            )
+        self._refuse_needed(held, kept, opened, seen)
         unseen = _unseen(held, seen)
         if unseen is not None and not said.is_unseen_gone:
             raise Refused(
                 f"{self._key_id} {unseen}, which this host does not show, so it is not destroyed. Run where that pool "
                 "is imported; or, if it is gone or has another key, set unseen_copies: true."
             )
-        rewindable = sorted({pool_of(root.name) for root in self._likely(held, seen)} & seen.checkpointed)
+        rewindable = sorted(
+            {pool_of(root.name) for root in roots_of(held, self._trial.index, seen)} & seen.checkpointed
+        )
         if rewindable:
             raise Refused(
                 f"{self._key_id} is not destroyed: {', '.join(rewindable)} has a checkpoint, and rewinding to it may "
@@ -135,6 +134,17 @@ class OneVersion:
                 self._escrow.advance(held, "deactivated")
             self._escrow.destroy(held)
         return self._told(held, changed=True, state="destroyed")
+
+    def _refuse_needed(self, held: Held, kept: Kept, opened: t.Sequence[Root], seen: Seen) -> None:
+        """Refuse to destroy what opens a root, or may be what inherits from one is wrapped with."""
+        below = in_doubt(held, roots_of(held, self._trial.index, seen), self._trial.index, seen)
+        if (not opened and below is None) or self._has_a_double(held, kept):
+            return
+        if opened:
+            raise Refused(
+                f"{self._key_id} is what opens {_names(opened)}, so it is not destroyed. Rotate the key first."
+            )
+        raise Refused(f"{self._key_id} is not destroyed: {below}.")
 
     def _has_a_double(self, held: Held, kept: Kept) -> bool:
         """Tell whether another version of the same record keeps the same key, and no fewer places gave it back."""
@@ -153,12 +163,6 @@ class OneVersion:
             )
         return self._held
 
-    @staticmethod
-    def _likely(held: Held, seen: Seen) -> list[Root]:
-        """Return the roots that it may open."""
-        index = Index([held])
-        return [root for root in seen.roots.values() if index.fitting(root) or root.name == held.entry.version.dataset]
-
     def _strangers(self, seen: Seen) -> list[Root]:
         known = self._trial.known(list(seen.roots), (), {})
         return [root for root in seen.roots.values() if known.opener(root.name) is None]
@@ -174,7 +178,7 @@ class OneVersion:
             Refused: its copies differ, or it cannot be read, or cannot be tried.
         """
         seen = self._trial.look((), {})
-        likely = self._likely(held, seen)
+        likely = roots_of(held, self._trial.index, seen)
         if among_strangers:
             likely += [root for root in self._strangers(seen) if root not in likely]
         keys = self._trial.candidates([held])
@@ -182,12 +186,23 @@ class OneVersion:
             problems = [*self._trial.disagreements.values(), *self._escrow.problems]
             raise Refused(f"{self._key_id} cannot be judged. {' '.join(problems)}")
         ((known_as, key),) = keys
-        tried = self._trial.look((), {root.name: [(known_as, key)] for root in likely}) if likely else seen
-        doubtful = [f"{name}: {each.unknown[known_as]}" for name, each in tried.tried.items() if each.unknown]
+        noted = {root.name: self._noted_keys(root) for root in likely}
+        candidates = {
+            name: [(known_as, key), *(each for each in found if each[0] != known_as)] for name, found in noted.items()
+        }
+        tried = self._trial.look((), candidates) if likely else seen
+        doubtful = [
+            f"{name}: {each.unknown[known_as]}" for name, each in tried.tried.items() if known_as in each.unknown
+        ]
         if doubtful:
             raise Refused(f"What {self._key_id} opens could not be found out. {' '.join(doubtful)}")
         opened = [tried.roots[root.name] for root in likely if known_as in tried.opened_by(root.name)]
-        return Kept(held.entry.version, key), opened, seen
+        return Kept(held.entry.version, key), opened, tried
+
+    def _noted_keys(self, root: Root) -> list[tuple[str, Key]]:
+        """Return what is tried to find out whether a root has the key that it says it has."""
+        noted = self._trial.index.noted_on(root)
+        return self._trial.candidates([] if noted is None else [noted])
 
     def _told(
         self, held: Held | None, *, changed: bool, state: State | None = None, warning: str | None = None

@@ -316,9 +316,21 @@ class Providing:
     def _put(self, work: Work) -> Work:
         """Put a key into escrow; the work goes on with what was read back."""
         stored = self._escrow.put(work.kept)
+        self._note_return(work.decision)
         at = {name: Entry(work.kept.version, "pre-active", work.kept.version.created) for name in stored.receipts}
         held = Held(work.held.entry, {**at, **work.held.at})
         return dataclasses.replace(work, kept=stored.kept, held=held, receipts=stored.receipts)
+
+    def _note_return(self, decision: Decision) -> None:
+        """Note that what opens a root had been replaced, before it is replaced again: its days are counted from now."""
+        held, root = decision.held, decision.root
+        if decision.action != "change" or held is None or root is None:
+            return
+        copy = (root.pool_guid, root.name)
+        seen = max((each.at for each in held.entry.bindings if each.copy == copy), default="")
+        others = (each for sibling in self._trial.siblings(held) for each in sibling.entry.bindings)
+        if any(each.copy == copy and each.at > seen for each in others):
+            self._escrow.bind(held, root.binding(now()))
 
     def _settled(self, work: Work, noted: _Note | None) -> Work:
         """Return what was done about a root in the end: a place that refuses all that it is told changes nothing."""

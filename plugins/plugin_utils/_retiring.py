@@ -48,7 +48,7 @@ def retire(trial: Trial, retention: Retention, *, check: bool) -> Result:
 def _candidates(
     due: t.Sequence[Held], trial: Trial, seen: Seen, strangers: t.Sequence[Root]
 ) -> dict[str, list[tuple[str, Key]]]:
-    """Return the keys to try on each root: all that are due, and those that took their place.
+    """Return the keys to try on each root: all that are due, those that took their place, and what it says it has.
 
     A root that nothing in escrow opens may have any key: a child that was sent by itself has its root's.
     """
@@ -57,7 +57,9 @@ def _candidates(
     for held in (*due, *successors.values()):
         for root in (*roots_of(held, trial.index, seen), *strangers):
             tried = candidates.setdefault(root.name, [])
+            noted = trial.index.noted_on(root)
             tried += [each for each in trial.candidates([held]) if each not in tried]
+            tried += [each for each in trial.candidates([noted] if noted else []) if each not in tried]
     return candidates
 
 

@@ -208,8 +208,8 @@ DESTROYING = (
         "what a root says of its key is not looked at",
         "A root that was renamed before its key was noted counts as lost, and its key as one that nobody needs.",
         "plugin_utils/_fitting.py",
-        "        noted = (self._by_text[root.noted],) if root.noted in self._by_text else ()\n",
-        "        noted = ()\n",
+        "        noted = self.noted_on(root)\n",
+        "        noted = None\n",
         ("test_providing", "test_key_drill"),
     ),
     Fault(

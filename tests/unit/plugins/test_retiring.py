@@ -14,8 +14,7 @@ from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend impor
 from ansible_collections.zfsfleet.encryption.tests.fake import backend as memory
 
 from .acting import Controller
-
-TWO: list[dict[str, t.Any]] = [{"type": "memory", "name": "one"}, {"type": "memory", "name": "two"}]
+from .retiring import TWO, compromise, ids, retire, rotate
 
 
 @pytest.fixture
@@ -25,19 +24,6 @@ def fleet(controller: Controller) -> Controller:
     for _time in range(2):
         assert not rotate(controller).get("failed")
     return controller
-
-
-def rotate(controller: Controller, **options: t.Any) -> dict[str, t.Any]:
-    due: dict[str, t.Any] = {} if "back_to" in options else {"max_age_days": 0}
-    return controller.act("zfs_key_rotate", escrow=TWO, **due, **options)
-
-
-def retire(controller: Controller, **options: t.Any) -> dict[str, t.Any]:
-    return controller.act("zfs_key_retire", **{"retain_days": 0, "retain_versions": 0, "escrow": TWO, **options})
-
-
-def ids(controller: Controller) -> list[str]:
-    return [str(key_id) for key_id in controller.drawer("one").keys]
 
 
 def test_what_was_replaced_goes_from_every_place_and_what_opens_stays(fleet: Controller) -> None:
@@ -84,11 +70,6 @@ def test_days_count_from_when_a_key_was_replaced_and_not_from_when_others_knew_i
         compromise(fleet, present)
     assert not rotate(fleet).get("failed")
     assert present not in [each["key_id"] for each in retire(fleet, retain_days=1)["destroyed"]]
-
-
-def compromise(controller: Controller, key_id: str) -> None:
-    noted = controller.act("zfs_key_escrow", key_id=key_id, key_state="compromised", escrow=TWO)
-    assert not noted.get("failed"), noted["msg"]
 
 
 def test_check_mode_destroys_nothing(fleet: Controller) -> None:

@@ -1,0 +1,115 @@
+# Copyright: zfsfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long a replaced key is kept: its days are counted from when it was last in use, whatever clocks said."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _record
+
+from .acting import Controller
+from .retiring import (
+    TWO,
+    compromise,
+    destroy_by_hand,
+    destroyed,
+    entry_of,
+    ids,
+    retire,
+    rotate,
+    set_by_a_person,
+    succeeded,
+    why_kept,
+)
+
+
+class Clock(dt.datetime):
+    """A clock that goes on by days."""
+
+    offset = dt.timedelta()
+
+    @classmethod
+    def now(cls, tz: dt.tzinfo | None = None) -> Clock:
+        return cls.fromtimestamp((dt.datetime.now(tz) + cls.offset).timestamp(), tz)
+
+    @classmethod
+    def shift(cls, days: int) -> None:
+        cls.offset += dt.timedelta(days=days)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
+    monkeypatch.setattr(_record, "datetime", Clock)
+    monkeypatch.setattr(Clock, "offset", dt.timedelta())
+    return Clock
+
+
+def test_days_are_counted_from_the_last_time_that_a_key_was_replaced(
+    controller: Controller, clock: type[Clock]
+) -> None:
+    succeeded(controller.act("zfs_dataset_key", name="tank/a", escrow=TWO))
+    succeeded(rotate(controller))
+    old, new = ids(controller)
+    clock.shift(100)
+    set_by_a_person(controller, new, old)
+    clock.shift(100)
+    (row,) = succeeded(rotate(controller))["rotated"]
+    assert row["old_key_id"] == old
+    assert destroyed(retire(controller, retain_days=90)) == []
+    clock.shift(91)
+    assert destroyed(retire(controller, retain_days=90)) == [old, new]
+
+
+def test_a_key_that_came_back_is_noted_before_it_is_replaced_again(controller: Controller, clock: type[Clock]) -> None:
+    succeeded(controller.act("zfs_dataset_key", name="tank/a", escrow=TWO))
+    succeeded(rotate(controller))
+    old, new = ids(controller)
+    assert len(entry_of(controller, old).bindings) == 1
+    set_by_a_person(controller, new, old)
+    succeeded(rotate(controller))
+    assert len(entry_of(controller, old).bindings) == 2
+    assert len(entry_of(controller, new).bindings) == 1
+
+
+def test_days_of_a_compromised_key_are_counted_after_its_root_was_renamed_as_well(
+    controller: Controller, clock: type[Clock]
+) -> None:
+    clock.shift(-200)
+    succeeded(controller.act("zfs_dataset_key", name="tank/a", escrow=TWO))
+    (old,) = ids(controller)
+    compromise(controller, old)
+    clock.shift(200)
+    controller.host.rename("tank/a", "tank/b")
+    succeeded(rotate(controller))
+    assert destroyed(retire(controller, retain_days=90)) == []
+    clock.shift(91)
+    assert destroyed(retire(controller, retain_days=90)) == [old]
+
+
+def test_a_key_that_was_replaced_with_a_clock_behind_is_kept_until_another_rotation_tells(
+    controller: Controller, clock: type[Clock]
+) -> None:
+    succeeded(controller.act("zfs_dataset_key", name="tank/a", escrow=TWO))
+    (old,) = ids(controller)
+    clock.shift(-4000)
+    succeeded(rotate(controller))
+    clock.shift(4000)
+    assert "with a clock that was behind" in why_kept(retire(controller, retain_days=90))[old]
+    clock.shift(1)
+    succeeded(rotate(controller))
+    assert old not in destroyed(retire(controller, retain_days=90))
+    clock.shift(91)
+    assert old in destroyed(retire(controller, retain_days=90))
+
+
+def test_a_key_of_which_no_clock_tells_is_destroyed_by_hand(controller: Controller, clock: type[Clock]) -> None:
+    succeeded(controller.act("zfs_dataset_key", name="tank/a", escrow=TWO))
+    (old,) = ids(controller)
+    clock.shift(-4000)
+    succeeded(rotate(controller))
+    clock.shift(4000)
+    assert succeeded(destroy_by_hand(controller, old))["key_state"] == "destroyed"
