@@ -22,6 +22,11 @@ description:
     the directory cannot.
   - >-
     A module that cannot write there does nothing and fails. Check mode writes nothing.
+  - >-
+    What a module did is a line with C(result=done), and what failed one with C(result=failed). A task that ended
+    without a result, since it was refused or since its host was lost, is a line with C(action=none) and
+    C(result=refused) or C(result=unreachable); keys that it had put into escrow by then are lines before it. What a
+    host was doing when it was lost is not known; the next run finds out.
   - All of this is done on the controller.
 author:
   - zfsfleet contributors (@zfsfleet)

@@ -13,7 +13,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ._backend import Backend, BackendDown, BackendFailed
-from ._record import Binding, Entry, Kept, KeyId, State, furthest, in_order
+from ._record import Binding, Entry, Kept, KeyId, State, Version, furthest, in_order
 
 T = t.TypeVar("T")
 
@@ -133,6 +133,7 @@ class Escrow:
         self._problems: dict[str, None] = {}
         self._down: set[str] = set()
         self._readable: tuple[str, ...] = ()
+        self._put: dict[Version, t.Mapping[str, str]] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -147,6 +148,11 @@ class Escrow:
     def problems(self) -> tuple[str, ...]:
         """A sentence for each thing that failed in this run, so far."""
         return tuple(self._problems)
+
+    @property
+    def put_so_far(self) -> t.Mapping[Version, t.Mapping[str, str]]:
+        """The versions that this run put somewhere, with what finds each in the places that gave it back."""
+        return self._put
 
     @property
     def readable(self) -> tuple[str, ...]:
@@ -236,6 +242,8 @@ class Escrow:
             return receipt
 
         receipts = self._asked(put)
+        if receipts:
+            self._put[kept.version] = receipts
         if len(receipts) < self._require:
             raise self._too_few(
                 receipts,

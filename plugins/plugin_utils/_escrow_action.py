@@ -21,6 +21,7 @@ from ..module_utils._keys import Key
 from ._backend import Surroundings
 from ._backends import backends_from, required_copies
 from ._escrow import Escrow
+from ._evidence import Event
 from ._key_task import KeyTask, typed
 from ._offering import Offering
 from ._providing import Providing
@@ -34,17 +35,18 @@ _EXPORT = "zfsfleet.encryption.zfs_key_export"
 class EscrowAction(SecretAction):
     """Opens the places for keys that a task names, for as long as it runs."""
 
+    _escrow: Escrow | None = None
+
     def _work(self, arguments: dict[str, t.Any]) -> Result:
         given, require = (arguments.pop(option, None) for option in OPTIONS)
         if not given:
             if require is not None and given is None:
                 raise AnsibleActionFail("escrow_require says how many places must hold a key, and escrow names none.")
             return super()._work(arguments)
-        escrow: Escrow | None = None
         try:
             backends = backends_from(given, self._surroundings())
-            escrow = Escrow(backends, required_copies(require, backends))
-            return self._with_escrow(arguments, escrow)
+            self._escrow = Escrow(backends, required_copies(require, backends))
+            return self._with_escrow(arguments, self._escrow)
         except HostFailed as failure:
             return failure.result
         except EncryptionError as error:
@@ -54,8 +56,21 @@ class EscrowAction(SecretAction):
         except Exception as error:  # noqa: BLE001  # its text may hold anything
             raise AnsibleActionFail(unforeseen(error)) from None
         finally:
-            if escrow is not None:
-                escrow.close()
+            if self._escrow is not None:
+                self._escrow.close()
+
+    def _done_before(self) -> list[Event]:
+        put = {} if self._escrow is None else self._escrow.put_so_far
+        return [
+            {
+                "dataset": version.dataset,
+                "action": "escrow_key",
+                "key_id": str(version.key_id),
+                "receipts": receipts,
+                "result": "done",
+            }
+            for version, receipts in put.items()
+        ]
 
     @abc.abstractmethod
     def _with_escrow(self, arguments: dict[str, t.Any], escrow: Escrow) -> Result:

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import pwd
@@ -95,7 +96,8 @@ class Evidence:
             if not os.path.isdir(directory):
                 raise FileNotFoundError(errno.ENOENT, "there is no such directory", directory)
             _made_durably(os.path.dirname(self._path))
-            self._file = open(self._path, "ab+", opener=_opener)  # noqa: SIM115  # as long as the module runs
+            # Unbuffered: what could not be written must not be tried again when it is closed.
+            self._file = open(self._path, "ab+", buffering=0, opener=_opener)  # noqa: SIM115
         except OSError as error:
             raise NotRecorded(
                 f"Evidence cannot be written to {self._path}: {error.strerror}. Nothing was done. Make "
@@ -103,7 +105,8 @@ class Evidence:
             ) from None
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what was appended is durable already
+            self._file.close()
 
     def append(self, module: str, events: t.Iterable[Event]) -> None:
         """Write down what was done; durable at return.
@@ -128,8 +131,7 @@ class Evidence:
             origin = {"time": now(), "user": self._user, "host": self._host, "module": module}
             last = json.dumps({"previous": previous, **origin, **told}, separators=(",", ":")).encode()
             lines.append(last)
-        self._file.write(b"".join(line + b"\n" for line in lines))
-        self._file.flush()
+        _write_all(self._file, b"".join(line + b"\n" for line in lines))
         os.fsync(self._file.fileno())
         sync_directory(os.path.dirname(self._path))
         fcntl.flock(self._file, fcntl.LOCK_UN)
@@ -204,7 +206,13 @@ def _broken(line: bytes, number: int, expected: str, host: str) -> str | None:
     return None
 
 
-def _last_line(file: t.BinaryIO) -> bytes | None:
+def _write_all(file: io.FileIO, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
+
+
+def _last_line(file: io.FileIO) -> bytes | None:
     """Return the last line; what a killed run left unfinished is ended, and stays as a line of its own."""
     file.seek(0, os.SEEK_END)
     size = file.tell()
@@ -213,8 +221,7 @@ def _last_line(file: t.BinaryIO) -> bytes | None:
     if not content:
         return None
     if not content.endswith(b"\n"):
-        file.write(b"\n")
-        file.flush()
+        _write_all(file, b"\n")
         content += b"\n"
     return content[:-1].rpartition(b"\n")[2]
 

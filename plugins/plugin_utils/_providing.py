@@ -17,7 +17,7 @@ import dataclasses
 import typing as t
 from dataclasses import dataclass, field
 
-from ..module_utils._errors import EncryptionError, Refused
+from ..module_utils._errors import Refused
 from ..module_utils._keys import Key
 from ..module_utils._model import pool_of
 from ._backend import BackendFailed
@@ -27,7 +27,7 @@ from ._key_task import Assigned
 from ._plan_escrow import Decision, Known, decide, is_begun, is_of_a_copy, new_format
 from ._record import Entry, Kept, Version, later_than, new_key_id, new_record, now
 from ._seen import Root, Seen
-from ._trial import Ask, HostFailed, Result, Trial, failed, succeeded
+from ._trial import LOST, Ask, HostFailed, Result, Trial, failed, succeeded
 from ._wish import Wish
 
 _MARK = "zfsfleet.encryption:"
@@ -345,7 +345,7 @@ class Providing:
         keys = {each.dataset: [(each.known_as, each.kept.key)] for each in work if not each.is_used_already}
         try:
             seen = self._trial.look(self._task.pools, keys) if keys else known.seen
-        except EncryptionError as error:
+        except LOST as error:
             return _Noted({each.dataset: f"What was done could not be verified: {error} Run again." for each in work})
         proven_at = now()
         problems: dict[str, str] = {}

@@ -15,7 +15,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..module_utils._choice import Choice
-from ..module_utils._errors import EncryptionError, Refused
+from ..module_utils._errors import Refused
 from ..module_utils._keyfiles import versioned
 from ..module_utils._model import pool_of
 from ._escrow import Held
@@ -25,7 +25,7 @@ from ._plan_escrow import Known, is_of_a_copy, new_format
 from ._plan_rotation import Policy, plan_rotation
 from ._providing import Provided, Providing, Work
 from ._seen import Root
-from ._trial import Ask, Result, Trial, text
+from ._trial import LOST, Ask, Result, Trial, text
 from ._wish import Wish
 
 _DATASET_KEY = "zfsfleet.encryption.zfs_dataset_key"
@@ -143,7 +143,7 @@ class Rotating:
             return result
         try:
             return self._without_old_files(result, provided, trial, known.seen.checkpointed)
-        except EncryptionError as error:
+        except LOST as error:
             left = f"Key files that held replaced keys may be left on the host: {error}"
             return {**result, "warnings": [*result.get("warnings", ()), left]}
 

@@ -16,13 +16,13 @@ import json
 import typing as t
 
 from ansible import constants
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ..module_utils import _manifest
 from ..module_utils._errors import Refused
-from ._evidence import Evidence, NotRecorded, events_of
+from ._evidence import Event, Evidence, NotRecorded, events_of
 from ._misplaced import refuse_misplaced_keys
 from ._unfit import refuse_unfit
 
@@ -70,10 +70,15 @@ class SecretAction(ActionBase):
         with contextlib.closing(evidence):
             try:
                 yield lambda result: _note(evidence, self._module, result)
-            except AnsibleActionFail:
+            except AnsibleError as failure:
+                ending = "unreachable" if isinstance(failure, AnsibleConnectionFailure) else "refused"
                 with contextlib.suppress(NotRecorded):
-                    evidence.append(self._module, [{"action": "none", "result": "refused"}])
+                    evidence.append(self._module, [*self._done_before(), {"action": "none", "result": ending}])
                 raise
+
+    def _done_before(self) -> list[Event]:
+        """Say what was done with keys on the controller before the task ended without a result."""
+        return []
 
     def _work(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         """Do the task's work; pipelining is on."""

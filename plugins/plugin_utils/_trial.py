@@ -11,6 +11,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible.errors import AnsibleConnectionFailure
+
 from ..module_utils import _manifest
 from ..module_utils._errors import EncryptionError
 from ..module_utils._keys import Key
@@ -29,6 +31,10 @@ _LIKELIEST = 3
 Result = dict[str, t.Any]
 Candidates = t.Mapping[str, t.Sequence[tuple[str, Key]]]
 """By root, the ids under which keys are tried, and the keys."""
+
+
+LOST = (EncryptionError, AnsibleConnectionFailure)
+"""What a look at the host may end with that comes after what was done: it is told, and no result is lost for it."""
 
 
 class Ask(t.Protocol):

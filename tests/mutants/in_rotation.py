@@ -326,4 +326,28 @@ EVIDENCE = (
         "if not content:",
         ("test_evidence",),
     ),
+    Fault(
+        "lines are kept back",
+        "A disk that is full is noticed by nobody, or takes the result with it.",
+        "plugin_utils/_evidence.py",
+        '"ab+", buffering=0, ',
+        '"ab+", ',
+        ("test_evidence",),
+    ),
+    Fault(
+        "keys that were put before the host was lost are told nowhere",
+        "Evidence lacks keys that are in escrow.",
+        "plugin_utils/_escrow.py",
+        "        if receipts:\n",
+        "        if not receipts:\n",
+        ("test_evidence",),
+    ),
+    Fault(
+        "a host that is lost at the end takes the result with it",
+        "A rotation that was done is in no report and no evidence.",
+        "plugin_utils/_rotating.py",
+        "except LOST as error:",
+        "except Refused as error:",
+        ("test_evidence",),
+    ),
 )

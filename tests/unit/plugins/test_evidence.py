@@ -10,9 +10,12 @@ import fcntl
 import json
 import os
 import pathlib
+import resource
+import signal
 import typing as t
 
 import pytest
+from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendFailed
@@ -168,6 +171,88 @@ def test_a_refusal_is_a_line(controller: Controller, place: pathlib.Path) -> Non
     controller.drawer("one").failing["put"] = BackendFailed("one is full.")
     controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)
     assert [(line["action"], line["result"]) for line in lines(place)] == [("none", "refused")]
+
+
+def test_a_disk_that_fills_up_loses_no_result(controller: Controller, place: pathlib.Path) -> None:
+    controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)
+    (file,) = (place / "nas1").iterdir()
+    with at_most(file.stat().st_size + 10):
+        result = controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)
+    assert result["failed"]
+    assert "What was done is done, but is not in" in result["msg"]
+    assert [row["dataset"] for row in result["rotated"]] == ["tank/a"]
+    controller.act("zfs_unlock", name="tank/a", state="locked", escrow=ONE)
+    (chain,) = verified(controller, place)["chains"]
+    assert (chain["torn"], chain["problem"]) == ([3], None)
+
+
+@contextlib.contextmanager
+def at_most(size: int) -> t.Iterator[None]:
+    """Let no file grow beyond a size, as a full disk does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def lost(controller: Controller, module: str, number: int = 1) -> None:
+    """Lose the connection to the host before a module that changes it runs for this time."""
+    left = number
+
+    def lose(where: str) -> None:
+        nonlocal left
+        left -= where == f"before {module}"
+        if left == 0:
+            raise AnsibleConnectionFailure("the host is gone")
+
+    controller.moment = lose
+
+
+def test_keys_that_were_put_before_the_host_was_lost_are_lines(controller: Controller, place: pathlib.Path) -> None:
+    controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)
+    lost(controller, "zfs_dataset_key", 2)  # after the rehearsal
+    with pytest.raises(AnsibleConnectionFailure):
+        controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)
+    *_before, put, ending = lines(place)
+    waiting = next(entry for entry in controller.drawer("one").entries_by_id.values() if entry.state == "pre-active")
+    assert (put["action"], put["dataset"], put["key_id"]) == ("escrow_key", "tank/a", str(waiting.key_id))
+    assert list(put["receipts"]) == ["one"]
+    assert (ending["action"], ending["result"]) == ("none", "unreachable")
+
+
+def test_keys_that_were_put_before_a_place_failed_are_lines(controller: Controller, place: pathlib.Path) -> None:
+    controller.drawer("two").failing["put"] = BackendFailed("two is full.")
+    controller.act("zfs_dataset_key", name="tank/a", escrow=[*ONE, *TWO])
+    assert [(line["action"], line["result"]) for line in lines(place)] == [("escrow_key", "done"), ("none", "refused")]
+    assert list(lines(place)[0]["receipts"]) == ["one"]
+
+
+def test_what_was_changed_before_the_host_was_lost_is_a_line(controller: Controller, place: pathlib.Path) -> None:
+    controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)
+    lost(controller, "zfs_encryption_info", 3)  # the look that proves
+    failed = controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)
+    assert "What was done could not be verified: the host is gone" in failed["failures"]["tank/a"]["msg"]
+    assert [(line["action"], line["result"]) for line in lines(place)[2:]] == [
+        ("escrow_key", "done"),
+        ("change_key", "done"),
+        ("none", "failed"),
+    ]
+
+
+@pytest.mark.parametrize("module", ["command", "zfs_encryption_info"])
+def test_a_host_that_is_lost_when_all_is_noted_loses_no_result(
+    controller: Controller, place: pathlib.Path, module: str
+) -> None:
+    controller.act("zfs_dataset_key", name="tank/a", key_file="/etc/zfs/a.key", generate_key=True, escrow=ONE)
+    lost(controller, module, 1 if module == "command" else 4)
+    result = controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, remove_named_files=True, escrow=ONE)
+    assert [row["dataset"] for row in result["rotated"]] == ["tank/a"]
+    assert "may be left on the host: the host is gone" in result["warnings"][-1]
+    assert lines(place)[-1]["key_id"] == result["rotated"][0]["new_key_id"]
 
 
 def test_who_has_no_name_is_known_by_number(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
