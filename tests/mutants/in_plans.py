@@ -179,6 +179,22 @@ MOUNTPOINTS = (
         "        touched = [entry.name]\n",
         ("test_mountpoints",),
     ),
+    Fault(
+        "a container's filesystem is mounted by itself",
+        "What a container chose becomes a place of the host: its /etc, say.",
+        "module_utils/_model.py",
+        'has_place = self.value("mountpoint").startswith("/") and not self.is_zoned',
+        'has_place = self.value("mountpoint").startswith("/")',
+        ("test_containers", "test_model"),
+    ),
+    Fault(
+        "the quick way mounts a container's filesystem",
+        "What zfs mount would refuse is mounted on the host.",
+        "module_utils/_mounting.py",
+        "not has_context and not dataset.is_zoned",
+        "not has_context",
+        ("test_containers",),
+    ),
 )
 
 HIERARCHY = (
