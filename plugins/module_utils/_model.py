@@ -156,12 +156,16 @@ class Dataset:
     def is_mounted_by_default(self) -> bool:
         """Tell whether ``zfs mount -a`` would mount it once its key is loaded (zfsprops(7), ``canmount``)."""
         has_place = self.value("mountpoint").startswith("/") and not self.is_zoned
-        return not self.is_volume and has_place and self.value("canmount") == "on"
+        is_whole = not self.is_volume and not self.is_half_received
+        return is_whole and has_place and self.value("canmount") == "on"
 
     @property
     def can_be_read(self) -> bool:
-        """Tell whether there is something to read from; a volume with ``volmode=none`` has no node."""
-        return self.value("volmode") != "none"
+        """Tell whether there is something to read from; a volume with ``volmode=none`` has no node.
+
+        What is half received cannot be held by anybody else than the stream to come, and has no node either.
+        """
+        return self.value("volmode") != "none" and not self.is_half_received
 
     @property
     def has_received_properties(self) -> bool:

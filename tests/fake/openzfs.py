@@ -140,7 +140,8 @@ class FakeOpenZFS(Keys, Around):
         for found in [record, *self._datasets.inheriting_mountpoint(record.name)]:
             shown = self._datasets.shown(found, ("type", "mountpoint", "canmount"))
             due = (shown.value("canmount") == "on" or found.mounted_at is not None) and not self._is_zoned(found)
-            possible = shown.value("mountpoint").startswith("/") and not self._datasets.is_locked(found)
+            is_closed = found.is_half_received or self._datasets.is_locked(found)
+            possible = shown.value("mountpoint").startswith("/") and not is_closed
             if due and possible:
                 found.mounted_at = None
                 self._datasets.begin_to_use(found)
@@ -167,13 +168,9 @@ class FakeOpenZFS(Keys, Around):
         occupant = self.places.occupant(path)
         if occupant is not None:
             raise CallFailed(f"{name} was not mounted: {path} {occupant}", reason="mountpoint_occupied")
-        impossible = not path.startswith("/") or self._datasets.property(record, "canmount").value == "off"
-        if (
-            impossible
-            or self._is_zoned(record)
-            or self._datasets.is_locked(record)
-            or self._datasets.is_mismatched(record)
-        ):
+        has_no_place = not path.startswith("/") or self._datasets.property(record, "canmount").value == "off"
+        is_closed = self._datasets.is_locked(record) or self._datasets.is_mismatched(record)
+        if has_no_place or is_closed or record.is_half_received or self._is_zoned(record):
             raise CallFailed(f"{name} was not mounted: see its mountpoint, canmount and key", reason="mount_failed")
         self.mountpoints.made(path)
         self._datasets.begin_to_use(record)
