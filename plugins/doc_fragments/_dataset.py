@@ -22,7 +22,7 @@ options:
     description:
       - V(present), the default. The dataset exists and is an encryption root with the key given; with
         O(encryption=off) it exists and is plain. A new filesystem is mounted, as C(canmount) and C(mountpoint) say, and
-        taken back if it cannot be.
+        taken back if it cannot be; one with C(zoned=on) is left for its container to mount.
       - V(inherited). It exists and inherits the key of its parent's encryption root. A root of its own gives up its
         key for good; both keys must be loaded. Be sure that the parent's key is kept, it alone opens the data then.
       - V(absent). It does not exist. Needs O(force_destroy=true); what lies below it, and snapshots, are never

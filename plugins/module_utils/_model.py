@@ -31,6 +31,7 @@ OBSERVED_PROPERTIES = (
     "mounted",
     "mountpoint",
     "canmount",
+    "zoned",
     "readonly",
     "receive_resume_token",
     "inconsistent",
@@ -49,7 +50,7 @@ WRAP = ("encryptionroot", *WRAPPED_WITH)
 # What mounting and unmounting need besides; read where a filesystem may be mounted or unmounted.
 MOUNT_PROPERTIES = (
     *("atime", "relatime", "devices", "exec", "readonly", "setuid", "nbmand"),
-    *("context", "fscontext", "defcontext", "rootcontext"),
+    *("context", "fscontext", "defcontext", "rootcontext", "zoned"),
     *("sharenfs", "sharesmb"),
 )
 
@@ -147,14 +148,24 @@ class Dataset:
         return self.value("mounted") == "yes"
 
     @property
+    def is_zoned(self) -> bool:
+        """Tell whether it is a container's: that says where it is mounted, and mounts it (zfsprops(7), ``zoned``)."""
+        return self.value("zoned") == "on"
+
+    @property
     def is_mounted_by_default(self) -> bool:
         """Tell whether ``zfs mount -a`` would mount it once its key is loaded (zfsprops(7), ``canmount``)."""
-        return not self.is_volume and self.value("canmount") == "on" and self.value("mountpoint").startswith("/")
+        has_place = self.value("mountpoint").startswith("/") and not self.is_zoned
+        is_whole = not self.is_volume and not self.is_half_received
+        return is_whole and has_place and self.value("canmount") == "on"
 
     @property
     def can_be_read(self) -> bool:
-        """Tell whether there is something to read from; a volume with ``volmode=none`` has no node."""
-        return self.value("volmode") != "none"
+        """Tell whether there is something to read from; a volume with ``volmode=none`` has no node.
+
+        What is half received cannot be held by anybody else than the stream to come, and has no node either.
+        """
+        return self.value("volmode") != "none" and not self.is_half_received
 
     @property
     def has_received_properties(self) -> bool:

@@ -134,11 +134,11 @@ def is_mounted(dataset: Dataset) -> bool:
 
 
 def _is_ordinary(dataset: Dataset) -> bool:
-    """Tell whether a filesystem is known, and is mounted as most are: by no SELinux context of its own."""
+    """Tell whether a filesystem is known, is no container's, and has no SELinux context of its own."""
     is_known = all(name in dataset.properties for name in MOUNT_PROPERTIES)
     has_context = any(dataset.value(name) != "none" for name in _CONTEXTS)
     has_place = dataset.value("canmount") != "off" and _PLAIN_PATH.fullmatch(dataset.value("mountpoint")) is not None
-    return is_known and has_place and not has_context
+    return is_known and has_place and not has_context and not dataset.is_zoned
 
 
 def _libc() -> t.Any:

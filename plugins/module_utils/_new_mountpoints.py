@@ -15,7 +15,7 @@ from ._errors import CallFailed
 from ._model import Dataset
 from ._property_lines import parsed
 
-_READ = ("mounted", "canmount", "keystatus", "mountpoint", "type")
+_READ = ("mounted", "canmount", "keystatus", "mountpoint", "zoned", "inconsistent", "type")
 
 
 def mount_heirs(name: str) -> None:

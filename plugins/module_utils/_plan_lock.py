@@ -72,8 +72,8 @@ def unprotected(chosen: t.Sequence[Dataset], observed: Observed) -> tuple[str, .
 
 
 def places_to_protect(roots: t.Iterable[Dataset], tree: Tree) -> list[str]:
-    """Return the mountpoints of all that is closed with these roots."""
-    domains = (dataset for root in roots for dataset in tree.domain(root.name))
+    """Return the mountpoints of all that is closed with these roots; what a container says is none of this host."""
+    domains = (dataset for root in roots for dataset in tree.domain(root.name) if not dataset.is_zoned)
     paths = (dataset.value("mountpoint") for dataset in domains if dataset.value("canmount") != "off")
     return sorted({path for path in paths if path.startswith("/")})
 

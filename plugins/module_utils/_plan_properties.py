@@ -204,9 +204,9 @@ def _mounted_anew(dataset: Dataset, before: Dataset) -> Dataset:
     is_mounted = before.is_mounted
     if dataset.value("mountpoint") != before.value("mountpoint"):
         has_place = dataset.value("mountpoint").startswith("/")
-        is_locked = dataset.is_encrypted and not dataset.is_key_loaded
-        is_mounted = has_place and not is_locked and (is_mounted or dataset.value("canmount") == "on")
-    is_mounted = is_mounted and dataset.value("canmount") != "off"
+        is_closed = dataset.is_half_received or (dataset.is_encrypted and not dataset.is_key_loaded)
+        is_mounted = has_place and not is_closed and (is_mounted or dataset.value("canmount") == "on")
+    is_mounted = is_mounted and dataset.value("canmount") != "off" and not dataset.is_zoned
     return (
         dataset if is_mounted == before.is_mounted else dataset.with_values({"mounted": "yes" if is_mounted else "no"})
     )

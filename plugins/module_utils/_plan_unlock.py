@@ -16,7 +16,7 @@ from ._model import Dataset, Pool, Tree
 from ._observe import find_asides, find_occupants, key_files_of, observe_tree, read_key_files, try_keys
 from ._plan import Failure, Group, Observed, Plan
 from ._plan_mounts import Due, foresee_mounts, foresee_obstacles
-from ._replicas import broken_warnings
+from ._replicas import broken_warnings, half_received_warnings
 from ._side_by_side import side_by_side
 from ._unlock_wanted import UnlockWanted
 from ._verdicts import opening_key, unopened
@@ -80,7 +80,7 @@ def plan_unlock(wanted: UnlockWanted, observed: Observed) -> Plan:
     is_unlocked = wanted.state == "unlocked"
     if is_unlocked:
         groups, failures = _plan_unlocked(roots, wanted, observed)
-        warnings = broken_warnings(roots, observed.tree)
+        warnings = (*broken_warnings(roots, observed.tree), *half_received_warnings(roots, observed.tree))
     else:
         from ._plan_lock import plan_locked, unprotected
 

@@ -147,6 +147,22 @@ def _receiving(datasets: t.Iterable[Dataset], host: Host) -> frozenset[str]:
     return frozenset({*(is_half_received.keys() - whole), *host.receiving(whole)})
 
 
+def half_received_warnings(roots: t.Iterable[Dataset], tree: Tree) -> tuple[str, ...]:
+    """Say which filesystems and volumes stay out of reach once these roots are unlocked, since they are half there."""
+    halves = [each for root in roots for each in tree.domain(root.name) if each.is_half_received]
+    return tuple(
+        f"{each.name} is half received, so it is neither mounted nor read from. {_way_to_an_end(each)}."
+        for each in halves
+    )
+
+
+def _way_to_an_end(dataset: Dataset) -> str:
+    """Say what is to be done about a stream that is being received."""
+    if dataset.value("receive_resume_token") == "-":
+        return "Let that end"
+    return f"Resume it, or abort it with 'zfs receive -A {dataset.name}'"
+
+
 def broken_below(root: Dataset, observed: Observed) -> list[str]:
     """Return the members of a root, itself included, that its key does not open, as far as that was observed."""
     members = observed.tree.members(root.name)
@@ -180,11 +196,9 @@ def refuse_receiving(entry: DatasetWanted, dataset: Dataset, tree: Tree, observe
     for member in tree.rewrapped_with(dataset):
         if not _is_receiving(member, observed):
             continue
-        is_broken_off = member.value("receive_resume_token") != "-"
-        way_out = f"Resume it, or abort it with 'zfs receive -A {member.name}'" if is_broken_off else "Let that end"
         raise Refused(
             f"The key of {entry.name} is not touched: {member.name} still receives a replica, the end of which brings "
-            f"the sender's key. {way_out}, and run again."
+            f"the sender's key. {_way_to_an_end(member)}, and run again."
         )
 
 

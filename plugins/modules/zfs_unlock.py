@@ -60,6 +60,12 @@ options:
         Mount what C(canmount) and C(mountpoint) say, share it as C(sharenfs) and C(sharesmb) say, and wait for the
         nodes of the volumes below F(/dev/zvol). With V(false) keys are loaded and nothing else is done.
       - >-
+        What was delegated to a container, by C(zoned=on), is unlocked and left for the container to mount. Where it is
+        mounted is said inside of that, and never becomes a place of this host.
+      - >-
+        A replica whose first stream has not come to its end (C(inconsistent) in OpenZFS) is unlocked too. There is
+        nothing to mount or to read yet, and a warning names it.
+      - >-
         A mountpoint that is occupied is a failure of its root, found before its key is loaded. So is one where another
         filesystem is mounted, or would be by the same task.
       - >-

@@ -9,7 +9,14 @@ import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import MOUNT_PROPERTIES, Dataset, pool_of
-from ansible_collections.zfsfleet.encryption.tests.conformance.making import create, create_root, fails, make, read
+from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
+    create,
+    create_root,
+    fails,
+    make,
+    make_volume,
+    read,
+)
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
 
 pytestmark = pytest.mark.any_binding
@@ -54,6 +61,31 @@ def test_what_is_locked_is_not_mounted(host: Host, name: str, member: str) -> No
         host.mount(name + member)
 
     assert not read(host, name + member).is_mounted
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "named"])
+def test_what_is_a_containers_is_not_mounted_here(host: Host, name: str, is_known: bool) -> None:
+    """What is mounted when it becomes one is unmounted, and what is made below it is one, too."""
+    create_root(host, name)
+    host.mount(name)
+    host.set_properties(name, {"zoned": "on"})
+    create(host, f"{name}/child")
+
+    for each in (name, f"{name}/child"):
+        assert not read(host, each).is_mounted_by_default
+        with fails("mount_failed"):
+            host.mount(each, _known(host, each) if is_known else None)
+        assert not read(host, each).is_mounted
+
+
+def test_where_a_container_mounts_is_not_said_here(host: Host, directory: str, name: str) -> None:
+    create(host, name, zoned="on")
+    with fails():
+        host.set_properties(name, {"mountpoint": f"{directory}/elsewhere"})
+
+
+def test_a_volume_is_no_containers(host: Host, name: str) -> None:
+    assert make_volume(host, name).value("zoned") == "-"
 
 
 SWITCHES = ("atime", "devices", "exec", "readonly", "relatime", "setuid", "nbmand")

@@ -78,6 +78,35 @@ def test_a_stream_that_broke_off_shows_and_leaves_a_token(
     assert token_of(host, name) == "-"
 
 
+def test_what_is_half_received_takes_its_key_and_cannot_be_read(
+    host: Host, world: World, source: str, name: str
+) -> None:
+    world.break_off(source, name)
+    half = read(host, name)
+    assert (half.is_mounted_by_default, half.can_be_read) == (False, False)
+    host.load_key(half, KEY)
+
+    with fails():
+        host.prove_readable(read(host, name))
+    with fails("mount_failed"):
+        host.mount(name)
+    world.resume(name)
+    assert read(host, name).can_be_read
+    host.prove_readable(read(host, name))
+
+
+def test_what_is_half_received_takes_a_new_mountpoint_and_stays_unmounted(
+    host: Host, world: World, directory: str, source: str, name: str
+) -> None:
+    create(host, name)
+    world.break_off(source, f"{name}/half")
+    host.load_key(read(host, f"{name}/half"), KEY)
+    host.set_properties(name, {"mountpoint": f"{directory}/moved-{name.rpartition('/')[2]}"})
+
+    assert read(host, name).is_mounted
+    assert not read(host, f"{name}/half").is_mounted
+
+
 def test_a_key_that_is_changed_meanwhile_is_the_senders_again_at_the_end(
     host: Host, world: World, source: str, name: str
 ) -> None:

@@ -47,6 +47,8 @@ class Keys(Beside):
     def prove_readable(self, dataset: Dataset) -> None:
         self._enter("prove_readable", dataset.name)
         record = self._datasets.existing(dataset.name, "It cannot be read")
+        if record.is_half_received:
+            raise CallFailed(f"{record.name} cannot be read: {os.strerror(errno.EBUSY)}.")
         opens = not (self._datasets.is_locked(record) or self._datasets.is_mismatched(record))
         if not (opens or self._datasets.is_in_use(record)):
             raise CallFailed(f"{record.name} cannot be read: {os.strerror(errno.EACCES)}.")

@@ -103,7 +103,7 @@ class FakeOpenZFS(Keys, Around):
         record = self._datasets.existing(name, f"{name} did not take {', '.join(properties)}")
         given = dict(properties)
         location = given.pop("keylocation", None)
-        if props.UNCHANGEABLE & given.keys():
+        if props.UNCHANGEABLE & given.keys() or ("mountpoint" in given and self._is_zoned(record)):
             raise CallFailed(f"{name} did not take {', '.join(given)}: a property is readonly")
         local = props.stored(record.kind, given)
         if record.kind == "volume":
@@ -117,8 +117,7 @@ class FakeOpenZFS(Keys, Around):
                 local["keylocation"] = location
         before = self._datasets.property(record, "mountpoint").value
         record.local |= local
-        if local.get("canmount") == "off":
-            record.mounted_at = None
+        self._unmount_what_may_not_be(record)
         if "mountpoint" in local:
             self._remount(record, before)
 
@@ -127,7 +126,7 @@ class FakeOpenZFS(Keys, Around):
         record = self._datasets.existing(name, f"{name} does not inherit {', '.join(properties)}")
         before = self._datasets.property(record, "mountpoint").value
         for prop in properties:
-            if not props.is_inherited(prop):
+            if not props.is_inherited(prop) or (prop == "mountpoint" and self._is_zoned(record)):
                 raise CallFailed(f"{name} does not inherit {prop}: '{prop}' property cannot be inherited")
             record.local.pop(prop, None)
             record.received.pop(prop, None)
@@ -140,13 +139,23 @@ class FakeOpenZFS(Keys, Around):
         self.mountpoints.gone(before)
         for found in [record, *self._datasets.inheriting_mountpoint(record.name)]:
             shown = self._datasets.shown(found, ("type", "mountpoint", "canmount"))
-            due = shown.value("canmount") == "on" or found.mounted_at is not None
-            possible = shown.value("mountpoint").startswith("/") and not self._datasets.is_locked(found)
+            due = (shown.value("canmount") == "on" or found.mounted_at is not None) and not self._is_zoned(found)
+            is_closed = found.is_half_received or self._datasets.is_locked(found)
+            possible = shown.value("mountpoint").startswith("/") and not is_closed
             if due and possible:
                 found.mounted_at = None
                 self._datasets.begin_to_use(found)
                 self.mountpoints.made(shown.value("mountpoint"))
             found.mounted_at = shown.value("mountpoint") if due and possible else None
+
+    def _unmount_what_may_not_be(self, record: Record) -> None:
+        if record.local.get("canmount") == "off":
+            record.mounted_at = None
+        for found in (record, *self._datasets.mounted_below(record.name)):
+            found.mounted_at = None if self._is_zoned(found) else found.mounted_at
+
+    def _is_zoned(self, record: Record) -> bool:
+        return self._datasets.property(record, "zoned").value == "on"
 
     def mount(self, name: str, known: Dataset | None = None) -> None:
         self._enter("mount", name)
@@ -159,8 +168,9 @@ class FakeOpenZFS(Keys, Around):
         occupant = self.places.occupant(path)
         if occupant is not None:
             raise CallFailed(f"{name} was not mounted: {path} {occupant}", reason="mountpoint_occupied")
-        impossible = not path.startswith("/") or self._datasets.property(record, "canmount").value == "off"
-        if impossible or self._datasets.is_locked(record) or self._datasets.is_mismatched(record):
+        has_no_place = not path.startswith("/") or self._datasets.property(record, "canmount").value == "off"
+        is_closed = self._datasets.is_locked(record) or self._datasets.is_mismatched(record)
+        if has_no_place or is_closed or record.is_half_received or self._is_zoned(record):
             raise CallFailed(f"{name} was not mounted: see its mountpoint, canmount and key", reason="mount_failed")
         self.mountpoints.made(path)
         self._datasets.begin_to_use(record)

@@ -45,6 +45,7 @@ INHERITED_BY_FILESYSTEMS = {
     "special_small_blocks": "0",
     "vscan": "off",
     "xattr": "sa",
+    "zoned": "off",
 }
 OWN_TO_ALL = {
     **dict.fromkeys(("context", "fscontext", "defcontext", "rootcontext"), "none"),
@@ -81,7 +82,19 @@ _SIZES = {
     *("volblocksize", "volsize", "filesystem_limit", "snapshot_limit"),
 }
 _CAN_BE_NONE = {"quota", "refquota", "refreservation", "reservation", "filesystem_limit", "snapshot_limit"}
-_SWITCHES = {"atime", "devices", "exec", "nbmand", "overlay", "readonly", "relatime", "setuid", "utf8only", "vscan"}
+_SWITCHES = {
+    "atime",
+    "devices",
+    "exec",
+    "nbmand",
+    "overlay",
+    "readonly",
+    "relatime",
+    "setuid",
+    "utf8only",
+    "vscan",
+    "zoned",
+}
 _INDEXES = {
     "canmount": re.compile("on|off|noauto"),
     "checksum": re.compile("on|off|fletcher[24]|sha256|sha512|skein|edonr|blake3|noparity"),

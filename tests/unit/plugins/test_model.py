@@ -59,10 +59,11 @@ def test_an_empty_tree_has_nothing() -> None:
     assert Tree({}).members("tank") == ()
 
 
-def test_only_filesystems_with_a_path_and_canmount_on_are_mounted_by_default() -> None:
+def test_only_filesystems_of_this_host_with_a_path_and_canmount_on_are_mounted_by_default() -> None:
     assert dataset("tank/a").is_mounted_by_default
     assert not dataset("tank/a", canmount="noauto").is_mounted_by_default
     assert not dataset("tank/a", canmount="off").is_mounted_by_default
+    assert not dataset("tank/a", zoned="on").is_mounted_by_default
     assert not dataset("tank/a", mountpoint="legacy").is_mounted_by_default
     assert not dataset("tank/a", mountpoint="none").is_mounted_by_default
     assert not dataset("tank/a", type="volume", canmount="-", mountpoint="-").is_mounted_by_default
