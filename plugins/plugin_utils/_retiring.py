@@ -10,7 +10,7 @@ import typing as t
 from ..module_utils._keys import Key
 from ._backend import BackendFailed
 from ._escrow import Held, PartlyDestroyed
-from ._plan_retirement import Judged, Retention, active_of, due_versions, judge, roots_of
+from ._plan_retirement import Judged, Retention, judge, kept_for_number, old_versions, roots_of, successors_of
 from ._record import KeyId
 from ._seen import Root, Seen
 from ._trial import Result, Trial, failed, version_failures
@@ -25,10 +25,14 @@ def retire(trial: Trial, retention: Retention, *, check: bool) -> Result:
     Raises:
         HostFailed: the host could not be looked at.
     """
-    due = due_versions(trial.index, trial.index.all, retention)
-    if not due:
+    old = old_versions(trial.index, retention)
+    if not old:
         return _told(trial, [], {})
     seen = trial.look((), {})
+    kept = kept_for_number(trial.index, seen, retention)
+    due = [held for held in old if held.key_id not in kept]
+    if not due:
+        return _told(trial, [], {})
     known = trial.known(list(seen.roots), (), {})
     strangers = [root for root in seen.roots.values() if known.opener(root.name) is None]
     candidates = _candidates(due, trial, seen, strangers)
@@ -52,7 +56,7 @@ def _candidates(
 
     A root that nothing in escrow opens may have any key: a child that was sent by itself has its root's.
     """
-    successors = {each.key_id: each for held in due for each in active_of(trial.index, held)}
+    successors = {each.key_id: each for held in due for each in successors_of(held, trial.index)}
     candidates: dict[str, list[tuple[str, Key]]] = {}
     for held in (*due, *successors.values()):
         for root in (*roots_of(held, trial.index, seen), *strangers):

@@ -5,13 +5,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
-import pytest
-
-from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _record
-
 from .acting import Controller
+from .clocks import Clock
 from .retiring import (
     TWO,
     compromise,
@@ -25,27 +20,6 @@ from .retiring import (
     succeeded,
     why_kept,
 )
-
-
-class Clock(dt.datetime):
-    """A clock that goes on by days."""
-
-    offset = dt.timedelta()
-
-    @classmethod
-    def now(cls, tz: dt.tzinfo | None = None) -> Clock:
-        return cls.fromtimestamp((dt.datetime.now(tz) + cls.offset).timestamp(), tz)
-
-    @classmethod
-    def shift(cls, days: int) -> None:
-        cls.offset += dt.timedelta(days=days)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
-    monkeypatch.setattr(_record, "datetime", Clock)
-    monkeypatch.setattr(Clock, "offset", dt.timedelta())
-    return Clock
 
 
 def test_days_are_counted_from_the_last_time_that_a_key_was_replaced(

@@ -20,6 +20,7 @@ from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _record
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendFailed
 
 from .acting import Controller
+from .clocks import Clock
 
 TWO: list[dict[str, t.Any]] = [{"type": "memory", "name": "one"}, {"type": "memory", "name": "two"}]
 TREE: list[dict[str, t.Any]] = [
@@ -30,17 +31,6 @@ TREE: list[dict[str, t.Any]] = [
 ]
 ROOTS = ("tank/a", "tank/a/b", "tank/w")
 CALLS = ("entries", "find_out", "put", "fetch", "bind", "advance", "destroy")
-
-
-class Clock(dt.datetime):
-    """A clock that somebody sets."""
-
-    offset = dt.timedelta()
-
-    @classmethod
-    def now(cls, tz: dt.tzinfo | None = None) -> Clock:
-        moment = dt.datetime.now(tz) + cls.offset
-        return cls.fromtimestamp(moment.timestamp(), tz)
 
 
 @st.composite
@@ -89,7 +79,7 @@ def happen(controller: Controller, kind: str, argument: t.Any) -> None:
     elif kind == "retire":
         controller.act("zfs_key_retire", retain_days=0, retain_versions=0, escrow=TWO)
     elif kind == "clock":
-        Clock.offset += dt.timedelta(days=argument)
+        Clock.shift(argument)
     elif kind == "person":
         change_and_take_in(controller, argument)
 
