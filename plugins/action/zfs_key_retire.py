@@ -32,4 +32,5 @@ class ActionModule(EscrowAction):
         replaced_before = days_ago(params["retain_days"], option="retain_days")
         given_up_before = days_ago(max(params["retain_days"], _DAYS_OF_A_RUN), option="retain_days")
         retention = Retention(replaced_before, given_up_before, params["retain_versions"], unseen_gone)
-        return retire(self._trial(escrow), retention, check=bool(self._task.check_mode))
+        check = bool(self._task.check_mode)
+        return retire(self._trial(escrow), retention, self._announce_destruction, check=check)

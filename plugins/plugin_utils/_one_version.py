@@ -84,13 +84,19 @@ class OneVersion:
         warning = f"{self._key_id} is compromised and opens {_names(opened)}. Rotate its key." if opened else None
         return self._told(held, changed=True, state=state, warning=warning if state == "compromised" else None)
 
-    def destroy(self, said: Destruction, *, check: bool) -> Result:
+    def destroy(self, said: Destruction, announce: t.Callable[[Held], None], *, check: bool) -> Result:
         """Destroy it in every place.
+
+        Args:
+            said: what the task says aloud.
+            announce: told of it before it is destroyed.
+            check: whether that is only foretold.
 
         Raises:
             Refused: something may be opened by it.
             BackendFailed: it is left in a place.
             HostFailed: the host could not be looked at.
+            NotRecorded: it could not be announced, and is left as it is.
         """
         held = self._held
         if self._escrow.silent:
@@ -130,6 +136,7 @@ class OneVersion:
                 "bring it back. Discard the checkpoint first, with 'zpool checkpoint -d'."
             )
         if not check:
+            announce(held)
             if held.state == "active":
                 self._escrow.advance(held, "deactivated")
             self._escrow.destroy(held)

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import typing as t
 
+from ..module_utils._errors import EncryptionError
 from ..module_utils._keys import Key
 from ._backend import BackendFailed
 from ._escrow import Held, PartlyDestroyed
+from ._evidence import NotRecorded
 from ._plan_retirement import Judged, Retention, judge, kept_for_number, old_versions, roots_of, successors_of
 from ._record import KeyId
 from ._seen import Root, Seen
 from ._trial import Result, Trial, failed, version_failures
 
+Announce = t.Callable[[Held], None]
+"""Told of each version that is about to be destroyed; raises NotRecorded where that could not be written down."""
 
-def retire(trial: Trial, retention: Retention, *, check: bool) -> Result:
+
+def retire(trial: Trial, retention: Retention, announce: Announce, *, check: bool) -> Result:
     """Destroy what is due and needed by nothing.
 
     Returns:
@@ -39,12 +44,13 @@ def retire(trial: Trial, retention: Retention, *, check: bool) -> Result:
     if candidates:
         seen = trial.look((), candidates)
     judged = [_judged(held, trial, judge(held, trial.index, seen, strangers, retention)) for held in due]
-    problems: dict[KeyId, BackendFailed] = {}
+    problems: dict[KeyId, EncryptionError] = {}
     for each in judged:
         if each.kept_because is None and not check:
             try:
+                announce(each.held)
                 trial.escrow.destroy(each.held)
-            except BackendFailed as error:
+            except (BackendFailed, NotRecorded) as error:
                 problems[each.held.key_id] = error
     return _told(trial, judged, problems)
 
@@ -76,7 +82,7 @@ def _judged(held: Held, trial: Trial, judged: Judged) -> Judged:
     return judged
 
 
-def _told(trial: Trial, judged: t.Sequence[Judged], problems: t.Mapping[KeyId, BackendFailed]) -> Result:
+def _told(trial: Trial, judged: t.Sequence[Judged], problems: t.Mapping[KeyId, EncryptionError]) -> Result:
     gone = [each.held for each in judged if each.kept_because is None and each.held.key_id not in problems]
     destroyed = [_version(held) for held in gone]
     kept = [{**_version(each.held), "why": each.kept_because} for each in judged if each.kept_because is not None]

@@ -287,6 +287,14 @@ RETIREMENT = (
 
 EVIDENCE = (
     Fault(
+        "what is destroyed is written down at the end only",
+        "A run that is killed leaves no line of the keys that it destroyed.",
+        "plugin_utils/_retiring.py",
+        "                announce(each.held)\n",
+        "",
+        ("test_evidence",),
+    ),
+    Fault(
         "lines stand for themselves",
         "Whoever takes a line out is not found.",
         "plugin_utils/_evidence.py",
