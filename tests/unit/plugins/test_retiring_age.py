@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
+
 from .acting import Controller
 from .clocks import Clock
 from .retiring import (
@@ -78,6 +80,24 @@ def test_a_key_that_was_replaced_with_a_clock_behind_is_kept_until_another_rotat
     assert old not in destroyed(retire(controller, retain_days=90))
     clock.shift(91)
     assert old in destroyed(retire(controller, retain_days=90))
+
+
+def test_what_was_given_up_with_a_clock_behind_is_due_once_a_newer_key_was_noted(
+    controller: Controller, clock: type[Clock]
+) -> None:
+    succeeded(controller.act("zfs_dataset_key", name="tank/a", escrow=TWO))
+    controller.host.fail_on("change_key", "tank/a", CallFailed("the pool is full", errno=28))
+    assert rotate(controller)["failed"]
+    controller.host.faults.clear()
+    given_up = ids(controller)[-1]
+    clock.shift(-4000)
+    succeeded(controller.act("zfs_key_escrow", key_id=given_up, key_state="deactivated", escrow=TWO))
+    clock.shift(4000)
+    assert given_up not in destroyed(retire(controller))
+    succeeded(rotate(controller))
+    assert given_up not in destroyed(retire(controller))
+    clock.shift(2)
+    assert given_up in destroyed(retire(controller))
 
 
 def test_a_key_of_which_no_clock_tells_is_destroyed_by_hand(controller: Controller, clock: type[Clock]) -> None:
