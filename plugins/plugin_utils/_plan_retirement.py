@@ -198,9 +198,9 @@ def in_doubt(held: Held, roots: t.Iterable[Root], index: Index, seen: Seen) -> s
     if not doubtful:
         return None
     return (
-        f"what inherits from {', '.join(doubtful)} may still be wrapped with it, since this host has not set the key "
-        "there that opens the root now. Heal with zfs_dataset_key what does not open, then rotate the key of the root "
-        "here, which wraps all of it anew; of a replica with replicas_keep_old_key: true"
+        f"what inherits from {', '.join(doubtful)} may still be wrapped with it: what opens the root now was not set "
+        "on this host after it. Heal with zfs_dataset_key what does not open, then rotate the key of the root here, "
+        "which wraps all of it anew; of a replica with replicas_keep_old_key: true"
     )
 
 
@@ -209,7 +209,9 @@ def _is_rewrapped(root: Root, held: Held, index: Index, seen: Seen) -> bool:
     if not root.inheriting or root.keyformat == "passphrase":
         return True
     noted = index.noted_on(root)
-    return noted is not None and age(noted) > age(held) and str(noted.key_id) in seen.opened_by(root.name)
+    if noted is None or str(noted.key_id) not in seen.opened_by(root.name):
+        return False
+    return age(noted) > age(held) or not held.entry.bindings
 
 
 def judge(held: Held, index: Index, seen: Seen, strangers: t.Collection[Root], retention: Retention) -> Judged:
