@@ -35,7 +35,7 @@ class ActionModule(EscrowAction):
         trial = self._trial(escrow)
         if params["state"] == "absent":
             said = Destruction(bool(params["force_destroy"]), bool(params["unseen_copies"]))
-            return OneVersion(_key_id(params), trial).destroy(said, check=check)
+            return OneVersion(_key_id(params), trial).destroy(said, self._announce_destruction, check=check)
         if (params.get("key_id") is None) != (params.get("key_state") is None):
             raise Refused("key_id names a version, and key_state says what it is to become. Give both, or neither.")
         if params.get("key_id") is None:

@@ -15,6 +15,9 @@ from ..plugin_utils._plan_retirement import Retention
 from ..plugin_utils._record import days_ago
 from ..plugin_utils._retiring import retire
 
+# A run that has put a key into escrow sets it in less.
+_DAYS_OF_A_RUN = 1.0
+
 
 class ActionModule(EscrowAction):
     """Destroys replaced keys; the host only tries them."""
@@ -27,5 +30,7 @@ class ActionModule(EscrowAction):
             raise Refused("retain_days and retain_versions say how much is kept. Neither can be less than nothing.")
         unseen_gone = bool(params["unseen_copies"])
         replaced_before = days_ago(params["retain_days"], option="retain_days")
-        retention = Retention(replaced_before, params["retain_versions"], unseen_gone)
-        return retire(self._trial(escrow), retention, check=bool(self._task.check_mode))
+        given_up_before = days_ago(max(params["retain_days"], _DAYS_OF_A_RUN), option="retain_days")
+        retention = Retention(replaced_before, given_up_before, params["retain_versions"], unseen_gone)
+        check = bool(self._task.check_mode)
+        return retire(self._trial(escrow), retention, self._announce_destruction, check=check)

@@ -16,13 +16,16 @@ description:
     was asked what it opens.
   - >-
     A version is kept while it opens a root of the host, while it could not be tried or read, while it was seen to open
-    a copy of the data that the host does not show, and unless a newer version of the same record is active and was
-    proven to open its root.
+    a copy of the data that the host does not show, and unless a version of the same record that is newer than it is
+    active and was proven to open a root.
   - >-
     It is kept, too, while something that inherits from a root may still be wrapped with it. On a replica an increment
     brings the root a new key before it does so for what is below. Passphrases show by their salt what they wrap. Of
     other keys it is certain only where this collection set, on this host, the key that opens the root now; so the old
     key of a replica with children is kept until the key of the replica's root is rotated there.
+  - >-
+    A version that never opened anything, as of a rotation that was given up, is kept for a day at least, since another
+    controller may be about to set it, and while a copy that the other versions of its record opened is not shown.
   - Copies in the history of a repository or in backups are not reached by this.
   - O(escrow) has to name a place.
 author:
@@ -44,13 +47,18 @@ options:
     required: true
   retain_versions:
     description:
-      - How many replaced keys of each root are kept, whatever their age. Those that were never used do not count.
+      - >-
+        How many replaced keys of each root are kept, whatever their age. Replicas are roots of their own, and copies
+        that the host does not show count as well, unless O(unseen_copies=true). Those that were never used do not.
     type: int
     default: 1
   unseen_copies:
     description:
       - Say aloud that copies of the data which a version was seen to open and which this host does not show, such as
-        replicas and exported pools, are gone or have another key.
+        replicas and exported pools, are gone or have another key, they and all that inherits from them.
+      - >-
+        That a newer version was noted there does not say so by itself. What inherits from a replica's root may still be
+        wrapped with the older one.
     type: bool
     default: false
 seealso:

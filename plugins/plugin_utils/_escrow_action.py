@@ -20,7 +20,7 @@ from ..module_utils._errors import EncryptionError, unforeseen
 from ..module_utils._keys import Key
 from ._backend import Surroundings
 from ._backends import backends_from, required_copies
-from ._escrow import Escrow
+from ._escrow import Escrow, Held
 from ._evidence import Event
 from ._key_task import KeyTask, typed
 from ._offering import Offering
@@ -103,6 +103,14 @@ class EscrowAction(SecretAction):
 
     def _offering(self, arguments: dict[str, t.Any], escrow: Escrow) -> Offering:
         return Offering(self._module, arguments, self._trial(escrow))
+
+    def _announce_destruction(self, held: Held) -> None:
+        """Write down that a version is about to be destroyed.
+
+        Raises:
+            NotRecorded: it is not to be destroyed.
+        """
+        self._write_ahead({"dataset": held.entry.version.dataset, "action": "destroy_key", "key_id": str(held.key_id)})
 
     def _trial(self, escrow: Escrow) -> Trial:
         return Trial(escrow, self._ask, self._host)

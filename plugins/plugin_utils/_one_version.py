@@ -15,7 +15,7 @@ from ..module_utils._errors import Refused
 from ..module_utils._keys import Key
 from ..module_utils._model import pool_of
 from ._escrow import Held
-from ._plan_retirement import in_doubt, roots_of
+from ._plan_retirement import in_doubt, not_shown, roots_of
 from ._record import STATES, Kept, State, key_id_from, now
 from ._seen import Root, Seen
 from ._trial import Result, Trial
@@ -84,13 +84,19 @@ class OneVersion:
         warning = f"{self._key_id} is compromised and opens {_names(opened)}. Rotate its key." if opened else None
         return self._told(held, changed=True, state=state, warning=warning if state == "compromised" else None)
 
-    def destroy(self, said: Destruction, *, check: bool) -> Result:
+    def destroy(self, said: Destruction, announce: t.Callable[[Held], None], *, check: bool) -> Result:
         """Destroy it in every place.
+
+        Args:
+            said: what the task says aloud.
+            announce: told of it before it is destroyed.
+            check: whether that is only foretold.
 
         Raises:
             Refused: something may be opened by it.
             BackendFailed: it is left in a place.
             HostFailed: the host could not be looked at.
+            NotRecorded: it could not be announced, and is left as it is.
         """
         held = self._held
         if self._escrow.silent:
@@ -115,7 +121,7 @@ class OneVersion:
                 "there what is left of it."
             )
         self._refuse_needed(held, kept, opened, seen)
-        unseen = _unseen(held, seen)
+        unseen = not_shown(held, self._trial.index, seen)
         if unseen is not None and not said.is_unseen_gone:
             raise Refused(
                 f"{self._key_id} {unseen}, which this host does not show, so it is not destroyed. Run where that pool "
@@ -130,6 +136,7 @@ class OneVersion:
                 "bring it back. Discard the checkpoint first, with 'zpool checkpoint -d'."
             )
         if not check:
+            announce(held)
             if held.state == "active":
                 self._escrow.advance(held, "deactivated")
             self._escrow.destroy(held)
@@ -217,21 +224,6 @@ class OneVersion:
             "actions": [{**action, "after": {"key_id": str(self._key_id), "state": state}}] if changed else [],
             **({"warnings": warnings} if warnings else {}),
         }
-
-
-def _unseen(held: Held, seen: Seen) -> str | None:
-    """Say what it opened, or was made for, that the host does not show, None where it shows all of that."""
-    guids = set(seen.pools.values())
-    version = held.entry.version
-    if not held.entry.bindings:
-        is_shown = version.pool_guid in guids if version.pool_guid else pool_of(version.dataset) in seen.pools
-        return None if is_shown else f"was made for {_copy(version.pool_guid, version.dataset)}"
-    unseen = sorted({each.copy for each in held.entry.bindings if each.pool_guid not in guids})
-    return f"was seen to open {', '.join(_copy(*each) for each in unseen)}" if unseen else None
-
-
-def _copy(pool_guid: str, dataset: str) -> str:
-    return f"{dataset} of the pool with GUID {pool_guid}" if pool_guid else dataset
 
 
 def _names(roots: t.Iterable[Root]) -> str:

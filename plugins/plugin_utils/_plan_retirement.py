@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..module_utils._model import pool_of
 from ._escrow import Held
 from ._fitting import Index, age
-from ._record import Binding
+from ._record import Binding, KeyId
 from ._seen import Root, Seen
 
 _REPLACED = ("deactivated", "compromised")
@@ -26,11 +26,14 @@ class Retention:
 
     Args:
         replaced_before: those that were replaced later are kept; as records note it.
-        versions: how many of each record's replaced versions are kept, whatever their age.
+        given_up_before: those that never opened anything and were given up later are kept: another controller may be
+            about to set them.
+        versions: how many replaced versions of each root are kept, whatever their age.
         is_unseen_gone: whether copies that the host does not show are gone, or have another key.
     """
 
     replaced_before: str
+    given_up_before: str
     versions: int
     is_unseen_gone: bool
 
@@ -48,25 +51,42 @@ class Judged:
     kept_because: str | None = None
 
 
-def due_versions(index: Index, versions: t.Iterable[Held], retention: Retention) -> tuple[Held, ...]:
-    """Return the versions that are old enough, of records that have enough others, oldest first.
+def old_versions(index: Index, retention: Retention) -> tuple[Held, ...]:
+    """Return the replaced versions that are old enough, oldest first."""
+    return tuple(held for held in index.all if held.state in _REPLACED and _is_old(held, index, retention))
 
-    What was begun and given up never opened anything, so it is not among those that are kept for their number.
+
+def kept_for_number(index: Index, seen: Seen, retention: Retention) -> set[KeyId]:
+    """Return those that are kept whatever their age: the last few that each root, or copy that is not shown, had.
+
+    What was begun and given up never opened anything, so it takes nobody's place.
     """
-    due: list[Held] = []
-    for record in dict.fromkeys(held.key_id.record for held in versions):
-        replaced = [held for held in index.of_record(record) if held.state in _REPLACED]
-        numbered = [held.key_id for held in replaced if held.entry.bindings]
-        kept = numbered[max(0, len(numbered) - retention.versions) :]
-        left = (held for held in replaced if held.key_id not in kept)
-        due += [held for held in left if _is_old(held, index, retention)]
-    return tuple(sorted(due, key=lambda held: held.entry.version.created))
+    by_root: dict[tuple[str, str], list[KeyId]] = {}
+    for held in index.all:
+        if held.state in _REPLACED:
+            for root in {root for binding in held.entry.bindings for root in _shown_as(binding, seen, retention)}:
+                by_root.setdefault(root, []).append(held.key_id)
+    return {key_id for had in by_root.values() for key_id in had[max(0, len(had) - retention.versions) :]}
+
+
+def _shown_as(binding: Binding, seen: Seen, retention: Retention) -> set[tuple[str, str]]:
+    """Return what a copy is called now, by pool and root: several, or nothing, where no root has the name any more."""
+    if not _is_shown(binding, seen):
+        return set() if retention.is_unseen_gone else {binding.copy}
+    roots = [root for root in seen.roots.values() if root.pool_guid == binding.pool_guid]
+    named = {(root.pool_guid, root.name) for root in roots if root.name == binding.dataset}
+    return named or {(root.pool_guid, root.name) for root in roots if root.keyguid == binding.keyguid}
+
+
+def _is_shown(binding: Binding, seen: Seen) -> bool:
+    return binding.pool_guid in seen.pools.values()
 
 
 def _is_old(held: Held, index: Index, retention: Retention) -> bool:
     """Tell whether a version was replaced long ago; of one of which that is not known, judging it says so."""
     replaced_at = _replaced_at(held, index)
-    return replaced_at is None or replaced_at < retention.replaced_before
+    before = retention.replaced_before if held.entry.bindings else retention.given_up_before
+    return replaced_at is None or replaced_at < before
 
 
 def _replaced_at(held: Held, index: Index) -> str | None:
@@ -74,7 +94,7 @@ def _replaced_at(held: Held, index: Index) -> str | None:
 
     One that was compromised, or came back after it was replaced, was in use until a newer one took its last copy over.
     """
-    newer = [each for each in index.siblings(held) if age(each) > age(held)]
+    newer = _newer(held, index)
     last_seen = {binding.copy: binding for binding in held.entry.bindings}  # they are in the order of time
     moments = [_taken_over_at(binding, newer) for binding in last_seen.values()]
     if held.entry.since >= held.entry.version.created:
@@ -109,15 +129,53 @@ def _earliest(notes: t.Iterable[tuple[str, Binding]]) -> str | None:
     return min((binding.at for made, binding in notes if binding.at >= made), default=None)
 
 
-def active_of(index: Index, held: Held) -> tuple[Held, ...]:
-    """Return the versions of a record that count as what opens its root."""
-    return tuple(each for each in index.siblings(held) if each.state == "active")
+def successors_of(held: Held, index: Index) -> tuple[Held, ...]:
+    """Return the versions that took a version's place and count as what opens its root: those that are newer."""
+    return tuple(each for each in _newer(held, index) if each.state == "active")
+
+
+def _newer(held: Held, index: Index) -> list[Held]:
+    return [each for each in index.siblings(held) if age(each) > age(held)]
 
 
 def roots_of(held: Held, index: Index, seen: Seen) -> list[Root]:
     """Return the roots that a version, or what took its place, may open."""
     family = Index((held, *index.siblings(held)))
     return [root for root in seen.roots.values() if family.fitting(root) or root.name == held.entry.version.dataset]
+
+
+def not_shown(held: Held, index: Index, seen: Seen) -> str | None:
+    """Say what a version opened, or may open, that the host does not show, None where it shows all of that.
+
+    One that was never seen to open anything may have been set all the same, by a run that died, and have come to any
+    copy that its siblings opened.
+    """
+    version = held.entry.version
+    if held.entry.bindings:
+        does, bindings = "was seen to open", held.entry.bindings
+    else:
+        if not (
+            version.pool_guid in seen.pools.values() if version.pool_guid else pool_of(version.dataset) in seen.pools
+        ):
+            return f"was made for {_copy(version.pool_guid, version.dataset)}"
+        does, bindings = "may have come to", tuple(b for each in index.siblings(held) for b in each.entry.bindings)
+    copies = sorted({binding.copy for binding in bindings if not _is_shown(binding, seen)})
+    return f"{does} {', '.join(_copy(*each) for each in copies)}" if copies else None
+
+
+def _since_then(held: Held, index: Index, seen: Seen) -> str:
+    """Say that newer versions open all that is not shown, where they do: of what is below they say nothing."""
+    hidden = {binding.copy: binding for binding in held.entry.bindings if not _is_shown(binding, seen)}
+    if not hidden or not all(_taken_over_at(binding, _newer(held, index)) for binding in hidden.values()):
+        return ""
+    return (
+        "; a newer key was seen to open it since, but what inherits from it may still be wrapped with this one. Look "
+        "there, and say that it is not with unseen_copies: true"
+    )
+
+
+def _copy(pool_guid: str, dataset: str) -> str:
+    return f"{dataset} of the pool with GUID {pool_guid}" if pool_guid else dataset
 
 
 def in_doubt(held: Held, roots: t.Iterable[Root], index: Index, seen: Seen) -> str | None:
@@ -140,9 +198,9 @@ def in_doubt(held: Held, roots: t.Iterable[Root], index: Index, seen: Seen) -> s
     if not doubtful:
         return None
     return (
-        f"what inherits from {', '.join(doubtful)} may still be wrapped with it, since this host has not set the key "
-        "there that opens the root now. Heal with zfs_dataset_key what does not open, then rotate the key of the root "
-        "here, which wraps all of it anew; of a replica with replicas_keep_old_key: true"
+        f"what inherits from {', '.join(doubtful)} may still be wrapped with it: what opens the root now was not set "
+        "on this host after it. Heal with zfs_dataset_key what does not open, then rotate the key of the root here, "
+        "which wraps all of it anew; of a replica with replicas_keep_old_key: true"
     )
 
 
@@ -151,7 +209,9 @@ def _is_rewrapped(root: Root, held: Held, index: Index, seen: Seen) -> bool:
     if not root.inheriting or root.keyformat == "passphrase":
         return True
     noted = index.noted_on(root)
-    return noted is not None and age(noted) > age(held) and str(noted.key_id) in seen.opened_by(root.name)
+    if noted is None or str(noted.key_id) not in seen.opened_by(root.name):
+        return False
+    return age(noted) > age(held) or not held.entry.bindings
 
 
 def judge(held: Held, index: Index, seen: Seen, strangers: t.Collection[Root], retention: Retention) -> Judged:
@@ -181,16 +241,15 @@ def judge(held: Held, index: Index, seen: Seen, strangers: t.Collection[Root], r
     below = in_doubt(held, own, index, seen)
     if below is not None:
         return Judged(held, below)
-    unseen = sorted({each.copy for each in held.entry.bindings if each.pool_guid not in set(seen.pools.values())})
-    if unseen and not retention.is_unseen_gone:
-        copies = ", ".join(f"{dataset} of the pool with GUID {guid}" for guid, dataset in unseen)
-        return Judged(held, f"it was seen to open {copies}, which this host does not show")
+    unseen = not_shown(held, index, seen)
+    if unseen is not None and not retention.is_unseen_gone:
+        return Judged(held, f"it {unseen}, which this host does not show{_since_then(held, index, seen)}")
     if _replaced_at(held, index) is None:
         return Judged(
             held,
             "when it was replaced cannot be told: it was noted with a clock that was behind the one with which it or "
             "its successor was made. The next rotation tells; until then zfs_key_escrow destroys it with force_destroy",
         )
-    successors = {str(each.key_id) for each in active_of(index, held)}
+    successors = {str(each.key_id) for each in successors_of(held, index)}
     proven = any(successors & set(seen.opened_by(root.name)) for root in own)
-    return Judged(held) if proven else Judged(held, "no newer key of its record was seen to open anything")
+    return Judged(held) if proven else Judged(held, "no newer key of its record that is active opens a root here")

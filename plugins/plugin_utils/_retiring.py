@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import typing as t
 
+from ..module_utils._errors import EncryptionError
 from ..module_utils._keys import Key
 from ._backend import BackendFailed
 from ._escrow import Held, PartlyDestroyed
-from ._plan_retirement import Judged, Retention, active_of, due_versions, judge, roots_of
+from ._evidence import NotRecorded
+from ._plan_retirement import Judged, Retention, judge, kept_for_number, old_versions, roots_of, successors_of
 from ._record import KeyId
 from ._seen import Root, Seen
 from ._trial import Result, Trial, failed, version_failures
 
+Announce = t.Callable[[Held], None]
+"""Told of each version that is about to be destroyed; raises NotRecorded where that could not be written down."""
 
-def retire(trial: Trial, retention: Retention, *, check: bool) -> Result:
+
+def retire(trial: Trial, retention: Retention, announce: Announce, *, check: bool) -> Result:
     """Destroy what is due and needed by nothing.
 
     Returns:
@@ -25,22 +30,27 @@ def retire(trial: Trial, retention: Retention, *, check: bool) -> Result:
     Raises:
         HostFailed: the host could not be looked at.
     """
-    due = due_versions(trial.index, trial.index.all, retention)
-    if not due:
+    old = old_versions(trial.index, retention)
+    if not old:
         return _told(trial, [], {})
     seen = trial.look((), {})
+    kept = kept_for_number(trial.index, seen, retention)
+    due = [held for held in old if held.key_id not in kept]
+    if not due:
+        return _told(trial, [], {})
     known = trial.known(list(seen.roots), (), {})
     strangers = [root for root in seen.roots.values() if known.opener(root.name) is None]
     candidates = _candidates(due, trial, seen, strangers)
     if candidates:
         seen = trial.look((), candidates)
     judged = [_judged(held, trial, judge(held, trial.index, seen, strangers, retention)) for held in due]
-    problems: dict[KeyId, BackendFailed] = {}
+    problems: dict[KeyId, EncryptionError] = {}
     for each in judged:
         if each.kept_because is None and not check:
             try:
+                announce(each.held)
                 trial.escrow.destroy(each.held)
-            except BackendFailed as error:
+            except (BackendFailed, NotRecorded) as error:
                 problems[each.held.key_id] = error
     return _told(trial, judged, problems)
 
@@ -52,7 +62,7 @@ def _candidates(
 
     A root that nothing in escrow opens may have any key: a child that was sent by itself has its root's.
     """
-    successors = {each.key_id: each for held in due for each in active_of(trial.index, held)}
+    successors = {each.key_id: each for held in due for each in successors_of(held, trial.index)}
     candidates: dict[str, list[tuple[str, Key]]] = {}
     for held in (*due, *successors.values()):
         for root in (*roots_of(held, trial.index, seen), *strangers):
@@ -72,7 +82,7 @@ def _judged(held: Held, trial: Trial, judged: Judged) -> Judged:
     return judged
 
 
-def _told(trial: Trial, judged: t.Sequence[Judged], problems: t.Mapping[KeyId, BackendFailed]) -> Result:
+def _told(trial: Trial, judged: t.Sequence[Judged], problems: t.Mapping[KeyId, EncryptionError]) -> Result:
     gone = [each.held for each in judged if each.kept_because is None and each.held.key_id not in problems]
     destroyed = [_version(held) for held in gone]
     kept = [{**_version(each.held), "why": each.kept_because} for each in judged if each.kept_because is not None]

@@ -40,6 +40,8 @@ class SecretAction(ActionBase):
     _supports_async = True  # refused with a reason of our own
     _supports_diff = True
 
+    _chain: Evidence | None = None
+
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         self._variables = {**(task_vars or {}), **_QUIET}
@@ -67,6 +69,7 @@ class SecretAction(ActionBase):
             evidence = Evidence(str(directory), str(self._variables["inventory_hostname"]))
         except NotRecorded as error:
             raise AnsibleActionFail(str(error)) from None
+        self._chain = evidence
         with contextlib.closing(evidence):
             try:
                 yield lambda result: _note(evidence, self._module, result)
@@ -87,6 +90,22 @@ class SecretAction(ActionBase):
     @property
     def _module(self) -> str:
         return str(self._task.action)
+
+    def _write_ahead(self, event: t.Mapping[str, t.Any]) -> None:
+        """Write down what is about to be done and cannot be undone: a run that is killed then leaves that line.
+
+        Raises:
+            NotRecorded: it could not be written down, so it is not to be done.
+        """
+        if self._chain is None:
+            return
+        try:
+            self._chain.append(self._module, [{**event, "result": "begun"}])
+        except NotRecorded as error:
+            raise NotRecorded(
+                f"The key {event['key_id']} of {event['dataset']} is left as it is: what cannot be written down before "
+                f"is not destroyed. {error}"
+            ) from None
 
     def _ask(self, module: str, arguments: t.Mapping[str, t.Any], *, check: bool = False) -> dict[str, t.Any]:
         """Run a module on the host, as the task runs, or in check mode in any case."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import pathlib
 import types
@@ -28,10 +29,11 @@ from ansible_collections.zfsfleet.encryption.plugins.modules import (
     zfs_key_rotate,
     zfs_unlock,
 )
-from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _backends
+from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _backends, _record
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
 from .acting import Controller
+from .clocks import Clock
 
 # How long an example takes tells only how busy the machine is.
 settings.register_profile("any time", deadline=None)
@@ -97,3 +99,11 @@ def controller(host: FakeOpenZFS, run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(_backends, "KINDS", made.kinds)
     monkeypatch.setattr(_edge, "OpenZFS", lambda: made.host)
     return made
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
+    """Give the controller a clock that the test sets."""
+    monkeypatch.setattr(_record, "datetime", Clock)
+    monkeypatch.setattr(Clock, "offset", dt.timedelta())
+    return Clock

@@ -21,7 +21,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendFailed
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._evidence import Evidence, NotRecorded, chains
 
-from .acting import Controller
+from .acting import Controller, Died
 from .trees import KEY_TEXT
 
 ONE: list[dict[str, t.Any]] = [{"type": "memory", "name": "one"}]
@@ -62,12 +62,13 @@ def test_every_operation_on_keys_is_a_line(controller: Controller, place: pathli
         "zfs_key_rotate: change_key tank/a",
         "zfs_unlock: unload_key tank/a",
         "zfs_key_retire: destroy_key tank/a",
+        "zfs_key_retire: destroy_key tank/a",
         "zfs_key_move: move_key tank/a",
         "zfs_key_move: destroy_key tank/a",
     ]
     assert {line["host"] for line in lines(place)} == {"nas1"}
     (chain,) = verified(controller, place)["chains"]
-    assert (chain["lines"], chain["problem"]) == (8, None)
+    assert (chain["lines"], chain["problem"]) == (9, None)
 
 
 def test_a_rotation_says_which_key_took_the_place_of_which(controller: Controller, place: pathlib.Path) -> None:
@@ -121,6 +122,53 @@ def test_a_version_that_stays_where_it_was_to_go_is_a_line_of_its_dataset(
     assert "one is read-only." in failed["failures"][first]["msg"]
     told = [(line["dataset"], line["key_id"]) for line in lines(place) if line["result"] == "failed"]
     assert ("tank/a", first) in told
+
+
+@pytest.mark.parametrize("place_of_death", ["before destroy in one", "after destroy in one"])
+def test_a_key_is_written_down_before_it_is_destroyed(
+    controller: Controller, place: pathlib.Path, place_of_death: str
+) -> None:
+    names = [{"name": "tank/a"}, {"name": "tank/b"}]
+    created = controller.act("zfs_dataset_key", datasets=names, escrow=ONE)["key_ids"]
+    controller.act("zfs_key_rotate", name="tank", recursive=True, max_age_days=0, escrow=ONE)
+    before = len(lines(place))
+
+    def die(where: str) -> None:
+        if where == place_of_death:
+            raise Died
+
+    controller.moment = die
+    with pytest.raises(Died):
+        controller.act("zfs_key_retire", retain_days=0, retain_versions=0, escrow=ONE)
+    (begun,) = lines(place)[before:]
+    assert (begun["action"], begun["result"], begun["key_id"]) == ("destroy_key", "begun", created["tank/a"])
+
+
+def test_a_key_is_written_down_before_it_is_destroyed_by_hand(controller: Controller, place: pathlib.Path) -> None:
+    first = controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)["key_ids"]["tank/a"]
+    controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)
+    before = len(lines(place))
+    controller.act("zfs_key_escrow", key_id=first, state="absent", force_destroy=True, escrow=ONE)
+    told = [(line["action"], line["result"], line["key_id"]) for line in lines(place)[before:]]
+    assert told == [("destroy_key", "begun", first), ("destroy_key", "done", first)]
+
+
+def test_a_key_that_cannot_be_written_down_before_is_not_destroyed(
+    controller: Controller, place: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)["key_ids"]["tank/a"]
+    controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)
+
+    def refuse(*_any: t.Any) -> None:
+        raise NotRecorded("There is no space left.")
+
+    monkeypatch.setattr(Evidence, "append", refuse)
+    result = controller.act("zfs_key_retire", retain_days=0, retain_versions=0, escrow=ONE)
+    assert (result["failed"], result["destroyed"], result["changed"]) == (True, [], False)
+    assert f"The key {first} of tank/a is left as it is" in result["msg"]
+    by_hand = controller.act("zfs_key_escrow", key_id=first, state="absent", force_destroy=True, escrow=ONE)
+    assert f"The key {first} of tank/a is left as it is" in by_hand["msg"]
+    assert first in [str(each) for each in controller.drawer("one").keys]
 
 
 def test_an_export_is_a_line_for_each_key(

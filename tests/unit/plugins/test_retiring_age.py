@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
-import pytest
-
-from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _record
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
 
 from .acting import Controller
+from .clocks import Clock
 from .retiring import (
     TWO,
     compromise,
@@ -25,27 +22,6 @@ from .retiring import (
     succeeded,
     why_kept,
 )
-
-
-class Clock(dt.datetime):
-    """A clock that goes on by days."""
-
-    offset = dt.timedelta()
-
-    @classmethod
-    def now(cls, tz: dt.tzinfo | None = None) -> Clock:
-        return cls.fromtimestamp((dt.datetime.now(tz) + cls.offset).timestamp(), tz)
-
-    @classmethod
-    def shift(cls, days: int) -> None:
-        cls.offset += dt.timedelta(days=days)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
-    monkeypatch.setattr(_record, "datetime", Clock)
-    monkeypatch.setattr(Clock, "offset", dt.timedelta())
-    return Clock
 
 
 def test_days_are_counted_from_the_last_time_that_a_key_was_replaced(
@@ -104,6 +80,24 @@ def test_a_key_that_was_replaced_with_a_clock_behind_is_kept_until_another_rotat
     assert old not in destroyed(retire(controller, retain_days=90))
     clock.shift(91)
     assert old in destroyed(retire(controller, retain_days=90))
+
+
+def test_what_was_given_up_with_a_clock_behind_is_due_once_a_newer_key_was_noted(
+    controller: Controller, clock: type[Clock]
+) -> None:
+    succeeded(controller.act("zfs_dataset_key", name="tank/a", escrow=TWO))
+    controller.host.fail_on("change_key", "tank/a", CallFailed("the pool is full", errno=28))
+    assert rotate(controller)["failed"]
+    controller.host.faults.clear()
+    given_up = ids(controller)[-1]
+    clock.shift(-4000)
+    succeeded(controller.act("zfs_key_escrow", key_id=given_up, key_state="deactivated", escrow=TWO))
+    clock.shift(4000)
+    assert given_up not in destroyed(retire(controller))
+    succeeded(rotate(controller))
+    assert given_up not in destroyed(retire(controller))
+    clock.shift(2)
+    assert given_up in destroyed(retire(controller))
 
 
 def test_a_key_of_which_no_clock_tells_is_destroyed_by_hand(controller: Controller, clock: type[Clock]) -> None:

@@ -9,6 +9,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset
 
 from .acting import Controller
@@ -114,9 +115,33 @@ def test_a_key_that_a_person_set_vouches_for_nothing_until_the_next_rotation(con
     succeeded(controller.act("zfs_dataset_key", **entry))
     offered = [{"name": "tank/a", "key": key}]
     succeeded(controller.act("zfs_key_escrow", name="tank/a", secrets=offered, escrow=TWO))
-    assert "since this host has not set the key" in why_kept(retire(controller))[old]
+    assert "was not set on this host after it" in why_kept(retire(controller))[old]
     succeeded(rotate(controller))
     assert len(destroyed(retire(controller))) == 2
+
+
+def test_what_was_begun_and_never_used_is_destroyed_by_hand_though_the_root_has_children(
+    controller: Controller,
+) -> None:
+    below = {"name": "tank/a/child", "state": "inherited", "volsize": "16M"}
+    succeeded(controller.act("zfs_dataset_key", datasets=[{"name": "tank/a"}, below], escrow=TWO))
+    controller.host.fail_on("change_key", "tank/a", CallFailed("the pool is full", errno=28))
+    assert rotate(controller)["failed"]
+    begun = ids(controller)[-1]
+    assert succeeded(destroy_by_hand(controller, begun))["key_state"] == "destroyed"
+
+
+def test_a_key_that_came_to_what_inherits_after_this_host_set_its_own_is_kept(controller: Controller) -> None:
+    below = {"name": "tank/a/child", "state": "inherited", "volsize": "16M"}
+    succeeded(controller.act("zfs_dataset_key", datasets=[{"name": "tank/a"}, below], escrow=TWO))
+    controller.host.add_pool("backup")
+    controller.host.replicate_tree("tank/a", "backup/a")
+    unlock(controller)
+    succeeded(rotate(controller, name="backup/a", replicas_keep_old_key=True))
+    (row,) = succeeded(rotate(controller, name="tank/a", replicas_keep_old_key=True))["rotated"]
+    controller.host.replicate("tank/a/child", "backup/a/child")
+    succeeded(rotate(controller, name="tank/a", replicas_keep_old_key=True))
+    assert "what inherits from backup/a" in why_kept(retire(controller))[row["new_key_id"]]
 
 
 def test_passphrases_show_by_their_salt_what_they_wrap(controller: Controller) -> None:

@@ -20,6 +20,7 @@ from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _record
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendFailed
 
 from .acting import Controller
+from .clocks import Clock
 
 TWO: list[dict[str, t.Any]] = [{"type": "memory", "name": "one"}, {"type": "memory", "name": "two"}]
 TREE: list[dict[str, t.Any]] = [
@@ -34,18 +35,6 @@ HAPPENINGS = (
     *("place fails", "retire", "retirement dies", "clock", "person"),
 )
 CALLS = ("entries", "find_out", "put", "fetch", "bind", "advance", "destroy")
-
-
-class Clock(dt.datetime):
-    """A clock that somebody sets, and the moments at which something began."""
-
-    offset = dt.timedelta()
-    moments: t.ClassVar[list[str]]
-
-    @classmethod
-    def now(cls, tz: dt.tzinfo | None = None) -> Clock:
-        moment = dt.datetime.now(tz) + cls.offset
-        return cls.fromtimestamp(moment.timestamp(), tz)
 
 
 @st.composite
@@ -79,17 +68,17 @@ def key_in_escrow(controller: Controller, dataset: str) -> Key | None:
     return next(opening, None)
 
 
-def happen(controller: Controller, kind: str, argument: t.Any) -> None:
+def happen(controller: Controller, kind: str, argument: t.Any, moments: t.Sequence[str]) -> None:
     happens: dict[str, t.Callable[[], t.Any]] = {
         "rotate": lambda: rotate(controller),
         "format": lambda: rotate(controller, keyformat=argument, hierarchy="openzfs"),
-        "back": lambda: rotate(controller, back_to=Clock.moments[argument % len(Clock.moments)]),
+        "back": lambda: rotate(controller, back_to=moments[argument % len(moments)]),
         "given": lambda: rotate(controller, new_keys=[{"name": argument, **another_key(controller, argument)}]),
         "dies": lambda: dies(controller, lambda: rotate(controller), argument),
         "place fails": lambda: a_place_fails(controller, *argument),
         "retire": lambda: retire(controller),
         "retirement dies": lambda: dies(controller, lambda: retire(controller), argument),
-        "clock": lambda: set_the_clock(argument),
+        "clock": lambda: Clock.shift(argument),
         "person": lambda: change_and_take_in(controller, argument),
     }
     happens[kind]()
@@ -99,10 +88,6 @@ def a_place_fails(controller: Controller, name: str, call: str) -> None:
     controller.drawer(name).failing[call] = BackendFailed(f"{name} does not {call}.")
     rotate(controller)
     controller.drawer(name).failing.clear()
-
-
-def set_the_clock(days: int) -> None:
-    Clock.offset += dt.timedelta(days=days)
 
 
 def retire(controller: Controller) -> None:
@@ -118,7 +103,7 @@ def another_key(controller: Controller, dataset: str) -> dict[str, str]:
     """Return a key that the root never had, as a task says it: one that comes back is warned of."""
     root = controller.host.dataset(dataset)
     assert root is not None
-    number = len(controller.drawer("one").entries_by_id) + 1000 * len(Clock.moments)
+    number = 1000 * len(controller.calls) + len(controller.drawer("one").entries_by_id)
     if root.keyformat == "passphrase":
         return {"passphrase": f"a person's passphrase {number}"}
     return {"key": f"{number:064x}"}
@@ -148,14 +133,15 @@ def test_every_root_opens_with_a_key_in_escrow_whatever_happens(
     controller: Controller, monkeypatch: pytest.MonkeyPatch, story: list[tuple[str, t.Any]]
 ) -> None:
     monkeypatch.setattr(_record, "datetime", Clock)
-    Clock.offset, Clock.moments = dt.timedelta(), []
+    monkeypatch.setattr(Clock, "offset", dt.timedelta())
+    moments: list[str] = []
     controller.forget()
     made = controller.act("zfs_dataset_key", datasets=TREE, escrow=TWO)
     assert not made.get("failed"), made["msg"]
     for kind, argument in story:
         event(kind)
-        Clock.moments.append(_record.now())
-        happen(controller, kind, argument)
+        moments.append(_record.now())
+        happen(controller, kind, argument, moments)
         for dataset in ROOTS:
             assert key_in_escrow(controller, dataset) is not None, (kind, argument, dataset)
     minted = {key_id for drawer in controller.drawers.values() for key_id in drawer.keys}
