@@ -28,8 +28,8 @@ description:
   - >-
     A root with C(keylocation=file://) gets a file of its own beside the present one for each version, like
     C(tank.0f3a9c2b7d11.key) beside C(tank.key). Key and C(keylocation) are switched in one transaction. A file that an
-    earlier rotation made is removed when the new key is active in escrow and nothing else uses it. Put the new file
-    into the initramfs where the old one is.
+    earlier rotation made is removed when the new key is active in escrow and nothing else uses it; one that was left
+    since a run died goes with the next rotation of its root. Put the new file into the initramfs where the old one is.
   - >-
     In check mode the present keys are tried and the change is rehearsed, and every place for keys is asked whether it
     could be written to. Nothing is written anywhere.

@@ -99,9 +99,17 @@ ROTATION = (
     Fault(
         "the file of another root is removed",
         "The host does not boot any more.",
-        "plugin_utils/_rotating.py",
-        "if os.path.normpath(path) not in in_use]",
-        "if path]",
+        "plugin_utils/_old_files.py",
+        "if os.path.normpath(each.path) not in in_use}",
+        "if each.path}",
+        ("test_rotating",),
+    ),
+    Fault(
+        "what a run left when it died stays",
+        "Old keys lie on the host for ever, though they count as removed.",
+        "plugin_utils/_old_files.py",
+        "if each.state in _REPLACED or each == before]",
+        "if each.state not in _REPLACED and each != before]",
         ("test_rotating",),
     ),
     Fault(

@@ -79,6 +79,25 @@ def test_a_rotation_says_which_key_took_the_place_of_which(controller: Controlle
     assert changed["receipts"] == row["receipts"]
 
 
+def test_key_files_that_are_written_and_removed_are_lines(controller: Controller, place: pathlib.Path) -> None:
+    controller.act("zfs_dataset_key", name="tank/a", key_file="/etc/zfs/a.key", generate_key=True, escrow=ONE)
+    controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)
+    (row,) = controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)["rotated"]
+    files = [line for line in lines(place) if "file" in line]
+    assert [line["action"] for line in files] == [
+        "write_key_file",
+        "write_key_file",
+        "write_key_file",
+        "remove_key_file",
+    ]
+    new, old = row["new_key_id"], row["old_key_id"]
+    assert [(line["key_id"], line["file"]) for line in files[2:]] == [
+        (new, f"/etc/zfs/a.{new.partition('.')[2]}.key"),
+        (old, f"/etc/zfs/a.{old.partition('.')[2]}.key"),
+    ]
+    assert not files[-1].keys() & {"old_key_id", "receipts"}
+
+
 def test_a_new_key_says_what_finds_it(controller: Controller, place: pathlib.Path) -> None:
     created = controller.act("zfs_dataset_key", name="tank/a", escrow=[*ONE, *TWO])
     for line in lines(place):
