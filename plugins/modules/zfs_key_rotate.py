@@ -219,6 +219,11 @@ removed_files:
   returned: when there were any, and not in check mode
   type: list
   elements: str
+deactivated:
+  description: >-
+    By root, the ids of the versions in escrow that its key took the place of, used or only begun.
+  returned: when there were any, and not in check mode
+  type: dict
 key_ids:
   description: The ids of the keys in escrow that the roots have, by root; of those that check mode only foresees, none.
   returned: always
@@ -229,7 +234,8 @@ failures:
   returned: always
   type: dict
 actions:
-  description: What was done, or would be done in check mode, in order.
+  description: >-
+    What was done, or would be done in check mode, in order. Check mode does not tell of key files that are removed.
   returned: always
   type: list
   elements: dict

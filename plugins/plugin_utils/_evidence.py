@@ -274,6 +274,9 @@ def events_of(result: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
         known = {"key_id": after.get("key_id") or ids.get(name), "state": after.get("state")}
         known["file"] = after.get("key_file")
         events.append({"dataset": name, "action": action["action"], **known, **told, "result": "done"})
+    for name, replaced in (result.get("deactivated") or {}).items():
+        noted = {"dataset": name, "action": "deactivate_key", "state": "deactivated", "result": "done"}
+        events += [{**noted, "key_id": key_id} for key_id in replaced]
     events += [{"dataset": name, "action": "export_key", "result": "done"} for name in result.get("exported") or ()]
     for name, failure in failures.items():
         # What is about versions of keys stands there by their ids.

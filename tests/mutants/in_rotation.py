@@ -279,6 +279,14 @@ EVIDENCE = (
         ("test_evidence",),
     ),
     Fault(
+        "keys that are given up are told nowhere",
+        "Nobody can say why a key in escrow never came into use.",
+        "plugin_utils/_evidence.py",
+        '"key_id": key_id} for key_id in replaced]',
+        '"key_id": key_id} for key_id in ()]',
+        ("test_evidence",),
+    ),
+    Fault(
         "lines are kept back",
         "A disk that is full is noticed by nobody, or takes the result with it.",
         "plugin_utils/_evidence.py",
