@@ -59,7 +59,9 @@ options:
   max_age_days:
     description:
       - Keys made longer ago than this are due. With V(0) all are. One that is compromised is due at any age.
-      - What counts is when the version in escrow that opens the root was made.
+      - >-
+        What counts is when the version in escrow that opens the root was made. One that counts as made in the future,
+        since a clock was ahead, is told in a warning.
     type: float
   made_before:
     description:
@@ -72,7 +74,7 @@ options:
       - >-
         Each root gets the key again that it had at this moment, as a new version of it in escrow. A root that has it
         is left alone, and one whose key of that time is compromised is refused. Format and rounds are those of that
-        time, too, so O(keyformat) and O(pbkdf2iters) are refused beside it.
+        time, too, so O(keyformat) and O(pbkdf2iters) are refused beside it. A moment to come is refused.
     type: str
   new_keys:
     description:

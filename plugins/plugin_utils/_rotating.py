@@ -24,6 +24,7 @@ from ._old_files import OldFile, old_files, without_old_files
 from ._plan_escrow import Known, new_format
 from ._plan_rotation import Policy, plan_rotation
 from ._providing import Provided, Providing, Work
+from ._record import now
 from ._seen import Root
 from ._trial import LOST, Ask, Result, Trial, text
 from ._wish import Wish
@@ -136,14 +137,13 @@ class Rotating:
         task = _Rotation(wishes, known.seen.roots, pools, self.hierarchy)
         providing = Providing(task, trial, lambda _files: {})
         provided = providing.foresee(known) if check else providing.carry_out(known)
-        result = _told(provided, known, trial.index)
+        result = _warned(_told(provided, known, trial.index), _made_later(roots, self.policy, known))
         if check:
             return result
         try:
             return without_old_files(result, self._old_files(result, provided, trial.index, known), trial)
         except LOST as error:
-            left = f"Key files that held replaced keys may be left on the host: {error}"
-            return {**result, "warnings": [*result.get("warnings", ()), left]}
+            return _warned(result, [f"Key files that held replaced keys may be left on the host: {error}"])
 
     def _old_files(self, result: Result, provided: Provided, index: Index, known: Known) -> list[OldFile]:
         """Name the files that keys may be in which the roots had before, of those about which something was noted."""
@@ -158,6 +158,22 @@ class Rotating:
             record = index.of_record(work.kept.version.key_id.record)
             files += old_files(root, before, record, is_changed=work.decision.action == "change")
         return [each for each in files if self.removes_named_files or not each.is_named]
+
+
+def _warned(result: Result, warnings: t.Sequence[str]) -> Result:
+    return {**result, "warnings": [*result.get("warnings", ()), *warnings]} if warnings else result
+
+
+def _made_later(roots: t.Iterable[str], policy: Policy, known: Known) -> list[str]:
+    """Say which keys count as too young for ever, since a clock was ahead when they were made."""
+    moment = now()
+    young = [(name, known.opener(name)) for name in roots] if policy.since else []
+    return [
+        f"The key of {name}, {held.key_id}, counts as made at {held.entry.version.created}, which is to come: a clock "
+        "was ahead. No moment makes it due until then; max_age_days: 0 replaces it."
+        for name, held in young
+        if held is not None and held.entry.version.created > moment
+    ]
 
 
 def _told(provided: Provided, known: Known, index: Index) -> Result:

@@ -105,6 +105,14 @@ ROTATION = (
         ("test_rotating",),
     ),
     Fault(
+        "keys made while a clock was ahead are told nowhere",
+        "They are never rotated, and everybody thinks that they are.",
+        "plugin_utils/_rotating.py",
+        "held.entry.version.created > moment",
+        "held.entry.version.created < policy.since",
+        ("test_rotating",),
+    ),
+    Fault(
         "what a run left when it died stays",
         "Old keys lie on the host for ever, though they count as removed.",
         "plugin_utils/_old_files.py",

@@ -765,6 +765,23 @@ def test_a_moment_to_come_is_refused(fleet: Controller) -> None:
     assert "every run would replace them all" in refused(fleet, max_age_days=-1)
 
 
+def test_nothing_goes_back_to_a_moment_to_come(fleet: Controller) -> None:
+    assert "back_to is a moment to come" in refused(fleet, max_age_days=None, back_to="2099-01-01")
+
+
+def test_a_key_that_was_made_while_a_clock_was_ahead_is_named(
+    fleet: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as ahead:
+        ahead.setattr(_record, "now", lambda: "2099-01-01T00:00:00.000000Z")
+        made = by_dataset(rotate(fleet, name="tank/w"))["tank/w"]["new_key_id"]
+    result = rotate(fleet, max_age_days=None, made_before=after_now())
+    (warning,) = result["warnings"]
+    assert f"The key of tank/w, {made}, counts as made at 2099-01-01" in warning
+    assert result["already"] == ["tank/w"]
+    assert "warnings" not in rotate(fleet)
+
+
 def test_days_are_counted_from_now() -> None:
     day = dt.timedelta(days=1)
     expected = dt.datetime.now(dt.timezone.utc) - day
