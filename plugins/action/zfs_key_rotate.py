@@ -65,6 +65,8 @@ def _policy(params: t.Mapping[str, t.Any]) -> Policy:
             "Keys made from now on would be due, and every run would replace them all. Name a moment before now."
         )
     back_to = "" if params.get("back_to") is None else moment_from(params["back_to"], option="back_to")
+    if back_to > now():
+        raise Refused("back_to is a moment to come, and nobody knows what keys will be then. Name a moment before now.")
     return Policy(
         made_before,
         back_to,

@@ -111,6 +111,11 @@ actions:
     - action: create
       after: {encryption: aes-256-gcm, keyformat: hex, keylocation: prompt, state: present}
       dataset: tank/media
+deactivated:
+  description: >-
+    By root, the ids of the versions in escrow that its key took the place of, used or only begun.
+  returned: with O(escrow), when there were any, and not in check mode
+  type: dict
 key_ids:
   description: The ids of the keys in escrow that the roots have, by root; of those that check mode only foresees, none.
   returned: with O(escrow)

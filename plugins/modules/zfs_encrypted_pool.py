@@ -219,6 +219,11 @@ guid:
   returned: unless the task was refused or its first step failed
   type: str
   sample: "9472913342345243517"
+deactivated:
+  description: >-
+    By root, the ids of the versions in escrow that its key took the place of, used or only begun.
+  returned: with O(escrow), when there were any, and not in check mode
+  type: dict
 key_ids:
   description: The ids of the keys in escrow that the roots have, by root; of those that check mode only foresees, none.
   returned: with O(escrow) and O(state=present)

@@ -142,6 +142,11 @@ already:
   returned: without O(key_id)
   type: list
   elements: str
+deactivated:
+  description: >-
+    By root, the ids of the versions in escrow that its key took the place of, used or only begun.
+  returned: when there were any, and not in check mode
+  type: dict
 key_ids:
   description: The ids of the keys in escrow that the roots have, by root; of those that check mode only foresees, none.
   returned: without O(key_id)

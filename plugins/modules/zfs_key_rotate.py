@@ -28,8 +28,8 @@ description:
   - >-
     A root with C(keylocation=file://) gets a file of its own beside the present one for each version, like
     C(tank.0f3a9c2b7d11.key) beside C(tank.key). Key and C(keylocation) are switched in one transaction. A file that an
-    earlier rotation made is removed when the new key is active in escrow and nothing else uses it. Put the new file
-    into the initramfs where the old one is.
+    earlier rotation made is removed when the new key is active in escrow and nothing else uses it; one that was left
+    since a run died goes with the next rotation of its root. Put the new file into the initramfs where the old one is.
   - >-
     In check mode the present keys are tried and the change is rehearsed, and every place for keys is asked whether it
     could be written to. Nothing is written anywhere.
@@ -59,7 +59,9 @@ options:
   max_age_days:
     description:
       - Keys made longer ago than this are due. With V(0) all are. One that is compromised is due at any age.
-      - What counts is when the version in escrow that opens the root was made.
+      - >-
+        What counts is when the version in escrow that opens the root was made. One that counts as made in the future,
+        since a clock was ahead, is told in a warning.
     type: float
   made_before:
     description:
@@ -72,7 +74,7 @@ options:
       - >-
         Each root gets the key again that it had at this moment, as a new version of it in escrow. A root that has it
         is left alone, and one whose key of that time is compromised is refused. Format and rounds are those of that
-        time, too, so O(keyformat) and O(pbkdf2iters) are refused beside it.
+        time, too, so O(keyformat) and O(pbkdf2iters) are refused beside it. A moment to come is refused.
     type: str
   new_keys:
     description:
@@ -219,6 +221,11 @@ removed_files:
   returned: when there were any, and not in check mode
   type: list
   elements: str
+deactivated:
+  description: >-
+    By root, the ids of the versions in escrow that its key took the place of, used or only begun.
+  returned: when there were any, and not in check mode
+  type: dict
 key_ids:
   description: The ids of the keys in escrow that the roots have, by root; of those that check mode only foresees, none.
   returned: always
@@ -229,7 +236,8 @@ failures:
   returned: always
   type: dict
 actions:
-  description: What was done, or would be done in check mode, in order.
+  description: >-
+    What was done, or would be done in check mode, in order. Check mode does not tell of key files that are removed.
   returned: always
   type: list
   elements: dict

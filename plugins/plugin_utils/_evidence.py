@@ -32,7 +32,8 @@ _START = "0" * 64
 _SUFFIX = ".jsonl"
 _PATIENCE = 60.0  # seconds for another run's lines
 _ON_THE_HOST = ("create", "destroy", "change_key", "inherit_key", "load_key", "unload_key", "close")
-_ABOUT_FILES = ("generate_key_file", "write_key_file")
+_ABOUT_FILES = ("generate_key_file", "write_key_file", "remove_key_file")
+_OF_OLD_KEYS = ("remove_key_file",)
 _ABOUT_POOLS = ("create_pool", "destroy_pool", "import_pool", "export_pool")
 _ABOUT_KEYS = {
     *_ON_THE_HOST,
@@ -45,7 +46,7 @@ _ABOUT_KEYS = {
     "move_key",
     "destroy_key",
 }
-_TOLD = ("dataset", "action", "key_id", "old_key_id", "keyguid", "receipts", "state", "result", "reason")
+_TOLD = ("dataset", "action", "file", "key_id", "old_key_id", "keyguid", "receipts", "state", "result", "reason")
 
 Event = t.Mapping[str, t.Any]
 
@@ -266,11 +267,16 @@ def events_of(result: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
         if action["action"] not in _ABOUT_KEYS:
             continue
         name = action["dataset"]
-        row, after = rotated.get(name, {}), action.get("after") or {}
+        after = action.get("after") or {}
+        row = rotated.get(name, {}) if action["action"] not in _OF_OLD_KEYS else {}
         told = {"old_key_id": row.get("old_key_id"), "keyguid": row.get("keyguid")}
         told["receipts"] = row.get("receipts") or receipts.get(name)
         known = {"key_id": after.get("key_id") or ids.get(name), "state": after.get("state")}
+        known["file"] = after.get("key_file")
         events.append({"dataset": name, "action": action["action"], **known, **told, "result": "done"})
+    for name, replaced in (result.get("deactivated") or {}).items():
+        noted = {"dataset": name, "action": "deactivate_key", "state": "deactivated", "result": "done"}
+        events += [{**noted, "key_id": key_id} for key_id in replaced]
     events += [{"dataset": name, "action": "export_key", "result": "done"} for name in result.get("exported") or ()]
     for name, failure in failures.items():
         # What is about versions of keys stands there by their ids.

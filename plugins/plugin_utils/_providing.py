@@ -48,6 +48,7 @@ class Work:
         is_noted: whether something about it has to be written into escrow.
         receipts: by the place's name, what finds a key there that this run put there.
         places: names of those that hold it in the end; empty where that is only foreseen.
+        replaced: ids of the versions that are deactivated now.
     """
 
     decision: Decision
@@ -57,6 +58,7 @@ class Work:
     is_noted: bool = True
     receipts: t.Mapping[str, str] = field(default_factory=dict)
     places: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
 
     @property
     def dataset(self) -> str:
@@ -83,10 +85,12 @@ class _Note:
     Args:
         held: the version, in the places that were brought to hold all of it.
         is_new: whether any of them did not before.
+        replaced: ids of the versions that it took the place of, used or only begun, which are deactivated now.
     """
 
     held: Held
     is_new: bool
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -336,9 +340,9 @@ class Providing:
         """Return what was done about a root in the end: a place that refuses all that it is told changes nothing."""
         at = work.held.at if noted is None else noted.held.at
         is_noted = work.is_noted and (not work.is_used_already or noted is None or noted.is_new)
-        return dataclasses.replace(
-            work, is_noted=is_noted, places=tuple(name for name in self._escrow.names if name in at)
-        )
+        places = tuple(name for name in self._escrow.names if name in at)
+        replaced = () if noted is None else noted.replaced
+        return dataclasses.replace(work, is_noted=is_noted, places=places, replaced=replaced)
 
     def _noted(self, known: Known, work: t.Sequence[Work]) -> _Noted:
         """Have the host prove what was done, and note it; where that fails, the next run does it."""
@@ -371,7 +375,8 @@ class Providing:
         superseded = self._superseded(held, root, work.decision.wish)
         for old in superseded:
             self._escrow.advance(old, "deactivated")
-        return _Note(held, bool(superseded) or not Held(held.entry, there.at).is_level(held.at))
+        is_new = bool(superseded) or not Held(held.entry, there.at).is_level(held.at)
+        return _Note(held, is_new, tuple(str(old.key_id) for old in superseded))
 
     def _superseded(self, held: Held, root: Root, wish: Wish) -> list[Held]:
         """Return the versions that a root's key took the place of; one that another copy of the data has is none."""
@@ -398,6 +403,8 @@ class Providing:
             "key_ids": ids,
             "receipts": {each.dataset: dict(each.receipts) for each in work if each.receipts},
         }
+        replaced = {each.dataset: list(each.replaced) for each in work if each.replaced}
+        told.update({"deactivated": replaced} if replaced else {})
         return {**told, "warnings": warnings} if warnings else told
 
     def _action(self, work: Work) -> dict[str, t.Any]:

@@ -10,7 +10,6 @@ proves. Private to the collection.
 from __future__ import annotations
 
 import collections
-import os
 import typing as t
 from dataclasses import dataclass
 
@@ -21,16 +20,16 @@ from ..module_utils._model import pool_of
 from ._escrow import Held
 from ._fitting import Index, age
 from ._key_task import Assigned
+from ._old_files import OldFile, old_files, without_old_files
 from ._plan_escrow import Known, is_of_a_copy, new_format
 from ._plan_rotation import Policy, plan_rotation
 from ._providing import Provided, Providing, Work
+from ._record import now
 from ._seen import Root
 from ._trial import LOST, Ask, Result, Trial, text
 from ._wish import Wish
 
 _DATASET_KEY = "zfsfleet.encryption.zfs_dataset_key"
-_COMMAND = "ansible.builtin.command"
-_MOST_FILES = 500  # on one command line
 
 Options = t.Mapping[str, t.Any]
 
@@ -138,44 +137,43 @@ class Rotating:
         task = _Rotation(wishes, known.seen.roots, pools, self.hierarchy)
         providing = Providing(task, trial, lambda _files: {})
         provided = providing.foresee(known) if check else providing.carry_out(known)
-        result = _told(provided, known, trial.index)
+        result = _warned(_told(provided, known, trial.index), _made_later(roots, self.policy, known))
         if check:
             return result
         try:
-            return self._without_old_files(result, provided, trial, known.seen.checkpointed)
+            return without_old_files(result, self._old_files(result, provided, trial.index, known), trial)
         except LOST as error:
-            left = f"Key files that held replaced keys may be left on the host: {error}"
-            return {**result, "warnings": [*result.get("warnings", ()), left]}
+            return _warned(result, [f"Key files that held replaced keys may be left on the host: {error}"])
 
-    def _without_old_files(
-        self, result: Result, provided: Provided, trial: Trial, checkpointed: t.Container[str]
-    ) -> Result:
-        """Remove the files of keys that were replaced, once nothing that can be seen is opened by them any more.
-
-        The old key was read from escrow in this run, the new one is active there, and the host proved that it opens the
-        root; then the file that held the old one is only a copy that somebody could find. What a person named may serve
-        what cannot be seen, an exported pool for instance, and goes only where that is said.
-        """
+    def _old_files(self, result: Result, provided: Provided, index: Index, known: Known) -> list[OldFile]:
+        """Name the files that keys may be in which the roots had before, of those about which something was noted."""
         rotated = {row["dataset"] for row in result["rotated"]}
-        done = [work for work in provided.work if work.dataset in rotated and work.decision.action == "change"]
-        old = [file for work in done for file in self._replaced(work, trial, checkpointed)]
-        if not old:
-            return result
-        seen = trial.look((), {})
-        in_use = {os.path.normpath(root.key_file) for root in seen.roots.values() if root.key_file is not None}
-        gone = [path for path in dict.fromkeys(old) if os.path.normpath(path) not in in_use]
-        failures = _left_after_removal(gone, trial.ask)
-        told = {**result, "removed_files": [path for path in gone if path not in failures]}
-        return {**told, "warnings": [*result.get("warnings", ()), *failures.values()]} if failures else told
+        files: list[OldFile] = []
+        for work in provided.work:
+            root = work.decision.root
+            is_left = work.dataset in result["failures"] or not work.is_noted
+            if is_left or root is None or pool_of(root.name) in known.seen.checkpointed:
+                continue
+            before = _before(work, known.seen.roots, index) if work.dataset in rotated else None
+            record = index.of_record(work.kept.version.key_id.record)
+            files += old_files(root, before, record, is_changed=work.decision.action == "change")
+        return [each for each in files if self.removes_named_files or not each.is_named]
 
-    def _replaced(self, work: Work, trial: Trial, checkpointed: t.Container[str]) -> t.Iterator[str]:
-        """Yield the file that held a root's old key, if it may go."""
-        root = work.decision.root
-        if root is None or root.key_file is None or pool_of(root.name) in checkpointed:
-            return
-        versions = {each.key_id.version for each in trial.index.of_record(work.kept.version.key_id.record)}
-        if self.removes_named_files or any(root.key_file == versioned(root.key_file, each) for each in versions):
-            yield root.key_file
+
+def _warned(result: Result, warnings: t.Sequence[str]) -> Result:
+    return {**result, "warnings": [*result.get("warnings", ()), *warnings]} if warnings else result
+
+
+def _made_later(roots: t.Iterable[str], policy: Policy, known: Known) -> list[str]:
+    """Say which keys count as too young for ever, since a clock was ahead when they were made."""
+    moment = now()
+    young = [(name, known.opener(name)) for name in roots] if policy.since else []
+    return [
+        f"The key of {name}, {held.key_id}, counts as made at {held.entry.version.created}, which is to come: a clock "
+        "was ahead. No moment makes it due until then; max_age_days: 0 replaces it."
+        for name, held in young
+        if held is not None and held.entry.version.created > moment
+    ]
 
 
 def _told(provided: Provided, known: Known, index: Index) -> Result:
@@ -207,7 +205,7 @@ def _skipped(name: str, above: str) -> str:
 def _row(work: Work, known: Known, index: Index, proven_at: str) -> dict[str, t.Any]:
     version = work.kept.version
     roots = known.seen.roots
-    before = work.decision.held if work.decision.action == "change" else _predecessor(work, roots, index)
+    before = _before(work, roots, index)
     return {
         "dataset": work.dataset,
         "old_key_id": None if before is None else str(before.key_id),
@@ -222,28 +220,11 @@ def _row(work: Work, known: Known, index: Index, proven_at: str) -> dict[str, t.
     }
 
 
-def _predecessor(work: Work, roots: t.Mapping[str, Root], index: Index) -> Held | None:
-    """Return the version that a root had before an earlier run gave it another; it may have become known to others."""
+def _before(work: Work, roots: t.Mapping[str, Root], index: Index) -> Held | None:
+    """Return the version that a root had before; replaced by an earlier run, it may have become known to others."""
+    if work.decision.action == "change":
+        return work.decision.held
     used = (each for each in index.siblings(work.held) if each.state != "pre-active" and each.entry.bindings)
     own = (each for each in used if not is_of_a_copy(each, roots[work.dataset], roots))
     older = [each for each in own if age(each) < age(work.held)]
     return max(older, key=lambda each: (each.state == "active", age(each)), default=None)
-
-
-def _left_after_removal(paths: t.Sequence[str], ask: Ask) -> dict[str, str]:
-    """Remove files on the host, hundreds in one command; return why some could not be."""
-    left: dict[str, str] = {}
-    for start in range(0, len(paths), _MOST_FILES):
-        portion = paths[start : start + _MOST_FILES]
-        if _why_left(portion, ask) is not None:
-            left.update({path: why for path in portion for why in [_why_left([path], ask)] if why is not None})
-    return left
-
-
-def _why_left(paths: t.Sequence[str], ask: Ask) -> str | None:
-    """Remove files, and nothing else that may lie there by now; say so where that failed."""
-    outcome = ask(_COMMAND, {"argv": ["rm", "-f", "--", *paths]})
-    if not outcome.get("failed"):
-        return None
-    why = outcome.get("stderr") or outcome.get("msg")
-    return f"A key file whose key was replaced could not be removed: {why}"

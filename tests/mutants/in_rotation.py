@@ -115,9 +115,25 @@ ROTATION = (
     Fault(
         "the file of another root is removed",
         "The host does not boot any more.",
+        "plugin_utils/_old_files.py",
+        "if os.path.normpath(each.path) not in in_use}",
+        "if each.path}",
+        ("test_rotating",),
+    ),
+    Fault(
+        "keys made while a clock was ahead are told nowhere",
+        "They are never rotated, and everybody thinks that they are.",
         "plugin_utils/_rotating.py",
-        "if os.path.normpath(path) not in in_use]",
-        "if path]",
+        "held.entry.version.created > moment",
+        "held.entry.version.created < policy.since",
+        ("test_rotating",),
+    ),
+    Fault(
+        "what a run left when it died stays",
+        "Old keys lie on the host for ever, though they count as removed.",
+        "plugin_utils/_old_files.py",
+        "if each.state in _REPLACED or each == before]",
+        "if each.state not in _REPLACED and each != before]",
         ("test_rotating",),
     ),
     Fault(
@@ -356,6 +372,14 @@ EVIDENCE = (
         "plugin_utils/_evidence.py",
         'if not content.endswith(b"\\n"):',
         "if not content:",
+        ("test_evidence",),
+    ),
+    Fault(
+        "keys that are given up are told nowhere",
+        "Nobody can say why a key in escrow never came into use.",
+        "plugin_utils/_evidence.py",
+        '"key_id": key_id} for key_id in replaced]',
+        '"key_id": key_id} for key_id in ()]',
         ("test_evidence",),
     ),
     Fault(

@@ -148,12 +148,19 @@ class Controller:
         self.moment(f"before {name}")
         self.calls.append(Call(name, bool(plugin._task.check_mode), arguments))
         if options["module_name"] == "ansible.builtin.command":
-            assert arguments["argv"][:3] == ["rm", "-f", "--"]
-            return self._removed(arguments["argv"][3:])
+            return self._commanded(arguments["argv"])
         result = self._run(name, check=bool(plugin._task.check_mode), **arguments)
         self.moment(f"after {name}")
         self.seen(result)
         return {option: value for option, value in result.items() if option != "warnings" or value}
+
+    def _commanded(self, argv: list[str]) -> dict[str, t.Any]:
+        if argv[0] == "find":
+            assert argv[1] == "-H"
+            places = argv[2 : argv.index("-maxdepth")]
+            return {"stdout": "\n".join(path for path in self.host.key_files if path.rpartition("/")[0] in places)}
+        assert argv[:3] == ["rm", "-f", "--"]
+        return self._removed(argv[3:])
 
     def _removed(self, paths: t.Iterable[str]) -> dict[str, t.Any]:
         left = [path for path in paths if path in self.immutable_files]

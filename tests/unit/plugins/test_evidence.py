@@ -60,6 +60,7 @@ def test_every_operation_on_keys_is_a_line(controller: Controller, place: pathli
         "zfs_dataset_key: create tank/a",
         "zfs_key_rotate: escrow_key tank/a",
         "zfs_key_rotate: change_key tank/a",
+        "zfs_key_rotate: deactivate_key tank/a",
         "zfs_unlock: unload_key tank/a",
         "zfs_key_retire: destroy_key tank/a",
         "zfs_key_retire: destroy_key tank/a",
@@ -74,10 +75,42 @@ def test_every_operation_on_keys_is_a_line(controller: Controller, place: pathli
 def test_a_rotation_says_which_key_took_the_place_of_which(controller: Controller, place: pathlib.Path) -> None:
     controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)
     (row,) = controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)["rotated"]
-    changed = lines(place)[-1]
+    changed, replaced = lines(place)[-2:]
     for name, column in {"key_id": "new_key_id", "old_key_id": "old_key_id", "keyguid": "keyguid"}.items():
         assert changed[name] == row[column]
     assert changed["receipts"] == row["receipts"]
+    assert (replaced["action"], replaced["key_id"]) == ("deactivate_key", row["old_key_id"])
+
+
+def test_a_key_that_was_begun_with_and_given_up_is_a_line(controller: Controller, place: pathlib.Path) -> None:
+    controller.act("zfs_dataset_key", name="tank/a", escrow=ONE)
+    controller.host.fail_on("change_key", "tank/a", CallFailed("the pool is full", errno=28))
+    controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)
+    begun = lines(place)[-1]["key_id"]
+    controller.host.faults.clear()
+    given = [{"name": "tank/a", "key": KEY_TEXT}]
+    (row,) = controller.act("zfs_key_rotate", name="tank/a", new_keys=given, escrow=ONE)["rotated"]
+    gone = [line["key_id"] for line in lines(place) if line["action"] == "deactivate_key"]
+    assert sorted(gone) == sorted([begun, row["old_key_id"]])
+
+
+def test_key_files_that_are_written_and_removed_are_lines(controller: Controller, place: pathlib.Path) -> None:
+    controller.act("zfs_dataset_key", name="tank/a", key_file="/etc/zfs/a.key", generate_key=True, escrow=ONE)
+    controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)
+    (row,) = controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, escrow=ONE)["rotated"]
+    files = [line for line in lines(place) if "file" in line]
+    assert [line["action"] for line in files] == [
+        "write_key_file",
+        "write_key_file",
+        "write_key_file",
+        "remove_key_file",
+    ]
+    new, old = row["new_key_id"], row["old_key_id"]
+    assert [(line["key_id"], line["file"]) for line in files[2:]] == [
+        (new, f"/etc/zfs/a.{new.partition('.')[2]}.key"),
+        (old, f"/etc/zfs/a.{old.partition('.')[2]}.key"),
+    ]
+    assert not files[-1].keys() & {"old_key_id", "receipts"}
 
 
 def test_a_new_key_says_what_finds_it(controller: Controller, place: pathlib.Path) -> None:
@@ -300,7 +333,8 @@ def test_a_host_that_is_lost_when_all_is_noted_loses_no_result(
     result = controller.act("zfs_key_rotate", name="tank/a", max_age_days=0, remove_named_files=True, escrow=ONE)
     assert [row["dataset"] for row in result["rotated"]] == ["tank/a"]
     assert "may be left on the host: the host is gone" in result["warnings"][-1]
-    assert lines(place)[-1]["key_id"] == result["rotated"][0]["new_key_id"]
+    changed = next(line for line in lines(place) if line["action"] == "change_key")
+    assert changed["key_id"] == result["rotated"][0]["new_key_id"]
 
 
 def test_who_has_no_name_is_known_by_number(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _record
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendFailed
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._record import KeyId
 
-from .acting import Controller
+from .acting import Controller, Died
 from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
 
 ONE: list[dict[str, t.Any]] = [{"type": "memory", "name": "one"}]
@@ -660,8 +660,62 @@ def test_files_go_by_one_command_and_what_cannot_go_is_told(fleet: Controller) -
     result = rotate(fleet, remove_named_files=True)
     assert result["removed_files"] == ["/etc/zfs/a.key", "/etc/zfs/c.key"]
     assert [text for text in result["warnings"] if "could not be removed: rm: cannot remove '/etc/zfs/b.key'" in text]
-    commands = [call.arguments["argv"][3:] for call in fleet.calls if call.module == "command"]
-    assert commands == [paths, *([path] for path in paths)]
+    commands = [call.arguments["argv"] for call in fleet.calls if call.module == "command"]
+    assert [argv[3:] for argv in commands if argv[0] == "rm"] == [paths, *([path] for path in paths)]
+
+
+@pytest.mark.parametrize("boundary", ["before advance in one", "before zfs_encryption_info", "before command"])
+def test_a_file_that_a_run_left_when_it_died_goes_with_a_later_one(fleet: Controller, boundary: str) -> None:
+    fleet.act("zfs_dataset_key", **FILED, escrow=TWO)
+    first = by_dataset(rotate(fleet, name="tank/boot"))["tank/boot"]["new_key_id"]
+    dies_after_the_change(fleet, boundary)
+    finished = rotate(fleet, name="tank/boot", made_before="2001-01-01", max_age_days=None)
+    assert not finished.get("failed"), finished["msg"]
+    if boundary != "before command":  # all was noted, so that there was nothing to finish
+        assert finished["removed_files"] == [f"/etc/zfs/boot.{first.partition('.')[2]}.key"]
+    last = by_dataset(rotate(fleet, name="tank/boot"))["tank/boot"]["new_key_id"].partition(".")[2]
+    assert sorted(fleet.host.key_files) == sorted(["/etc/zfs/boot.key", f"/etc/zfs/boot.{last}.key"])
+
+
+def dies_after_the_change(fleet: Controller, boundary: str) -> None:
+    fleet.calls.clear()
+
+    def die(where: str) -> None:
+        if where == boundary and any(call.module == "zfs_dataset_key" and not call.check for call in fleet.calls):
+            raise Died
+
+    fleet.moment = die
+    with pytest.raises(Died):
+        rotate(fleet, name="tank/boot")
+    fleet.moment = lambda _where: None
+
+
+def test_a_file_of_an_earlier_key_that_opens_something_else_stays(fleet: Controller) -> None:
+    fleet.act("zfs_dataset_key", **FILED, escrow=TWO)
+    version = by_dataset(rotate(fleet, name="tank/boot"))["tank/boot"]["new_key_id"].partition(".")[2]
+    key, path = active_key(fleet, "tank/boot").secret.hex(), f"/etc/zfs/boot.{version}.key"
+    shared: dict[str, t.Any] = {"name": "tank/other", "key": key, "key_file": path, "keyformat": "raw"}
+    assert not fleet.act("zfs_dataset_key", **shared, escrow=TWO).get("failed")
+    for _time in range(2):
+        assert not rotate(fleet, name="tank/boot").get("failed")
+        assert path in fleet.host.key_files
+
+
+def test_only_files_that_rotations_made_are_looked_for(fleet: Controller) -> None:
+    fleet.act("zfs_dataset_key", **FILED, escrow=TWO)
+    rotate(fleet, name="tank/boot")
+    foreign = ("/etc/zfs/boot.0123456789ab.key", "/etc/zfs/boot.old.key", "/etc/zfs/other.key")
+    fleet.host.key_files.update(dict.fromkeys(foreign, b"somebody's"))
+    assert len(rotate(fleet, name="tank/boot")["removed_files"]) == 1
+    assert set(foreign) < set(fleet.host.key_files)
+
+
+def test_where_nothing_is_done_no_file_is_looked_for(fleet: Controller) -> None:
+    fleet.act("zfs_dataset_key", **FILED, escrow=TWO)
+    rotate(fleet, name="tank/boot")
+    fleet.calls.clear()
+    assert rotate(fleet, max_age_days=9)["changed"] is False
+    assert fleet.modules == ["zfs_encryption_info", "zfs_encryption_info"]
 
 
 def test_no_file_goes_that_a_checkpoint_may_need(fleet: Controller) -> None:
@@ -709,6 +763,23 @@ def test_a_moment_that_is_none_is_refused_by_its_option(fleet: Controller) -> No
 def test_a_moment_to_come_is_refused(fleet: Controller) -> None:
     assert "every run would replace them all" in refused(fleet, max_age_days=None, made_before="2100-01-01")
     assert "every run would replace them all" in refused(fleet, max_age_days=-1)
+
+
+def test_nothing_goes_back_to_a_moment_to_come(fleet: Controller) -> None:
+    assert "back_to is a moment to come" in refused(fleet, max_age_days=None, back_to="2099-01-01")
+
+
+def test_a_key_that_was_made_while_a_clock_was_ahead_is_named(
+    fleet: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as ahead:
+        ahead.setattr(_record, "now", lambda: "2099-01-01T00:00:00.000000Z")
+        made = by_dataset(rotate(fleet, name="tank/w"))["tank/w"]["new_key_id"]
+    result = rotate(fleet, max_age_days=None, made_before=after_now())
+    (warning,) = result["warnings"]
+    assert f"The key of tank/w, {made}, counts as made at 2099-01-01" in warning
+    assert result["already"] == ["tank/w"]
+    assert "warnings" not in rotate(fleet)
 
 
 def test_days_are_counted_from_now() -> None:
