@@ -88,6 +88,10 @@ options:
     description:
       - Where OpenZFS looks for the key by itself, V(prompt) by default; V(file:///path) or V(https://address).
       - With O(key_file) it is that file by default.
+      - >-
+        Where neither is given and O(update_key=always) changes a root, it stays as it is if the key and its
+        O(keyformat) stay, or if its key file holds the new key already. Otherwise it is set to V(prompt), and a warning
+        tells.
       - It is set on an existing root if given. That needs no key; but a file that is there and does not hold the root's
         key is refused.
     type: str

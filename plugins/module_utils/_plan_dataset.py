@@ -24,6 +24,7 @@ from ._offers import KeyFile
 from ._plan import Group, Observed, Plan
 from ._plan_key import (
     key_drift,
+    lost_locations,
     new_location,
     offered_key,
     plan_inherited,
@@ -133,6 +134,8 @@ def _paths(entry: DatasetWanted, tree: Tree) -> t.Iterator[str]:
         yield from (entry.copied_to, _keyfiles.in_use(entry.copied_to, root.key_file if root else None))
     if entry.keylocation is not None and entry.keylocation.startswith("file://"):
         yield entry.keylocation.removeprefix("file://")
+    if entry.keylocation is None and entry.change and root is not None and root.key_file is not None:
+        yield root.key_file
 
 
 def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
@@ -171,8 +174,10 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
 
         refuse_shared_places(observed.tree, tree)
         refuse_hidden_files(generated, observed, tree)
-    changed = [step.dataset for group in groups for step in group.steps if step.action == "change_key"]
-    warnings = replica_warnings(changed, observed.tree)
+    planned_steps = [step for group in groups for step in group.steps]
+    changed = [step.dataset for step in planned_steps if step.action == "change_key"]
+    asked = {entry.name for entry in wanted.entries if entry.keylocation is not None}
+    warnings = (*replica_warnings(changed, observed.tree), *lost_locations(planned_steps, asked))
     return Plan(tuple(groups), already=tuple(already), missing=_missing(wanted, observed), warnings=warnings)
 
 

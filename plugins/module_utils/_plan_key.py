@@ -269,10 +269,10 @@ def _plan_change(
             f"The key of {entry.name} is not changed: the present key {_lacking(entry.current, observed)}, so nothing "
             "proves that it is kept anywhere (replicas, streams and roll-backs may need it). Give it under current."
         )
-    location = entry.keylocation or "prompt"
-    if isinstance(wish.secret, KeyFile) and location == f"file://{entry.key_file}":
-        location = f"file://{wish.secret.path}"
+    location, file_steps = _location_of_new_key(entry, root, observed, wish, new.key)
     from ._steps import ChangeKey, LoadKey, ProveReadable, UnloadKey
+
+    steps = (*new.steps, *file_steps)
 
     replaced = None if current == new.key else current
     held = _replicas.in_use(root, tree, observed)
@@ -287,10 +287,50 @@ def _plan_change(
         clones=tree.clones(root.name),
     )
     if root.is_key_loaded:
-        return (*new.steps, *_replicas.to_be_read(root, tree, observed), change)
+        return (*steps, *_replicas.to_be_read(root, tree, observed), change)
     # Nothing could be read while it was locked: a member that another key wraps would crash the pool in the change.
     proofs = [ProveReadable(member) for member in tree.members(root.name) if member.can_be_read]
-    return (*new.steps, LoadKey(root, current), *proofs, change, UnloadKey(root.name))
+    return (*steps, LoadKey(root, current), *proofs, change, UnloadKey(root.name))
+
+
+def _location_of_new_key(
+    entry: DatasetWanted, root: Dataset, observed: Observed, wish: _Change, key: Key | None
+) -> tuple[str, tuple[Step, ...]]:
+    """Return the ``keylocation`` that goes with a root's new key, and what has to be done about a file there before.
+
+    Where the task leaves it open, it stays if what is there serves the new key too: the same key in the same form, or
+    a file that holds the new one already.
+    """
+    location, present = entry.keylocation, root.value("keylocation")
+    if location is not None:
+        is_named = isinstance(wish.secret, KeyFile) and location == f"file://{entry.key_file}"
+        return (f"file://{t.cast(KeyFile, wish.secret).path}" if is_named else location), ()
+    if key is not None and key == wish.current and entry.new_keyformat == root.keyformat:
+        return present, ()
+    content = observed.key_files.contents.get(root.key_file or "")
+    if key is None or content is None or not _holds(content, entry.new_keyformat, key):
+        return "prompt", ()
+    from ._steps import SyncKeyFile
+
+    return present, (SyncKeyFile(entry.name, t.cast(str, root.key_file)),)
+
+
+def lost_locations(steps: t.Iterable[Step], asked: t.Container[str]) -> tuple[str, ...]:
+    """Say which roots get their key by themselves no more, since their new one is not where OpenZFS looked for it.
+
+    Args:
+        steps: all that is planned.
+        asked: datasets whose task says what their ``keylocation`` shall be.
+    """
+    return tuple(
+        f"keylocation of {step.dataset} is set to prompt, since {step.before['keylocation']} is not known to hold the "
+        "new key. The host does not unlock it by itself any more; give key_file or keylocation where it should."
+        for step in steps
+        if step.action == "change_key"
+        and step.dataset not in asked
+        and step.after["keylocation"] == "prompt"
+        and step.before["keylocation"] not in ("prompt", "none")
+    )
 
 
 def _lacking(current: Secret | None, observed: Observed) -> str:

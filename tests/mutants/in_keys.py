@@ -254,4 +254,20 @@ KEY_FILES = (
         "if key is None:",
         ("test_modules",),
     ),
+    Fault(
+        "a file that holds the replaced key stays the place of the new one",
+        "The next boot finds the wrong key.",
+        "module_utils/_plan_key.py",
+        "if key is None or content is None or not _holds(content, entry.new_keyformat, key):",
+        "if key is None or content is None:",
+        ("test_key_copies",),
+    ),
+    Fault(
+        "the place of a key that stays is given up",
+        "The host no longer unlocks at boot.",
+        "module_utils/_plan_key.py",
+        "if key is not None and key == wish.current and entry.new_keyformat == root.keyformat:",
+        "if key is None and key == wish.current:",
+        ("test_key_copies",),
+    ),
 )

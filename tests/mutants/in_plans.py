@@ -151,8 +151,8 @@ MOUNTPOINTS = (
         "what a task unmounts is wrapped anew unread",
         "The kernel panics and the pool hangs.",
         "module_utils/_plan_key.py",
-        "return (*new.steps, *_replicas.to_be_read(root, tree, observed), change)",
-        "return (*new.steps, change)",
+        "return (*steps, *_replicas.to_be_read(root, tree, observed), change)",
+        "return (*steps, change)",
         ("test_mountpoints",),
     ),
     Fault(
@@ -160,7 +160,7 @@ MOUNTPOINTS = (
         "The kernel panics and the pool hangs.",
         "module_utils/_plan_key.py",
         "return (*new.steps, *_replicas.to_be_read(dataset, tree, observed), change)",
-        "return (*new.steps, change)",
+        "return (*steps, change)",
         ("test_mountpoints",),
     ),
     Fault(

@@ -13,7 +13,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
 from .conftest import Run
-from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT
+from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
 
 PATH = "/etc/zfs/a.key"
 LINE = KEY_TEXT.encode()
@@ -162,3 +162,75 @@ def test_a_pools_root_dataset_is_like_any_other(host: FakeOpenZFS, run: Run) -> 
     assert run("zfs_encrypted_pool", **wish)["changed"] is False
     host.key_files.clear()
     assert actions(run("zfs_encrypted_pool", **wish)) == ["write_key_file"]
+
+
+# -- where a root looks for a key that changed
+
+WORDS: dict[str, t.Any] = {"passphrase": "correct horse", "pbkdf2iters": 100_000}
+MORE_ROUNDS: dict[str, t.Any] = {**WORDS, "pbkdf2iters": 200_000, "update_key": "always"}
+TO_ANOTHER: dict[str, t.Any] = {"key": OTHER_KEY_TEXT, "update_key": "always", "current": {"key": KEY_TEXT}}
+
+
+def shows(host: FakeOpenZFS, name: str = "tank/a", **expected: str) -> bool:
+    root = host.dataset(name)
+    return root is not None and root.values(expected) == expected
+
+
+def changed(run: Run, name: str = "tank/a", module: str = "zfs_dataset_key", **wish: t.Any) -> list[str]:
+    """Change a key as it was foretold, and return the warnings."""
+    foretold = run(module, check=True, name=name, **wish)
+    result = run(module, name=name, **wish)
+    assert (result, result["changed"], result["failures"]) == (foretold, True, {})
+    return list(result["warnings"])
+
+
+@pytest.mark.parametrize("location", ["file:///etc/zfs/a.key", "file:///not/there", "https://keys/a"])
+def test_the_same_key_with_other_rounds_stays_where_it_is(host: FakeOpenZFS, run: Run, location: str) -> None:
+    host.key_files[PATH] = b"correct horse\n"
+    run("zfs_dataset_key", name="tank/a", keylocation=location, **WORDS)
+
+    assert changed(run, **MORE_ROUNDS) == []
+    assert shows(host, keylocation=location, pbkdf2iters="200000")
+
+
+def test_so_does_that_of_a_pool(host: FakeOpenZFS, run: Run) -> None:
+    host.key_files[PATH] = b"correct horse"
+    properties = {"encryption": "on", "keyformat": "passphrase", "pbkdf2iters": "100000"}
+    host.add_pool("lake", properties, PASSPHRASE)
+    host.set_properties("lake", {"keylocation": f"file://{PATH}"})
+
+    assert changed(run, "lake", "zfs_encrypted_pool", **MORE_ROUNDS) == []
+    assert shows(host, "lake", keylocation=f"file://{PATH}", pbkdf2iters="200000")
+
+
+def test_a_key_that_its_file_holds_already_stays_there(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", **WISH)
+    host.key_files[PATH] = OTHER_KEY_TEXT.encode()
+    assert changed(run, **TO_ANOTHER) == []
+
+    assert shows(host, keylocation=f"file://{PATH}")
+    assert ("sync_key_file", PATH) in host.calls
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        pytest.param(TO_ANOTHER, id="another key"),
+        pytest.param({"key": KEY_TEXT, "keyformat": "raw", "update_key": "always"}, id="another form"),
+    ],
+)
+@pytest.mark.parametrize("location", [f"file://{PATH}", "file:///not/there", "https://keys/a"])
+def test_a_location_with_the_replaced_key_is_given_up_aloud(
+    host: FakeOpenZFS, run: Run, wish: dict[str, t.Any], location: str
+) -> None:
+    host.key_files[PATH] = LINE
+    run("zfs_dataset_key", name="tank/a", key=KEY_TEXT, keylocation=location)
+    (warning,) = changed(run, **wish)
+
+    assert f"keylocation of tank/a is set to prompt, since {location} is not known to hold the new key" in warning
+    assert shows(host, keylocation="prompt")
+
+
+def test_a_location_that_was_asked_for_is_no_matter_for_a_warning(run: Run) -> None:
+    run("zfs_dataset_key", **WISH)
+    assert changed(run, keylocation="prompt", **TO_ANOTHER) == []
