@@ -278,4 +278,12 @@ HIERARCHY = (
         "    if dataset.last_snapshot == entry.name:\n",
         ("test_modules", "test_any_tree"),
     ),
+    Fault(
+        "a clone is taken for a child of its parent's root",
+        "A task says that a key is inherited which does not open it.",
+        "module_utils/_plan_key.py",
+        "        _hierarchy.refuse_inheriting_elsewhere(dataset, parent)\n",
+        "",
+        ("test_trees",),
+    ),
 )
