@@ -97,7 +97,8 @@ options:
     type: str
   pbkdf2iters:
     description:
-      - PBKDF2 rounds of a new passphrase, at least 100000, by default 1300000.
+      - PBKDF2 rounds of a new passphrase, at least 100000, by default 1300000. Nothing is derived from a key in hex or
+        raw; there it says nothing, so that it can be a default.
       - For an existing root another value is refused, unless O(update_key=always).
     type: int
   properties:
