@@ -22,13 +22,15 @@ if t.TYPE_CHECKING:
 Due = tuple[Dataset, ...]
 
 
-def foresee_obstacles(due: t.Mapping[str, Due], observed: Observed) -> dict[str, Failure]:
+def foresee_obstacles(due: t.Mapping[str, Due], wanted: UnlockWanted, observed: Observed) -> dict[str, Failure]:
     """Return, by root, what keeps one of its filesystems from being mounted.
 
     Args:
         due: the filesystems of each root, in the order of the roots; all that have no obstacle will be mounted.
+        wanted: whether what stands in the way is moved aside.
         observed: what stands where.
     """
+    way_out = "" if wanted.move_aside else " zfs_unlock puts it elsewhere with move_aside: true."
     found: dict[str, Failure] = {}
     places = _places(due)
     taken: dict[str, str] = {}
@@ -37,7 +39,8 @@ def foresee_obstacles(due: t.Mapping[str, Due], observed: Observed) -> dict[str,
         for dataset in datasets:
             path = dataset.value("mountpoint")
             other = taken.get(path, own.get(path))
-            sentence = None if path in observed.asides else _obstacle(dataset, places, observed)
+            obstacle = None if path in observed.asides else _obstacle(dataset, places, observed)
+            sentence = None if obstacle is None else f"{obstacle}{way_out}"
             sentence = sentence if other is None else _shared(dataset, other)
             if sentence is not None:
                 found[root] = Failure("mountpoint_occupied", sentence)

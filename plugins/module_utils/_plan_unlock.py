@@ -126,7 +126,7 @@ def _failures(
             failures[root.name] = failure
     while True:  # what turns out not to be mounted no longer hides what stands further down
         left = [root.name for root in work if _failed_root(root, failures, observed) is None]
-        found = foresee_obstacles({name: due[name] for name in left}, observed)
+        found = foresee_obstacles({name: due[name] for name in left}, wanted, observed)
         if not found:
             break
         failures.update(found)
