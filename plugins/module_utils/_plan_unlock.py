@@ -40,7 +40,8 @@ def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]
     candidates = {root.name: (root, wanted.offers.for_root(root, key_files).keys) for root in asked}
     mounts = [dataset for root in roots for dataset in _due_mounts(root, wanted, tree)]
     verdicts = try_keys(host, candidates)
-    occupied = find_occupants(host, mounts)
+    around = [tree.closed_around(each.value("mountpoint")) for each in mounts]
+    occupied = find_occupants(host, [*mounts, *(each for each in around if each is not None)])
     asides: dict[str, str] = {}
     if wanted.move_aside:
         occupied, asides = find_asides(host, occupied)

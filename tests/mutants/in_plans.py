@@ -203,6 +203,14 @@ MOUNTPOINTS = (
         "is_whole = not self.is_volume",
         ("test_half_received",),
     ),
+    Fault(
+        "something is mounted in the bare mountpoint of a locked filesystem",
+        "That cannot be unlocked any more.",
+        "module_utils/_model.py",
+        "return None if around is None or around.is_mounted else around",
+        "return None",
+        ("test_inside_locked",),
+    ),
 )
 
 HIERARCHY = (
