@@ -27,9 +27,9 @@ options:
     type: str
   key_file:
     description:
-      - Absolute path of a key file on the managed host. 32 bytes for O(keyformat=raw), else one line. It must not lie
-        inside what it opens. A file is not written where a dataset is yet to be mounted, and its directory has to be
-        there.
+      - Absolute path of a key file on the managed host. 32 bytes for O(keyformat=raw), else its first line, which is
+        all that OpenZFS reads. It must not lie inside what it opens. A file is not written where a dataset is yet to be
+        mounted, and its directory has to be there.
       - >-
         With O(key) or O(passphrase), the file shall hold that key. Where it is not there, it is written with mode 0400,
         synced to disk and read back before the key is used; a file with anything else in it is refused.
@@ -97,7 +97,8 @@ options:
     type: str
   pbkdf2iters:
     description:
-      - PBKDF2 rounds of a new passphrase, at least 100000, by default 1300000.
+      - PBKDF2 rounds of a new passphrase, at least 100000, by default 1300000. Nothing is derived from a key in hex or
+        raw; there it says nothing, so that it can be a default.
       - For an existing root another value is refused, unless O(update_key=always).
     type: int
   properties:

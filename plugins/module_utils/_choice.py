@@ -46,6 +46,29 @@ class Choice:
                 found.update((root.name, root) for root in self._roots_of(name, tree))
         return tuple(sorted(found.values(), key=lambda root: (depth_of(root.name), root.name)))
 
+    def asked_about(self, tree: Tree, pools: t.Container[str]) -> tuple[Choice, tuple[str, ...]]:
+        """Return what answers a question about these names, and a sentence for each that is no encryption root itself.
+
+        What inherits is answered by its root, and what is plain by that it is: whoever asks may not know.
+
+        Raises:
+            Refused: a name is unknown.
+        """
+        found: dict[str, None] = {}
+        sentences: list[str] = []
+        for name in (name for name in self.names if pool_of(name) in pools):
+            dataset = tree.get(name)
+            if dataset is None:
+                raise Refused(unknown_dataset(name))
+            root = dataset.encryption_root
+            found.update(dict.fromkeys([] if root is None else [root]))
+            found.update(dict.fromkeys(each.name for each in tree.roots_at_or_below(name) if self.recursive))
+            if root is None and not self.recursive:
+                sentences.append(f"{name} is not encrypted.")
+            elif root not in (None, name):
+                sentences.append(f"{name} is no encryption root: it inherits the key of {root}, which is told of.")
+        return Choice(tuple(found)), tuple(sentences)
+
     def _roots_of(self, name: str, tree: Tree) -> tuple[Dataset, ...]:
         dataset = tree.get(name)
         if dataset is None:

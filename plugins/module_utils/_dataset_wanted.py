@@ -161,6 +161,9 @@ def _not_for(given: t.Mapping[str, t.Any], top: t.Mapping[str, t.Any]) -> set[st
     state, encryption = ({**top, **given}.get(name) for name in ("state", "encryption"))
     if not has_own_key and (encryption == "off" or state not in (None, "present")):
         excluded.update(_ATTRIBUTES)  # as defaults they are for those entries that become roots
+    has_key = has_own_key or any({**top, **given}.get(name) for name in (*KEY_OPTIONS, "generate_key", "escrow"))
+    if not has_key and state in (None, "present"):
+        excluded.add("current")  # as a default it is for those entries that get another key
     if has_own_key:
         excluded.update(KEY_OPTIONS)
         excluded.update({"encryption"} if top.get("encryption") == "off" else ())

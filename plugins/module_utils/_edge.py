@@ -243,6 +243,8 @@ def _result(results: t.Sequence[tuple[Plan, Outcome]], remarks: t.Sequence[str] 
         result["moved_aside"] = moved
     for plan in plans:
         result.update(plan.details)
+    if failures and "exported" in result:
+        result["exported"] = []  # a manifest is written whole or not at all
     warnings = [warning for plan in plans for warning in plan.warnings]
     warnings += remarks
     warnings += [f"{sentence} In check mode this counts as a change." for sentence in assumed]

@@ -119,6 +119,18 @@ def refuse_inheriting(entry: DatasetWanted, dataset: Dataset, parent: Dataset | 
             )
 
 
+def refuse_inheriting_elsewhere(dataset: Dataset, parent: Dataset | None) -> None:
+    """Refuse to take a dataset that inherits from its origin for one that inherits from its parent."""
+    if parent is None or dataset.encryption_root == parent.encryption_root:
+        return
+    has = f"the key of {parent.encryption_root}" if parent.is_encrypted else "no key"
+    origin = f", as a clone of {dataset.value('origin')}" if dataset.is_clone else ""
+    raise Refused(
+        f"{dataset.name} inherits the key of {dataset.encryption_root}{origin}, and keeps it; its parent {parent.name} "
+        f"has {has}. Leave it out, or copy its data into a new dataset, by 'zfs send' and 'zfs receive'."
+    )
+
+
 def parent_with_key(entry: DatasetWanted, parent: Dataset | None) -> Dataset:
     """Return the parent that a dataset is to inherit a key from, or refuse where there is none to inherit."""
     if parent is None:

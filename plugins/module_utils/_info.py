@@ -9,6 +9,7 @@ Private to the collection.
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from . import _manifest
 from ._candidates import candidates_from, judged
@@ -40,7 +41,12 @@ def report(params: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
     offers = offers_from(params.get("secrets") or (), _manifest.given(params))
     wanted = UnlockWanted(choice, offers, move_aside=bool(params.get("move_aside")))
     candidates = candidates_from(params.get("candidates") or ())
-    observed, roots = _observe(wanted, host, pools)
+    tree = observe_tree(host, pools, {*choice.pools, *offers.pools})
+    remarks: tuple[str, ...] = ()
+    if params.get("candidates") is None:
+        answer, remarks = choice.asked_about(tree, pools)
+        wanted = replace(wanted, choice=answer)
+    observed, roots = _observe(wanted, tree, host, pools)
     binding = host.binding()
     ignored = offers.foreign_names(pools)
     return {
@@ -55,13 +61,14 @@ def report(params: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
         "summary": _forecast(roots, wanted, observed),
         "candidates": judged(roots, candidates, host),
         "ignored": list(ignored),
-        "warnings": [*choice.missing(pools), *offers.warnings(pools)],
+        "warnings": [*choice.missing(pools), *remarks, *offers.warnings(pools)],
     }
 
 
-def _observe(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]) -> tuple[Observed, tuple[Dataset, ...]]:
+def _observe(
+    wanted: UnlockWanted, tree: Tree, host: Host, pools: t.Mapping[str, Pool]
+) -> tuple[Observed, tuple[Dataset, ...]]:
     choice, offers = wanted.choice, wanted.offers
-    tree = observe_tree(host, pools, {*choice.pools, *offers.pools})
     offers.refuse_unknown_names(tree, pools)
     roots = choice.roots(tree, pools)
     key_files = read_key_files(host, offers.key_file_paths() | key_files_of(roots))

@@ -111,7 +111,8 @@ def passphrase(text: str, *, whose: str) -> Key:
 def from_file(content: bytes, keyformat: str, *, path: str) -> Key:
     """Read what a key file holds, in the form that the keyformat prescribes (zfsprops(7)).
 
-    One trailing newline is dropped from hex and passphrase files, as libzfs does; never from raw ones.
+    libzfs reads one line of a hex or passphrase file and nothing after it, and a raw one as it is (libzfs_crypto.c,
+    ``get_key_material_raw``).
 
     Raises:
         Refused: the file cannot hold a key of this format.
@@ -122,7 +123,7 @@ def from_file(content: bytes, keyformat: str, *, path: str) -> Key:
                 f"The key file {path} holds {len(content)} bytes; keyformat raw wants exactly 32, without a newline."
             )
         return Key("key", content)
-    line = content[:-1] if content.endswith(b"\n") else content
+    line = content.partition(b"\n")[0]
     if keyformat == "passphrase":
         return Key("passphrase", line)
     try:

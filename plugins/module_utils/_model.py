@@ -358,6 +358,24 @@ class Tree:
                 found[dataset.name] = dataset
         return tuple(sorted(found.values(), key=lambda dataset: (dataset.value("mountpoint") + "/", dataset.name)))
 
+    @functools.cached_property
+    def _places(self) -> t.Mapping[str, Dataset]:
+        """What is mounted, else what is mounted by itself once it is unlocked, by mountpoint."""
+        places: dict[str, Dataset] = {}
+        for dataset in self.datasets.values():
+            is_closed = dataset.is_mounted_by_default and dataset.is_encrypted and not dataset.is_key_loaded
+            if dataset.is_mounted or (is_closed and dataset.value("mountpoint") not in places):
+                places[dataset.value("mountpoint")] = dataset
+        return places
+
+    def closed_around(self, path: str) -> Dataset | None:
+        """Return the locked filesystem in whose bare mountpoint a path lies, None if there is none.
+
+        What would be mounted there keeps it from being unlocked.
+        """
+        around = next((self._places[above] for above in names_above(path) if above in self._places), None)
+        return None if around is None or around.is_mounted else around
+
     def rewrapped_with(self, dataset: Dataset) -> tuple[Dataset, ...]:
         """Return what a change of this dataset's key wraps anew: a root's members, else what hangs below it.
 

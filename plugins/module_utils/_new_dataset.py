@@ -76,7 +76,7 @@ def _new_volume_size(entry: DatasetWanted) -> str | None:
 def refuse_occupied(dataset: Dataset, observed: Observed, changed: t.Container[str]) -> None:
     obstacle = observed.obstacle(dataset)
     if "mountpoint" in changed and dataset.is_mounted_by_default and obstacle is not None:
-        raise Refused(obstacle)
+        raise Refused(f"{obstacle} Or set another mountpoint, or canmount: noauto, under properties.")
 
 
 def _encryption_properties(entry: DatasetWanted) -> dict[str, str]:

@@ -153,7 +153,8 @@ def _unfit(secret: Secret, root: Dataset) -> t.Iterator[str]:
     if isinstance(secret, Key) and not secret.fits(root.keyformat):
         given = "a key of 32 bytes" if wants_text else "a passphrase"
     elif isinstance(secret, ManifestText) and _keys.from_manifest(secret.text, root.keyformat, whose=root.name) is None:
-        given = "a text that is no key"
+        ends_line = secret.text.endswith(("\n", "\r"))
+        given = "a text that ends with a line feed, and so is no key" if ends_line else "a text that is no key"
     else:
         return
     wanted = "a passphrase" if wants_text else "64 hexadecimal digits"

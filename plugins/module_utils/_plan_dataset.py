@@ -64,7 +64,9 @@ def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]
     paths = {path for entry in wanted.entries for path in _paths(entry, tree)}
     key_files = read_key_files(host, paths)
     candidates = _candidates(wanted, tree, key_files)
-    occupied = find_occupants(host, _to_be_mounted(wanted, tree, pools))
+    mounts = list(_to_be_mounted(wanted, tree, pools))
+    around = [tree.closed_around(each.value("mountpoint")) for each in mounts]
+    occupied = find_occupants(host, [*mounts, *(each for each in around if each is not None)])
     observed = Observed(pools, tree, key_files, try_keys(host, candidates), occupied)
     named = [(entry, tree.get(entry.name)) for entry in wanted.entries]
     affected = [(entry, dataset) for entry, dataset in named if dataset and _changes_key(entry, dataset, observed)]
@@ -170,14 +172,15 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
         if observed.tree.get(entry.name) is None:
             _hierarchy.refuse_new_below_plain(entry, tree)
     if groups:
-        from ._plan_mounts import refuse_hidden_files, refuse_shared_places
+        from ._plan_mounts import refuse_hidden_files, refuse_inside_locked, refuse_shared_places
 
         refuse_shared_places(observed.tree, tree)
+        refuse_inside_locked(observed, tree)
         refuse_hidden_files(generated, observed, tree)
-    steps = [step for group in groups for step in group.steps]
-    changed = [step.dataset for step in steps if step.action == "change_key"]
+    planned_steps = [step for group in groups for step in group.steps]
+    changed = [step.dataset for step in planned_steps if step.action == "change_key"]
     asked = {entry.name for entry in wanted.entries if entry.keylocation is not None}
-    warnings = (*replica_warnings(changed, observed.tree), *lost_locations(steps, asked))
+    warnings = (*replica_warnings(changed, observed.tree), *lost_locations(planned_steps, asked))
     return Plan(tuple(groups), already=tuple(already), missing=_missing(wanted, observed), warnings=warnings)
 
 

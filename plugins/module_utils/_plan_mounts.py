@@ -22,13 +22,15 @@ if t.TYPE_CHECKING:
 Due = tuple[Dataset, ...]
 
 
-def foresee_obstacles(due: t.Mapping[str, Due], observed: Observed) -> dict[str, Failure]:
+def foresee_obstacles(due: t.Mapping[str, Due], wanted: UnlockWanted, observed: Observed) -> dict[str, Failure]:
     """Return, by root, what keeps one of its filesystems from being mounted.
 
     Args:
         due: the filesystems of each root, in the order of the roots; all that have no obstacle will be mounted.
+        wanted: whether what stands in the way is moved aside.
         observed: what stands where.
     """
+    way_out = "" if wanted.move_aside else " zfs_unlock puts it elsewhere with move_aside: true."
     found: dict[str, Failure] = {}
     places = _places(due)
     taken: dict[str, str] = {}
@@ -37,8 +39,10 @@ def foresee_obstacles(due: t.Mapping[str, Due], observed: Observed) -> dict[str,
         for dataset in datasets:
             path = dataset.value("mountpoint")
             other = taken.get(path, own.get(path))
-            sentence = None if path in observed.asides else _obstacle(dataset, places, observed)
+            obstacle = None if path in observed.asides else _obstacle(dataset, places, observed)
+            sentence = None if obstacle is None else f"{obstacle}{way_out}"
             sentence = sentence if other is None else _shared(dataset, other)
+            sentence = sentence or _inside_locked(dataset, places, observed.tree, observed)
             if sentence is not None:
                 found[root] = Failure("mountpoint_occupied", sentence)
                 break
@@ -130,4 +134,35 @@ def _shared(dataset: Dataset, other: str) -> str:
     return (
         f"{dataset.name} would be mounted on {dataset.value('mountpoint')} like {other}, and one would hide the other. "
         "Change the mountpoint of one of them, or set canmount=noauto."
+    )
+
+
+def refuse_inside_locked(observed: Observed, after: Tree) -> None:
+    """Refuse to mount a dataset that is new, or gets another place, in the bare mountpoint of a locked one.
+
+    Raises:
+        Refused: that one could not be unlocked any more.
+    """
+    for dataset in after.datasets.values():
+        before = observed.tree.get(dataset.name)
+        is_due = dataset.is_mounted_by_default if before is None else dataset.is_mounted
+        if is_due and (before is None or before.value("mountpoint") != dataset.value("mountpoint")):
+            sentence = _inside_locked(dataset, (), after, observed)
+            if sentence is not None:
+                raise Refused(sentence)
+
+
+def _inside_locked(dataset: Dataset, places: t.Container[str], tree: Tree, observed: Observed) -> str | None:
+    """Say in which locked filesystem's bare mountpoint a dataset would be mounted; a directory in use is none."""
+    path = dataset.value("mountpoint")
+    around = tree.closed_around(path)
+    if around is None or any(above in places for above in names_above(path)):
+        return None
+    place = around.value("mountpoint")
+    if place in observed.occupied:
+        return None
+    return (
+        f"{dataset.name} would be mounted on {path}, inside {place}, where {around.name} belongs, which is locked and "
+        f"could not be unlocked any more. Unlock {around.encryption_root} in the same task or before, choose another "
+        "mountpoint, or set canmount=noauto."
     )

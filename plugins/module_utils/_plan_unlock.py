@@ -40,7 +40,8 @@ def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]
     candidates = {root.name: (root, wanted.offers.for_root(root, key_files).keys) for root in asked}
     mounts = [dataset for root in roots for dataset in _due_mounts(root, wanted, tree)]
     verdicts = try_keys(host, candidates)
-    occupied = find_occupants(host, mounts)
+    around = [tree.closed_around(each.value("mountpoint")) for each in mounts]
+    occupied = find_occupants(host, [*mounts, *(each for each in around if each is not None)])
     asides: dict[str, str] = {}
     if wanted.move_aside:
         occupied, asides = find_asides(host, occupied)
@@ -126,7 +127,7 @@ def _failures(
             failures[root.name] = failure
     while True:  # what turns out not to be mounted no longer hides what stands further down
         left = [root.name for root in work if _failed_root(root, failures, observed) is None]
-        found = foresee_obstacles({name: due[name] for name in left}, observed)
+        found = foresee_obstacles({name: due[name] for name in left}, wanted, observed)
         if not found:
             break
         failures.update(found)

@@ -111,7 +111,7 @@ def text(name: str, value: t.Any) -> str:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise Refused(f"Property {name} was given {value}, which is no number.")
-        value = int(value) if value.is_integer() else value
+        value = int(value) if value.is_integer() and not is_users(name) else value
     written = str(value)
     if name == "mountpoint" and written.startswith("/"):
         return written.rstrip("/") or "/"  # OpenZFS would keep the slash, and mount below it with two

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from ._keys import Key
 from ._model import Dataset
 from ._offers import Offers
@@ -31,7 +33,7 @@ def unopened(root: Dataset, offers: Offers, observed: Observed, *, kept: str = "
     if opening_key(root, offers, observed) is not None:
         return None
     candidates = offers.for_root(root, observed.key_files)
-    remarks = "".join(f" {remark}" for remark in candidates.remarks)
+    remarks = "".join(f" {remark}" for remark in (*candidates.remarks, *_hints(root, candidates.keys)))
     kept = f" {kept}" if kept else ""
     if not candidates.are_given:
         return Failure(
@@ -48,3 +50,12 @@ def unopened(root: Dataset, offers: Offers, observed: Observed, *, kept: str = "
             unknown.errno,
         )
     return Failure("wrong_key", f"None of the keys given for {root.name} opens it.{remarks}{kept}")
+
+
+def _hints(root: Dataset, keys: t.Iterable[Key]) -> t.Iterator[str]:
+    """Say what often lies behind it: a line feed that YAML appended, an address that only ``zfs`` itself asks."""
+    if any(key.kind == "passphrase" and key.secret.endswith((b"\n", b"\r")) for key in keys):
+        yield "A passphrase given ends with a line feed, which none can: in YAML, quote it or use '|-'."
+    location = root.value("keylocation")
+    if location.startswith(("http://", "https://")):
+        yield f"Its keylocation is {location}, which this collection never fetches."

@@ -17,6 +17,10 @@ description:
   - Keys are tried without being loaded, on unlocked roots as well.
   - Without O(name) and O(names) all imported pools are looked at. A named pool that is not imported is told in a
     warning.
+  - >-
+    It answers for every dataset whether it is encrypted. Where a named one inherits its key, RV(roots) tells of its
+    root, and where it is plain, of none; a warning says so. With O(candidates) such names are refused, as by other
+    modules.
 author:
   - zfsfleet contributors (@zfsfleet)
 extends_documentation_fragment:

@@ -67,7 +67,8 @@ options:
         nothing to mount or to read yet, and a warning names it.
       - >-
         A mountpoint that is occupied is a failure of its root, found before its key is loaded. So is one where another
-        filesystem is mounted, or would be by the same task.
+        filesystem is mounted, or would be by the same task; and one inside the bare mountpoint of a filesystem that
+        stays locked, which could not be unlocked any more.
       - >-
         Where systemd has units of C(zfs-mount-generator), the C(zfs-load-key@) units of the roots are started first, or
         systemd would unmount at once what is mounted.

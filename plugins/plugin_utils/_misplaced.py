@@ -1,7 +1,7 @@
 # Copyright: zfsfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keys in places where nobody expects them, and so nobody masks them.
+"""Keys in places where nobody expects them, and so nobody masks them; and what only the collection itself may say.
 
 Ansible quotes a value that it cannot make sense of, whole, in its own refusal; so such a task is refused before Ansible
 or the module looks at it, and the refusal shows nothing of what the option holds.
@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from ansible.errors import AnsibleActionFail
 
 from ..module_utils._keys import HEX_KEY
+from ..module_utils._properties import INHERIT
 
 Options = t.Mapping[str, t.Any]
 
@@ -24,6 +25,7 @@ _KEYS = ("key", "passphrase")
 # Masked, or looked at more closely elsewhere.
 _NOT_SEARCHED = (*_KEYS, "manifest_content")
 _OF_PLACES = ("escrow", "source")
+_MARK = "zfsfleet.encryption:"
 _PLACE, _DATASET = "{type: vault_file, path: ...}", "{name: pool/dataset, key: ...}"
 
 
@@ -64,6 +66,7 @@ def _refuse_among(options: Options) -> None:
         raise AnsibleActionFail(
             "current is no mapping. It may hold a key, so it is not shown. Write it like {key: ...}."
         )
+    _refuse_marks(options.get("properties"))
     for option, value in (*options.items(), *current.items()):
         if option in _KEYS:
             _refuse_no_text(option, value)
@@ -71,6 +74,18 @@ def _refuse_among(options: Options) -> None:
             raise AnsibleActionFail(
                 f"{option} holds 64 hexadecimal digits. They may be a key, so they are not shown. A key goes into key."
             )
+
+
+def _refuse_marks(properties: t.Any) -> None:
+    """Refuse to set what tells which key in escrow a root has; whoever copied it may take it away again."""
+    if not isinstance(properties, Mapping):
+        return
+    marks = [str(name) for name, value in properties.items() if str(name).startswith(_MARK) and value != INHERIT]
+    if marks:
+        raise AnsibleActionFail(
+            f"properties hold {', '.join(marks)}, by which this collection notes the key that a root has from escrow. "
+            "Leave that out."
+        )
 
 
 def _refuse_no_text(option: str, value: t.Any) -> None:

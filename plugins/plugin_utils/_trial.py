@@ -138,7 +138,7 @@ class Trial:
         Raises:
             HostFailed: that could not be done.
         """
-        return seen_from(asked(self.ask, INFO, arguments))
+        return seen_from(asked(self.ask, INFO, {"candidates": [], **arguments}))  # with them it is strict about names
 
     def siblings(self, held: Held) -> tuple[Held, ...]:
         """Return the other versions of the same record."""

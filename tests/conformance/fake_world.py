@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, Refused
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Creation, Host
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key, from_file
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import pool_of
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import POOL, SMALL_POOL
 from ansible_collections.zfsfleet.encryption.tests.fake.datasets import User
@@ -118,6 +118,14 @@ class FakeWorld:
 
     def let_systemd_act(self) -> None:
         pass
+
+    def load_from_file(self, name: str, path: str) -> None:
+        root = self._host.datasets([pool_of(name)]).datasets[name]
+        try:
+            key = from_file(self._host.key_files[path], root.keyformat, path=path)
+        except Refused as refusal:
+            raise CallFailed(str(refusal)) from None
+        self._host.load_key(root, key)
 
     def mode_of(self, path: str) -> int:
         if path in self._host.key_files:

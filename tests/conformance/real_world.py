@@ -146,6 +146,9 @@ class RealWorld(RealStreams, RealUsers):
     def let_systemd_act(self) -> None:
         time.sleep(3)
 
+    def load_from_file(self, name: str, path: str) -> None:
+        attempt("zfs", "load-key", "-L", f"file://{path}", name)
+
     def mode_of(self, path: str) -> int:
         return stat.S_IMODE(os.stat(path).st_mode)
 

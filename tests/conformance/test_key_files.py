@@ -5,10 +5,21 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, Refused
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
-from ansible_collections.zfsfleet.encryption.tests.conformance.making import KEY, OTHER_KEY, fails
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import from_file
+from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
+    KEY,
+    OTHER_KEY,
+    create_locked_root,
+    fails,
+    key_of,
+    read,
+)
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
 
 pytestmark = pytest.mark.any_binding
@@ -46,3 +57,47 @@ def test_only_a_key_file_that_is_there_can_be_made_durable(host: Host, path: str
     host.sync_key_file(path)
 
     assert host.read_key_file(path) == KEY.text("hex")
+
+
+LINES = {"hex": KEY.text("hex"), "passphrase": key_of("passphrase").text("passphrase"), "raw": KEY.text("raw")}
+
+
+ENDS = (b"", b"\n", b"\n\n", b"\n# a comment\n")
+
+
+@pytest.mark.parametrize("content", [(keyformat, rest) for keyformat in ("hex", "passphrase") for rest in ENDS])
+def test_the_first_line_of_a_key_file_is_the_key(
+    host: Host, world: World, name: str, path: str, content: tuple[str, bytes]
+) -> None:
+    keyformat, rest = content
+    create_locked_root(host, name, key_of(keyformat), keyformat)
+    host.write_key_file(path, LINES[keyformat] + rest)
+    world.load_from_file(name, path)
+
+    assert read(host, name).is_key_loaded
+    assert from_file(LINES[keyformat] + rest, keyformat, path=path) == key_of(keyformat)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ("hex", b"\n" + LINES["hex"]),
+        ("hex", LINES["hex"] + b"\r\n"),
+        ("hex", LINES["hex"] + b" \n"),
+        ("passphrase", LINES["passphrase"] + b"\r\n"),
+        ("raw", LINES["raw"] + b"\n"),
+        ("raw", LINES["raw"][:-1]),
+    ],
+)
+def test_what_is_no_key_in_its_first_line_or_no_32_bytes_does_not_load(
+    host: Host, world: World, name: str, path: str, content: tuple[str, bytes]
+) -> None:
+    keyformat, text = content
+    create_locked_root(host, name, key_of(keyformat), keyformat)
+    host.write_key_file(path, text)
+    with pytest.raises(CallFailed):
+        world.load_from_file(name, path)
+
+    assert not read(host, name).is_key_loaded
+    with contextlib.suppress(Refused):
+        assert from_file(text, keyformat, path=path) != key_of(keyformat)

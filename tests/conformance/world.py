@@ -99,6 +99,9 @@ class World(t.Protocol):
     def let_systemd_act(self) -> None:
         """Wait as long as systemd may take to unmount what it does not want mounted."""
 
+    def load_from_file(self, name: str, path: str) -> None:
+        """Load a root's key from a file by ``zfs``."""
+
     def mode_of(self, path: str) -> int:
         """Return a file's permissions."""
 

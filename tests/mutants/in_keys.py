@@ -140,14 +140,6 @@ KEYS = (
         ("test_keys",),
     ),
     Fault(
-        "the end of line in a key file belongs to the passphrase",
-        "zfs reads another passphrase from the same file.",
-        "module_utils/_keys.py",
-        'line = content[:-1] if content.endswith(b"\\n") else content',
-        "line = content",
-        ("test_keys",),
-    ),
-    Fault(
         "a key shows in its own description",
         "A traceback or a debug line holds the key.",
         "module_utils/_keys.py",
@@ -269,5 +261,13 @@ KEY_FILES = (
         "if key is not None and key == wish.current and entry.new_keyformat == root.keyformat:",
         "if key is None and key == wish.current:",
         ("test_key_copies",),
+    ),
+    Fault(
+        "a key file is taken for its whole text",
+        "A comment in it keeps a host from being unlocked.",
+        "module_utils/_keys.py",
+        'line = content.partition(b"\\n")[0]',
+        'line = content.removesuffix(b"\\n")',
+        ("test_keys", "test_key_files"),
     ),
 )

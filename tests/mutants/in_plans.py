@@ -203,6 +203,14 @@ MOUNTPOINTS = (
         "is_whole = not self.is_volume",
         ("test_half_received",),
     ),
+    Fault(
+        "something is mounted in the bare mountpoint of a locked filesystem",
+        "That cannot be unlocked any more.",
+        "module_utils/_model.py",
+        "return None if around is None or around.is_mounted else around",
+        "return None",
+        ("test_inside_locked",),
+    ),
 )
 
 HIERARCHY = (
@@ -277,5 +285,13 @@ HIERARCHY = (
         "    if dataset.last_snapshot is not None:\n",
         "    if dataset.last_snapshot == entry.name:\n",
         ("test_modules", "test_any_tree"),
+    ),
+    Fault(
+        "a clone is taken for a child of its parent's root",
+        "A task says that a key is inherited which does not open it.",
+        "module_utils/_plan_key.py",
+        "        _hierarchy.refuse_inheriting_elsewhere(dataset, parent)\n",
+        "",
+        ("test_trees",),
     ),
 )

@@ -163,6 +163,17 @@ def test_a_default_format_is_for_those_entries_that_become_roots(top: dict[str, 
     assert [(entry.keyformat, entry.pbkdf2iters) for entry in batch.entries] == [(None, None), ("passphrase", 200_000)]
 
 
+def test_a_default_present_key_is_for_those_entries_that_get_another() -> None:
+    top = {"current": {"key": KEY_TEXT}, "update_key": "always"}
+    entries = [{"name": "tank/a", "key": OTHER_KEY_TEXT}, {"name": "tank/b", "properties": {"quota": "1G"}}]
+    keyed, other = batch_wanted({**top, "datasets": entries}).entries
+    assert (keyed.current, other.current) == (KEY, None)
+    assert [entry.current for entry in batch_wanted({**top, "key_file": "/k", "datasets": entries}).entries] == [
+        KEY,
+        KEY,
+    ]
+
+
 def test_no_datasets_at_all_are_a_fleets_everyday() -> None:
     assert batch_wanted({"datasets": []}).entries == ()
 

@@ -23,6 +23,8 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock i
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._unlock_wanted import unlock_wanted
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
+from .conftest import Run
+
 NAMES = ("tank/a", "tank/a/b", "tank/a/b/c", "tank/a/d", "tank/e", "tank/e/f")
 KEYS = ("0a" * 32, "0b" * 32)
 WRONG = "0c" * 32
@@ -165,3 +167,33 @@ def test_what_was_moved_aside_for_a_mount_that_failed_is_back(tree: dict[str, Me
     for path in before:
         moved = any(path == move.path or path.startswith(f"{move.path}/") for move in moves)
         assert (path in host.occupied) == (not moved)
+
+
+# -- asking about any dataset
+
+
+def asked(run: Run, name: str, **params: t.Any) -> tuple[list[str], list[str]]:
+    result = run("zfs_encryption_info", name=name, **params)
+    assert not result.get("failed"), result["msg"]
+    assert [each["name"] for each in result["summary"]] == [each["name"] for each in result["roots"]]
+    return [each["name"] for each in result["roots"]], result["warnings"]
+
+
+def test_what_inherits_is_answered_by_its_root_and_what_is_plain_by_that_it_is(run: Run) -> None:
+    entries: list[dict[str, t.Any]] = [
+        {"name": "tank/a", "key": KEYS[0]},
+        {"name": "tank/a/b", "state": "inherited"},
+        {"name": "tank/a/b/c", "key": KEYS[0]},
+    ]
+    assert run("zfs_dataset_key", datasets=entries)["changed"]
+
+    inherits = "tank/a/b is no encryption root: it inherits the key of tank/a, which is told of."
+    assert asked(run, "tank/a/b") == (["tank/a"], [inherits])
+    assert asked(run, "tank/a/b", recursive=True) == (["tank/a", "tank/a/b/c"], [inherits])
+    assert asked(run, "tank") == ([], ["tank is not encrypted."])
+    assert asked(run, "tank", recursive=True) == (["tank/a", "tank/a/b/c"], [])
+    assert "There is no dataset tank/none" in run("zfs_encryption_info", name="tank/none")["msg"]
+
+
+def test_with_candidates_a_name_is_that_of_a_root(run: Run) -> None:
+    assert "tank is not encrypted and has no key" in run("zfs_encryption_info", name="tank", candidates=[])["msg"]

@@ -405,7 +405,7 @@ def test_a_directory_that_is_not_there_is_a_failure_of_the_file(
     result = export(run, tmp_path / "none" / "keys.json")
     assert list(result["failures"]) == [str(tmp_path / "none" / "keys.json")]
     assert "No such file or directory" in result["msg"]
-    assert result["changed"] is False
+    assert (result["changed"], result["exported"]) == (False, [])
 
 
 # -- refusals

@@ -112,7 +112,10 @@ def test_a_key_of_zeros_is_refused_when_set() -> None:
         pytest.param(DIGITS.encode(), "hex", "key", bytes.fromhex(DIGITS), id="hex"),
         pytest.param(DIGITS.encode() + b"\n", "hex", "key", bytes.fromhex(DIGITS), id="hex with newline"),
         pytest.param(b"correct horse\n", "passphrase", "passphrase", b"correct horse", id="passphrase"),
-        pytest.param(b"correct horse\n\n", "passphrase", "passphrase", b"correct horse\n", id="one newline only"),
+        pytest.param(DIGITS.encode() + b"\n# mine\n", "hex", "key", bytes.fromhex(DIGITS), id="hex with a comment"),
+        pytest.param(b"correct horse\n\n", "passphrase", "passphrase", b"correct horse", id="passphrase, blank line"),
+        pytest.param(b"correct horse\nmine", "passphrase", "passphrase", b"correct horse", id="passphrase, two lines"),
+        pytest.param(b"correct horse\r\n", "passphrase", "passphrase", b"correct horse\r", id="passphrase with CRLF"),
     ],
 )
 def test_a_key_file_is_read_as_its_format_says(content: bytes, keyformat: str, kind: str, secret: bytes) -> None:
@@ -127,6 +130,7 @@ def test_a_key_file_is_read_as_its_format_says(content: bytes, keyformat: str, k
         pytest.param(b"x" * 32 + b"\n", "raw", "holds 33 bytes", id="raw with newline"),
         pytest.param(b"\xff" * 64, "hex", "is not text", id="binary"),
         pytest.param(b"ab" * 32 + b"\r\n", "hex", "is not 64 hexadecimal digits", id="CRLF"),
+        pytest.param(b"\n" + b"ab" * 32, "hex", "is not 64 hexadecimal digits", id="on the second line"),
     ],
 )
 def test_a_key_file_that_cannot_hold_a_key_is_refused(content: bytes, keyformat: str, sentence: str) -> None:

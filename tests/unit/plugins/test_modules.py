@@ -582,7 +582,10 @@ def test_the_summary_says_what_unlocking_would_do(locked: FakeOpenZFS, run: Run)
         "unlock_successful": False,
     }
     assert summary["tank/worded"]["valid_key"]
-    assert summary["tank/worded"]["unlock_error"] == "tank/worded would be mounted on /tank/worded, which is not empty."
+    assert summary["tank/worded"]["unlock_error"] == (
+        "tank/worded would be mounted on /tank/worded, which is not empty. "
+        "zfs_unlock puts it elsewhere with move_aside: true."
+    )
     assert summary["tank/disk"]["reason"] == "no_key"
     assert summary["tank/filed"]["unlock_successful"]
     assert locked.changes == []

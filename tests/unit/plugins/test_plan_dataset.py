@@ -162,7 +162,9 @@ def test_nothing_is_created_below_a_locked_parent() -> None:
 
 def test_nothing_is_created_where_something_else_would_be_hidden() -> None:
     seen = observed(occupied={"/tank/a": "is not empty (it holds 'x'). Move its content away."})
-    assert "tank/a would be mounted on /tank/a, which is not empty" in refusal(seen, key=KEY_TEXT)
+    sentence = refusal(seen, key=KEY_TEXT)
+    assert "tank/a would be mounted on /tank/a, which is not empty" in sentence
+    assert sentence.endswith("Or set another mountpoint, or canmount: noauto, under properties.")
 
 
 def test_nothing_is_created_in_a_pool_that_is_read_only() -> None:

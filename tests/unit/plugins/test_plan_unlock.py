@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._choice import Choice
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import passphrase
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._offers import offers_from
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import Observed, Plan
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import plan_unlock
@@ -114,7 +116,12 @@ def test_no_key_is_a_failure_that_says_where_to_give_one() -> None:
     [
         ("hex", {"passphrase": "correct horse"}, None, "It was given a passphrase; keyformat hex wants 64 hexadecimal"),
         ("passphrase", {"key": KEY_TEXT}, None, "It was given a key of 32 bytes; keyformat passphrase wants a pass"),
-        ("raw", None, f"{KEY_TEXT}\n", "It was given a text that is no key; keyformat raw wants 64 hexadecimal"),
+        (
+            "raw",
+            None,
+            f"{KEY_TEXT}\n",
+            "It was given a text that ends with a line feed, and so is no key; keyformat raw wants 64 hexadecimal",
+        ),
     ],
 )
 def test_a_secret_of_another_kind_was_given_and_is_wrong(
@@ -126,6 +133,28 @@ def test_a_secret_of_another_kind_was_given_and_is_wrong(
     failure = plan_unlock(UnlockWanted(Choice(("tank/a",)), offers), seen).failures["tank/a"]
     assert failure.reason == "wrong_key"
     assert remark in failure.msg
+
+
+def test_a_passphrase_with_a_line_feed_is_told_from_a_wrong_one() -> None:
+    offers = offers_from([{"name": "tank/a", "passphrase": "correct horse\n"}], {})
+    key = passphrase("correct horse\n", whose="a test")
+    seen = observed(root("tank/a", locked=True, keyformat="passphrase"), wrong={"tank/a": key})
+    failure = plan_unlock(UnlockWanted(Choice(("tank/a",)), offers), seen).failures["tank/a"]
+    assert failure.reason == "wrong_key"
+    assert "ends with a line feed, which none can: in YAML, quote it or use '|-'." in failure.msg
+
+
+def test_a_root_whose_key_only_zfs_fetches_is_told_from_one_without() -> None:
+    seen = observed(root("tank/a", locked=True, keylocation="https://keys/a"))
+    failure = plan_unlock(wanted("tank/a"), seen).failures["tank/a"]
+    assert failure.reason == "no_key"
+    assert "Its keylocation is https://keys/a, which this collection never fetches. Give it in secrets" in failure.msg
+
+
+def test_what_may_be_moved_aside_and_was_not_able_to_is_not_advised_again() -> None:
+    seen = observed(root("tank/a", locked=True), opens={"tank/a": KEY}, occupied={"/tank/a": "is a file. It stays."})
+    task = replace(wanted("tank/a", keys={"tank/a": KEY_TEXT}), move_aside=True)
+    assert plan_unlock(task, seen).failures["tank/a"].msg.endswith("It stays.")
 
 
 def test_a_shared_secret_of_another_kind_is_none_for_what_lies_below() -> None:
@@ -192,7 +221,9 @@ def test_a_root_whose_child_has_an_occupied_place_fails_before_its_key_is_loaded
         occupied={"/srv/b": "is a file."},
     )
     plan = plan_unlock(wanted("tank/a", keys={"tank/a": KEY_TEXT}), seen)
-    assert plan.failures["tank/a"].msg == "tank/a/b would be mounted on /srv/b, which is a file."
+    assert plan.failures["tank/a"].msg == (
+        "tank/a/b would be mounted on /srv/b, which is a file. zfs_unlock puts it elsewhere with move_aside: true."
+    )
     assert steps(plan) == []
 
 

@@ -29,6 +29,11 @@ def test_yaml_values_become_openzfs_text(written: object, text: str) -> None:
     assert _properties.text("atime", written) == text
 
 
+def test_a_number_in_a_user_property_is_kept_as_it_was_written() -> None:
+    assert _properties.text("org:version", 1.0) == "1.0"
+    assert _properties.text("copies", 2.0) == "2"
+
+
 @pytest.mark.parametrize(("written", "text"), [("/srv/a/", "/srv/a"), ("/", "/"), ("none", "none"), ("/a b", "/a b")])
 def test_a_mountpoint_ends_with_its_name(written: str, text: str) -> None:
     assert _properties.text("mountpoint", written) == text

@@ -270,3 +270,16 @@ def test_every_action_judges_by_the_arguments_of_its_module(module: types.Module
     name = module.__name__.rpartition(".")[2]
     plugin = importlib.import_module(f"ansible_collections.zfsfleet.encryption.plugins.action.{name}")
     assert plugin.ActionModule.spec == module.SPEC.arguments
+
+
+@pytest.mark.parametrize("is_batch", [True, False])
+def test_what_notes_the_key_of_a_root_is_not_set_by_a_task(is_batch: bool) -> None:
+    mark = {"zfsfleet.encryption:key_id": "c2a0f3d7b1e94a58.0f3a9c2b7d11"}
+    entry: dict[str, t.Any] = {"name": "tank/a", "key": KEY_TEXT, "properties": mark}
+    plugin = action(zfs_dataset_key, **({"datasets": [entry]} if is_batch else entry))
+    with pytest.raises(
+        AnsibleActionFail, match=r"properties hold zfsfleet\.encryption:key_id, by which this collection"
+    ):
+        plugin.run(task_vars={})
+    entry["properties"] = dict.fromkeys(mark, "inherit")
+    action(zfs_dataset_key, **({"datasets": [entry]} if is_batch else entry)).run(task_vars={})

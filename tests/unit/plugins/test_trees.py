@@ -251,3 +251,30 @@ def test_a_value_that_openzfs_refuses_makes_no_dataset(run: Run, host: FakeOpenZ
     assert result["failed"]
     assert not result["changed"]
     assert set(host.datasets(["tank"]).datasets) == {"tank"}
+
+
+# Clones, which keep the key of their origin wherever they lie
+
+
+@pytest.mark.parametrize(("clone", "parent_has"), [("tank/o/c", "the key of tank/o"), ("tank/c", "no key")])
+def test_a_clone_does_not_inherit_from_a_parent_with_another_key(
+    run: Run, host: FakeOpenZFS, clone: str, parent_has: str
+) -> None:
+    provision(run, {"name": "tank/e", "key": KEY}, {"name": "tank/o", "key": OTHER_KEY})
+    host.clone("tank/e", clone)
+    task = {"name": clone, "state": "inherited"}
+    result = provision(run, task)
+
+    assert f"{clone} inherits the key of tank/e, as a clone of tank/e@" in result["msg"]
+    assert f"has {parent_has}. Leave it out, or copy its data into a new dataset" in result["msg"]
+    assert run("zfs_dataset_key", check=True, **task)["msg"] == result["msg"]
+
+
+def test_what_lies_below_a_clone_inherits_from_there(run: Run, host: FakeOpenZFS) -> None:
+    provision(run, {"name": "tank/e", "key": KEY}, {"name": "tank/o", "key": OTHER_KEY})
+    host.clone("tank/e", "tank/o/c")
+    task = {"name": "tank/o/c/new", "state": "inherited"}
+
+    assert provision(run, task)["changed"]
+    assert root_of(host, "tank/o/c/new") == "tank/e"
+    assert not provision(run, task)["changed"]
