@@ -25,6 +25,7 @@ options:
         taken back if it cannot be; one with C(zoned=on) is left for its container to mount.
       - V(inherited). It exists and inherits the key of its parent's encryption root. A root of its own gives up its
         key for good; both keys must be loaded. Be sure that the parent's key is kept, it alone opens the data then.
+        A clone keeps the key of its origin; where that is another one, a warning says so.
       - V(absent). It does not exist. Needs O(force_destroy=true); what lies below it, and snapshots, are never
         destroyed with it.
       - An existing dataset that inherits its key becomes a root with V(present) and a key.

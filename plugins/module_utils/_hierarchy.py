@@ -9,6 +9,8 @@ forgotten passphrase locks away datasets whose keys are at hand. Private to the 
 
 from __future__ import annotations
 
+import typing as t
+
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
 from ._model import Dataset, Tree
@@ -119,16 +121,19 @@ def refuse_inheriting(entry: DatasetWanted, dataset: Dataset, parent: Dataset | 
             )
 
 
-def refuse_inheriting_elsewhere(dataset: Dataset, parent: Dataset | None) -> None:
-    """Refuse to take a dataset that inherits from its origin for one that inherits from its parent."""
-    if parent is None or dataset.encryption_root == parent.encryption_root:
-        return
-    has = f"the key of {parent.encryption_root}" if parent.is_encrypted else "no key"
-    origin = f", as a clone of {dataset.value('origin')}" if dataset.is_clone else ""
-    raise Refused(
-        f"{dataset.name} inherits the key of {dataset.encryption_root}{origin}, and keeps it; its parent {parent.name} "
-        f"has {has}. Leave it out, or copy its data into a new dataset, by 'zfs send' and 'zfs receive'."
-    )
+def inheriting_elsewhere(entries: t.Iterable[DatasetWanted], tree: Tree) -> t.Iterator[str]:
+    """Say what inherits from another root than its parent does, as clones do: a task cannot tell by looking."""
+    for entry in entries:
+        dataset, parent = tree.get(entry.name), tree.parent(entry.name)
+        if entry.state != "inherited" or dataset is None or parent is None or dataset.is_encryption_root:
+            continue
+        if dataset.encryption_root not in (None, parent.encryption_root):
+            origin = f", as a clone of {dataset.value('origin')}" if dataset.is_clone else ""
+            has = f"the key of {parent.encryption_root}" if parent.is_encrypted else "no key"
+            yield (
+                f"{dataset.name} inherits the key of {dataset.encryption_root}{origin}, and keeps it; its parent "
+                f"{parent.name} has {has}. Keep that key as long as you keep the clone."
+            )
 
 
 def parent_with_key(entry: DatasetWanted, parent: Dataset | None) -> Dataset:

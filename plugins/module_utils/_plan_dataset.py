@@ -180,7 +180,11 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
     planned_steps = [step for group in groups for step in group.steps]
     changed = [step.dataset for step in planned_steps if step.action == "change_key"]
     asked = {entry.name for entry in wanted.entries if entry.keylocation is not None}
-    warnings = (*replica_warnings(changed, observed.tree), *lost_locations(planned_steps, asked))
+    warnings = (
+        *replica_warnings(changed, observed.tree),
+        *lost_locations(planned_steps, asked),
+        *_hierarchy.inheriting_elsewhere(wanted.entries, observed.tree),
+    )
     return Plan(tuple(groups), already=tuple(already), missing=_missing(wanted, observed), warnings=warnings)
 
 

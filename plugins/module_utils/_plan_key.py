@@ -376,10 +376,9 @@ def plan_inherited(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed:
         raise Refused(
             f"{entry.name} is there and not encrypted, so it cannot inherit a key; OpenZFS encrypts only at creation."
         )
-    parent = tree.parent(dataset.name)
     if not dataset.is_encryption_root:
-        _hierarchy.refuse_inheriting_elsewhere(dataset, parent)
         return ()
+    parent = tree.parent(dataset.name)
     _hierarchy.refuse_inheriting(entry, dataset, parent)
     _replicas.refuse_unsound(entry, dataset, tree, observed)
     _replicas.refuse_replica(entry, dataset, tree, observed)

@@ -69,7 +69,7 @@ def test_every_operation_on_keys_is_a_line(controller: Controller, place: pathli
     ]
     assert {line["host"] for line in lines(place)} == {"nas1"}
     (chain,) = verified(controller, place)["chains"]
-    assert (chain["lines"], chain["problem"]) == (9, None)
+    assert (chain["lines"], chain["problem"]) == (10, None)
 
 
 def test_a_rotation_says_which_key_took_the_place_of_which(controller: Controller, place: pathlib.Path) -> None:

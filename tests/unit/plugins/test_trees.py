@@ -257,7 +257,7 @@ def test_a_value_that_openzfs_refuses_makes_no_dataset(run: Run, host: FakeOpenZ
 
 
 @pytest.mark.parametrize(("clone", "parent_has"), [("tank/o/c", "the key of tank/o"), ("tank/c", "no key")])
-def test_a_clone_does_not_inherit_from_a_parent_with_another_key(
+def test_of_a_clone_below_another_key_it_is_told_whose_key_it_keeps(
     run: Run, host: FakeOpenZFS, clone: str, parent_has: str
 ) -> None:
     provision(run, {"name": "tank/e", "key": KEY}, {"name": "tank/o", "key": OTHER_KEY})
@@ -265,9 +265,11 @@ def test_a_clone_does_not_inherit_from_a_parent_with_another_key(
     task = {"name": clone, "state": "inherited"}
     result = provision(run, task)
 
-    assert f"{clone} inherits the key of tank/e, as a clone of tank/e@" in result["msg"]
-    assert f"has {parent_has}. Leave it out, or copy its data into a new dataset" in result["msg"]
-    assert run("zfs_dataset_key", check=True, **task)["msg"] == result["msg"]
+    (warning,) = result["warnings"]
+    assert f"{clone} inherits the key of tank/e, as a clone of tank/e@" in warning
+    assert f"has {parent_has}. Keep that key as long as you keep the clone." in warning
+    assert not result["changed"]
+    assert run("zfs_dataset_key", check=True, **task)["warnings"] == [warning]
 
 
 def test_what_lies_below_a_clone_inherits_from_there(run: Run, host: FakeOpenZFS) -> None:
