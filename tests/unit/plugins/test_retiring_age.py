@@ -29,26 +29,26 @@ def test_days_are_counted_from_the_last_time_that_a_key_was_replaced(
 ) -> None:
     succeeded(controller.act("zfs_dataset_key", name="tank/a", escrow=TWO))
     succeeded(rotate(controller))
-    old, new = ids(controller)
+    first, second = ids(controller)
     clock.shift(100)
-    set_by_a_person(controller, new, old)
+    set_by_a_person(controller, second, first)
     clock.shift(100)
     (row,) = succeeded(rotate(controller))["rotated"]
-    assert row["old_key_id"] == old
+    assert row["old_key_id"] == first
     assert destroyed(retire(controller, retain_days=90)) == []
     clock.shift(91)
-    assert destroyed(retire(controller, retain_days=90)) == [old, new]
+    assert destroyed(retire(controller, retain_days=90)) == [first, second]
 
 
 def test_a_key_that_came_back_is_noted_before_it_is_replaced_again(controller: Controller, clock: type[Clock]) -> None:
     succeeded(controller.act("zfs_dataset_key", name="tank/a", escrow=TWO))
     succeeded(rotate(controller))
-    old, new = ids(controller)
-    assert len(entry_of(controller, old).bindings) == 1
-    set_by_a_person(controller, new, old)
+    first, second = ids(controller)
+    assert len(entry_of(controller, first).bindings) == 1
+    set_by_a_person(controller, second, first)
     succeeded(rotate(controller))
-    assert len(entry_of(controller, old).bindings) == 2
-    assert len(entry_of(controller, new).bindings) == 1
+    assert len(entry_of(controller, first).bindings) == 2
+    assert len(entry_of(controller, second).bindings) == 1
 
 
 def test_days_of_a_compromised_key_are_counted_after_its_root_was_renamed_as_well(
