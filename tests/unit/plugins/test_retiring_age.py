@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
 
-from .acting import Controller
+from .acting import Controller, Died
 from .clocks import Clock
 from .retiring import (
     TWO,
@@ -80,6 +82,27 @@ def test_a_key_that_was_replaced_with_a_clock_behind_is_kept_until_another_rotat
     assert old not in destroyed(retire(controller, retain_days=90))
     clock.shift(91)
     assert old in destroyed(retire(controller, retain_days=90))
+
+
+def test_a_note_from_before_its_version_was_made_does_not_say_when_another_was_replaced(
+    controller: Controller, clock: type[Clock]
+) -> None:
+    succeeded(controller.act("zfs_dataset_key", name="tank/a", escrow=TWO))
+    (old,) = ids(controller)
+    clock.shift(400)
+
+    def dies(where: str) -> None:
+        if where == "after zfs_dataset_key" and not controller.calls[-1].check:
+            raise Died
+
+    controller.moment = dies
+    with pytest.raises(Died):
+        rotate(controller)
+    controller.moment = lambda _where: None
+    clock.shift(-300)
+    succeeded(rotate(controller, max_age_days=9999))
+    clock.shift(301)
+    assert "with a clock that was behind" in why_kept(retire(controller, retain_days=90))[old]
 
 
 def test_what_was_given_up_with_a_clock_behind_is_due_once_a_newer_key_was_noted(
