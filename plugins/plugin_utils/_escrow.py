@@ -283,9 +283,8 @@ class Escrow:
         Raises:
             BackendFailed: fewer than required did, or none.
         """
-        done = self._asked(lambda backend: backend.advance(held.at[backend.name], state), among=held.at)
-        if len(done) < min(self._require, len(held.at)):
-            raise self._too_few(done, f"note that {held.key_id} is {state}", "The next run notes it.")
+        what = f"note that {held.key_id} is {state}"
+        self._note(held, lambda backend, entry: backend.advance(entry, state), what, "The next run notes it.")
 
     def bind(self, held: Held, binding: Binding) -> None:
         """Note what a version was seen to open, in every backend that holds it.
@@ -293,9 +292,13 @@ class Escrow:
         Raises:
             BackendFailed: fewer than required did, or none.
         """
-        done = self._asked(lambda backend: backend.bind(held.at[backend.name], binding), among=held.at)
+        then = "Nothing was changed on the host. Run again."
+        self._note(held, lambda backend, entry: backend.bind(entry, binding), f"note what {held.key_id} opens", then)
+
+    def _note(self, held: Held, note: t.Callable[[Backend, Entry], None], what: str, then: str) -> None:
+        done = self._asked(lambda backend: note(backend, held.at[backend.name]), among=held.at)
         if len(done) < min(self._require, len(held.at)):
-            raise self._too_few(done, f"note what {held.key_id} opens", "Nothing was changed on the host. Run again.")
+            raise self._too_few(done, what, then)
 
     def destroy(self, held: Held) -> None:
         """Destroy a version in every backend that holds it.

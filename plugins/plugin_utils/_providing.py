@@ -27,55 +27,14 @@ from ._key_task import Assigned
 from ._plan_escrow import Decision, Known, decide, is_begun, is_of_a_copy, new_format
 from ._record import Entry, Kept, Version, later_than, new_key_id, new_record, now
 from ._seen import Root, Seen
-from ._trial import LOST, Ask, HostFailed, Result, Trial, failed, succeeded
+from ._trial import LOST, HostFailed, Result, Trial, failed, succeeded
 from ._wish import Wish
+from ._work import Provided, Task, Work
 
 _MARK = "zfsfleet.encryption:"
 
 Fetch = t.Callable[[t.Mapping[str, str]], t.Mapping[str, Key]]
 """Given the paths of key files by root, returns the keys in them, each proven to open its root."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What is done about one root.
-
-    Args:
-        decision: what was decided.
-        kept: the version that the root has, or is to have, with its key.
-        held: the same as the backends have it, in none of them where it is new.
-        current: the key that the root has, where the task may change it.
-        is_noted: whether something about it has to be written into escrow.
-        receipts: by the place's name, what finds a key there that this run put there.
-        places: names of those that hold it in the end; empty where that is only foreseen.
-        replaced: ids of the versions that are deactivated now.
-    """
-
-    decision: Decision
-    kept: Kept = field(repr=False)
-    held: Held
-    current: Key | None = field(default=None, repr=False)
-    is_noted: bool = True
-    receipts: t.Mapping[str, str] = field(default_factory=dict)
-    places: tuple[str, ...] = ()
-    replaced: tuple[str, ...] = ()
-
-    @property
-    def dataset(self) -> str:
-        return self.decision.dataset
-
-    @property
-    def is_used_already(self) -> bool:
-        return self.decision.action == "use"
-
-    @property
-    def known_as(self) -> str:
-        return str(self.kept.version.key_id)
-
-    @property
-    def label(self) -> str:
-        """The key's id; one that check mode only made up is called new."""
-        return self.known_as if self.held.at else "new"
 
 
 @dataclass(frozen=True)
@@ -105,38 +64,6 @@ class _Noted:
 
     problems: t.Mapping[str, str]
     notes: t.Mapping[str, _Note] = field(default_factory=dict)
-    proven_at: str = ""
-
-
-class Task(t.Protocol):
-    """What is wanted of a host whose keys are in escrow."""
-
-    @property
-    def wishes(self) -> tuple[Wish, ...]: ...
-
-    @property
-    def made(self) -> t.Collection[str]: ...
-
-    @property
-    def pools(self) -> t.Collection[str]: ...
-
-    def run(self, ask: Ask, keys: t.Mapping[str, Assigned], *, check: bool) -> Result: ...
-
-
-@dataclass(frozen=True)
-class Provided:
-    """What came of a task.
-
-    Args:
-        result: of the host's module, with what was done about keys.
-        work: what was done, or was to be done, about each root.
-        problems: by root, why its key is not noted in escrow as what opens it.
-        proven_at: when the host had tried the keys and they opened what they should; empty in check mode.
-    """
-
-    result: Result
-    work: tuple[Work, ...]
-    problems: t.Mapping[str, str] = field(default_factory=dict)
     proven_at: str = ""
 
 

@@ -23,11 +23,12 @@ from ._key_task import Assigned
 from ._old_files import OldFile, old_files, without_old_files
 from ._plan_escrow import Known, is_of_a_copy, new_format
 from ._plan_rotation import Policy, plan_rotation
-from ._providing import Provided, Providing, Work
+from ._providing import Providing
 from ._record import now
 from ._seen import Root
 from ._trial import LOST, Ask, Result, Trial, text
 from ._wish import Wish
+from ._work import Provided, Work
 
 _DATASET_KEY = "zfsfleet.encryption.zfs_dataset_key"
 

@@ -106,7 +106,27 @@ class Controller:
 
     def dies(self, number: int, run: t.Callable[[], t.Any]) -> bool:
         """Do something, to its death at one of its boundaries; False if it had fewer."""
-        self.moment = dying_at(number)
+        return self._dies(dying_at(number), run)
+
+    def dies_where(self, is_there: t.Callable[[str], bool], run: t.Callable[[], t.Any]) -> None:
+        """Do something, to its death at the first boundary of which this is true; it has to come there."""
+
+        def die(where: str) -> None:
+            if is_there(where):
+                raise Died
+
+        assert self._dies(die, run), "it did not come to where it was to die"
+
+    def dies_before_the_change(self, run: t.Callable[[], t.Any]) -> None:
+        """Do something, to its death when keys are kept and rehearsed, and the host was not told."""
+        self.dies_where(lambda where: where == "before zfs_dataset_key" and self.calls[-1].check, run)
+
+    def dies_before_noting(self, run: t.Callable[[], t.Any]) -> None:
+        """Do something, to its death when the host has its new keys, and escrow does not know."""
+        self.dies_where(lambda where: where == "after zfs_dataset_key" and not self.calls[-1].check, run)
+
+    def _dies(self, moment: Moment, run: t.Callable[[], t.Any]) -> bool:
+        self.moment = moment
         try:
             run()
         except Died:

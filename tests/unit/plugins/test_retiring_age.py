@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
 
-from .acting import Controller, Died
+from .acting import Controller
 from .clocks import Clock
 from .retiring import (
     TWO,
@@ -90,15 +88,7 @@ def test_a_note_from_before_its_version_was_made_does_not_say_when_another_was_r
     succeeded(controller.act("zfs_dataset_key", name="tank/a", escrow=TWO))
     (old,) = ids(controller)
     clock.shift(400)
-
-    def dies(where: str) -> None:
-        if where == "after zfs_dataset_key" and not controller.calls[-1].check:
-            raise Died
-
-    controller.moment = dies
-    with pytest.raises(Died):
-        rotate(controller)
-    controller.moment = lambda _where: None
+    controller.dies_before_noting(lambda: rotate(controller))
     clock.shift(-300)
     succeeded(rotate(controller, max_age_days=9999))
     clock.shift(301)

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _record
 
-from .acting import Controller, Died
+from .acting import Controller
 from .clocks import Clock
 from .retiring import (
     TWO,
@@ -48,15 +48,7 @@ def rotate_one(controller: Controller, name: str) -> str:
 
 def dies_before_noting(controller: Controller) -> str:
     """Give tank/a another key, and die before that is noted; return the key."""
-
-    def die(where: str) -> None:
-        if where == "after zfs_dataset_key" and not controller.calls[-1].check:
-            raise Died
-
-    controller.moment = die
-    with pytest.raises(Died):
-        rotate(controller, name="tank/a", replicas_keep_old_key=True)
-    controller.moment = lambda _where: None
+    controller.dies_before_noting(lambda: rotate(controller, name="tank/a", replicas_keep_old_key=True))
     return ids(controller)[-1]
 
 

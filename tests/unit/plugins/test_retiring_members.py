@@ -16,13 +16,13 @@ from .acting import Controller
 from .retiring import TWO, destroy_by_hand, destroyed, ids, key_of, retire, rotate, succeeded, take_in, why_kept
 
 
-def replicated(controller: Controller, **child: t.Any) -> str:
+def replicated(controller: Controller, root: t.Mapping[str, t.Any] | None = None, **child: t.Any) -> str:
     """Make a root with a child and a replica of both, rotate, and send the root alone; return the key before.
 
     The replica's root has the new key then, and its child is still wrapped with the old one.
     """
     below = {"name": "tank/a/child", "state": "inherited", **child}
-    succeeded(controller.act("zfs_dataset_key", datasets=[{"name": "tank/a"}, below], escrow=TWO))
+    succeeded(controller.act("zfs_dataset_key", datasets=[{"name": "tank/a", **(root or {})}, below], escrow=TWO))
     (old,) = ids(controller)
     controller.host.add_pool("backup")
     controller.host.replicate_tree("tank/a", "backup/a")
@@ -145,16 +145,7 @@ def test_a_key_that_came_to_what_inherits_after_this_host_set_its_own_is_kept(co
 
 
 def test_passphrases_show_by_their_salt_what_they_wrap(controller: Controller) -> None:
-    root = {"name": "tank/a", "passphrase": "a long passphrase", "pbkdf2iters": 100_000}
-    below = {"name": "tank/a/child", "state": "inherited", "volsize": "16M"}
-    succeeded(controller.act("zfs_dataset_key", datasets=[root, below], escrow=TWO))
-    (old,) = ids(controller)
-    controller.host.add_pool("backup")
-    controller.host.replicate_tree("tank/a", "backup/a")
-    take_in(controller, "backup/a")
-    succeeded(rotate(controller, name="tank/a", replicas_keep_old_key=True))
-    controller.host.replicate("tank/a", "backup/a")
-    take_in(controller, "backup/a")
+    old = replicated(controller, {"passphrase": "a long passphrase", "pbkdf2iters": 100_000}, volsize="16M")
     unlock(controller)
     assert "what inherits from backup/a" in why_kept(retire(controller))[old]
     controller.host.replicate("tank/a/child", "backup/a/child")

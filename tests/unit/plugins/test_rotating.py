@@ -18,7 +18,7 @@ from ansible_collections.zfsfleet.encryption.plugins.plugin_utils import _record
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._backend import BackendFailed
 from ansible_collections.zfsfleet.encryption.plugins.plugin_utils._record import KeyId
 
-from .acting import Controller, Died
+from .acting import Controller
 from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
 
 ONE: list[dict[str, t.Any]] = [{"type": "memory", "name": "one"}]
@@ -250,15 +250,7 @@ def test_nothing_goes_back_to_before_its_first_key(fleet: Controller) -> None:
 
 def begun(fleet: Controller, dataset: str, **options: t.Any) -> KeyId:
     """Have a rotation whose controller died after the key was kept and before the host was told."""
-
-    def dies(where: str) -> None:
-        if where == "before zfs_dataset_key" and fleet.calls[-1].check:
-            raise KeyboardInterrupt
-
-    fleet.moment = dies
-    with pytest.raises(KeyboardInterrupt):
-        rotate(fleet, name=dataset, recursive=False, **options)
-    fleet.moment = lambda _where: None
+    fleet.dies_before_the_change(lambda: rotate(fleet, name=dataset, recursive=False, **options))
     entries = fleet.drawer("one").entries_by_id.values()
     *_before, waiting = (each.key_id for each in entries if each.state == "pre-active")
     return waiting
@@ -286,15 +278,7 @@ def test_what_was_begun_is_finished_with_the_key_that_was_kept_though_nothing_is
 def test_a_row_of_what_was_finished_names_the_key_before_though_somebody_may_know_it(fleet: Controller) -> None:
     (entry,) = (each for each in fleet.drawer("one").entries_by_id.values() if is_active(each, "tank/a"))
     fleet.act("zfs_key_escrow", key_id=str(entry.key_id), key_state="compromised", escrow=TWO)
-
-    def dies(where: str) -> None:
-        if where == "after zfs_dataset_key" and not fleet.calls[-1].check:
-            raise KeyboardInterrupt
-
-    fleet.moment = dies
-    with pytest.raises(KeyboardInterrupt):
-        rotate(fleet, name="tank/a", recursive=False)
-    fleet.moment = lambda _where: None
+    fleet.dies_before_noting(lambda: rotate(fleet, name="tank/a", recursive=False))
     row = by_dataset(rotate(fleet, max_age_days=100))["tank/a"]
     assert (row["old_key_id"], row["resumed"]) == (str(entry.key_id), True)
 
@@ -489,15 +473,7 @@ def test_copies_whose_keys_were_the_same_go_on_with_their_own(fleet: Controller)
     fleet.host.replicate("tank/w", "backup/w")
     assert not fleet.act("zfs_key_escrow", name="backup/w", escrow=TWO).get("failed")
     both: dict[str, t.Any] = {"name": None, "names": ["tank/w", "backup/w"], "replicas_keep_old_key": True}
-
-    def dies(where: str) -> None:
-        if where == "before zfs_dataset_key" and fleet.calls[-1].check:
-            raise KeyboardInterrupt
-
-    fleet.moment = dies
-    with pytest.raises(KeyboardInterrupt):
-        rotate(fleet, **both)
-    fleet.moment = lambda _where: None
+    fleet.dies_before_the_change(lambda: rotate(fleet, **both))
     entries = fleet.drawer("one").entries_by_id
     begun_for = {each.version.dataset: str(each.key_id) for each in entries.values() if each.state == "pre-active"}
     finished = by_dataset(rotate(fleet, **both, max_age_days=100))
@@ -680,14 +656,10 @@ def test_a_file_that_a_run_left_when_it_died_goes_with_a_later_one(fleet: Contro
 def dies_after_the_change(fleet: Controller, boundary: str) -> None:
     fleet.calls.clear()
 
-    def die(where: str) -> None:
-        if where == boundary and any(call.module == "zfs_dataset_key" and not call.check for call in fleet.calls):
-            raise Died
+    def is_there(where: str) -> bool:
+        return where == boundary and any(each.module == "zfs_dataset_key" and not each.check for each in fleet.calls)
 
-    fleet.moment = die
-    with pytest.raises(Died):
-        rotate(fleet, name="tank/boot")
-    fleet.moment = lambda _where: None
+    fleet.dies_where(is_there, lambda: rotate(fleet, name="tank/boot"))
 
 
 def test_a_file_of_an_earlier_key_that_opens_something_else_stays(fleet: Controller) -> None:

@@ -61,15 +61,7 @@ def compromise(fleet: Controller, key_id: str) -> None:
 
 def dies_after_the_change(fleet: Controller, name: str) -> None:
     """Have a rotation whose controller died when the host had the new key and escrow did not know."""
-
-    def dies(where: str) -> None:
-        if where == "after zfs_dataset_key" and not fleet.calls[-1].check:
-            raise KeyboardInterrupt
-
-    fleet.moment = dies
-    with pytest.raises(KeyboardInterrupt):
-        rotate(fleet, name)
-    fleet.moment = lambda _where: None
+    fleet.dies_before_noting(lambda: rotate(fleet, name))
 
 
 def test_nothing_goes_back_to_a_key_that_was_compromised_when_it_was_back(fleet: Controller) -> None:

@@ -8,8 +8,6 @@ follow. The hosts are OpenZFS in memory; one that is lost is a closed port.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import typing as t
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.zfsfleet.encryption.tests.secrecy.plays import PLAYBOOK
+from ansible_collections.zfsfleet.encryption.tests.secrecy.plays import PLAYBOOK, said_of
 
 pytestmark = pytest.mark.skipif(not PLAYBOOK.exists(), reason="there is no ansible-playbook beside this Python")
 
@@ -76,30 +74,13 @@ def rotate(
     inventory = {"zfs": {"hosts": hosts, "vars": shared}}
     created = {"name": "tank/data", "key": "{{ omit if places else 'ab' * 32 }}", "escrow": "{{ places or omit }}"}
     tasks = [{"zfsfleet.encryption.zfs_dataset_key": created, "when": "ansible_connection == 'simulated'"}]
-    plays = [{"hosts": "zfs", "gather_facts": False, "tasks": tasks}, {"import_playbook": "zfsfleet.encryption.rotate"}]
+    provisioning: dict[str, t.Any] = {"hosts": "zfs", "gather_facts": False, "tasks": tasks}
+    plays = [provisioning, {"import_playbook": "zfsfleet.encryption.rotate"}]
     (directory / "inventory.json").write_text(json.dumps(inventory))
-    (directory / "play.json").write_text(json.dumps(plays))
-    (directory / "ansible.cfg").touch()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     options = ("--inventory=inventory.json", "--vault-password-file=password", "-e", json.dumps(said))
-    done = subprocess.run(
-        [str(PLAYBOOK), *options, "play.json"],
-        env={
-            **environment,
-            "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".tree"),
-            "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "tests" / "benchmark" / "connection"),
-            "PYTHONPATH": str(ROOT / ".tree"),
-        },
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    return Fleet(directory, done.stdout)
+    connections = str(ROOT / "tests" / "benchmark" / "connection")
+    places = {"ANSIBLE_CONNECTION_PLUGINS": connections, "PYTHONPATH": str(ROOT / ".tree")}
+    return Fleet(directory, said_of(directory, plays, *options, **places))
 
 
 def test_a_host_that_is_lost_ends_the_run_after_its_batch(tmp_path: Path) -> None:
