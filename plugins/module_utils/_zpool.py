@@ -13,7 +13,7 @@ import typing as t
 from dataclasses import replace
 
 from . import _devices, _users
-from ._command import READ_TIMEOUT, assignments, failure, run
+from ._command import READ_TIMEOUT, assignments, failure, patiently, run
 from ._errors import CallFailed, EncryptionError, Refused, StateUnknown, in_use
 from ._host import Importable, PoolCreation, PoolImport, PoolState
 from ._key_calls import key_line
@@ -195,16 +195,29 @@ def _leave_nothing(creation: PoolCreation, *, is_made: bool) -> None:
 
 
 def destroy(name: str) -> None:
-    answer = run("zpool", "destroy", name)
-    if answer.code != 0:
-        raise failure(f"Pool {name} was not destroyed", answer)
+    _give_up(name, "destroy", f"Pool {name} was not destroyed")
 
 
 def export(name: str) -> None:
-    answer = run("zpool", "export", name)
-    if answer.code != 0:
-        error = failure(f"Pool {name} was not exported", answer)
-        raise in_use(error, _users.find([name])) if error.reason == "busy" else error
+    _give_up(name, "export", f"Pool {name} was not exported")
+
+
+def _give_up(name: str, verb: str, what: str) -> None:
+    """Destroy or export a pool, or say who uses it.
+
+    In a pool that was imported read-only, what was just unmounted keeps it busy for a moment: the kernel waits for
+    that only in pools that it writes to (spa.c, spa_export_common).
+    """
+
+    def call() -> None:
+        answer = run("zpool", verb, name)
+        if answer.code != 0:
+            raise failure(what, answer)
+
+    try:
+        patiently(call)
+    except CallFailed as error:
+        raise in_use(error, _users.find([name])) if error.reason == "busy" else error from None
 
 
 def import_(request: PoolImport) -> None:

@@ -76,6 +76,18 @@ def test_a_pool_imported_readonly_changes_in_nothing(host: Host, pool: str, plac
     assert [found.name for found in host.importable_pools((place,))] == [pool], "nothing was written, so it is there"
 
 
+def test_a_readonly_pool_is_given_up_right_after_it_was_used(host: Host, pool: str, place: str) -> None:
+    """What was just unmounted keeps such a pool busy for a moment, now and then."""
+    create_encrypted_pool(host, pool, place)
+    found = export(host, pool, place)
+    for give_up in (host.export_pool, host.destroy_pool) * 4:
+        bring_back(host, found, place, readonly=True)
+        host.load_key(read(host, pool), KEY)
+        host.mount(pool)
+        give_up(pool)
+        assert pool not in host.pools()
+
+
 def test_what_is_not_found_is_not_imported(host: Host, pool: str, place: str) -> None:
     create_pool(host, pool, place)
     found = export(host, pool, place)

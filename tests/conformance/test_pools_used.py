@@ -69,10 +69,13 @@ def test_a_mount_namespace_of_its_own_keeps_a_pool_busy(host: Host, world: World
     host.export_pool(pool)
 
 
-def test_a_failed_export_names_who_is_in_the_way(host: Host, world: World, pool: str, place: str) -> None:
+def test_what_fails_about_a_pool_in_use_names_who_is_in_the_way(
+    host: Host, world: World, pool: str, place: str
+) -> None:
     create_pool(host, pool, place)
-    with world.work_in(pool), pytest.raises(Exception, match=r"process \d+ \(sleep\) works in "):
-        host.export_pool(pool)
+    for give_up in (host.export_pool, host.destroy_pool):
+        with world.work_in(pool), pytest.raises(Exception, match=r"process \d+ \(sleep\) works in "):
+            give_up(pool)
 
 
 # Exporting a pool with an opened volume hangs OpenZFS 2.3.9 for ever, so only the users are stated here.

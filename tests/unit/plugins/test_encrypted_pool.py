@@ -496,6 +496,7 @@ def test_a_busy_pool_is_not_destroyed(pond: FakeOpenZFS, run: Run) -> None:
     pond.use("pond", User("process 7 (rsync) works in /pond"))
     result = pool(run, state="absent", force_destroy=True, topology=MIRROR)
     assert result["failures"]["pond"]["reason"] == "busy"
+    assert "process 7 (rsync)" in result["msg"]
     assert is_there(pond)
 
 
