@@ -29,17 +29,22 @@ _GETFLAGS, _SETFLAGS = _READ | _SIZE | 1, _WRITE | _SIZE | 2
 # There is no such place, or no way to write to it: nothing has to be protected there.
 _NO_PLACE = (errno.ENOENT, errno.ENOTDIR)
 _KNOWS_NONE = "its file system knows no immutable directories"
+_IN_USE = "it is not empty, so it may be in use"
 _NO_FLAGS = (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 def look(path: str) -> Place:
-    """Look at a mountpoint; what lies below a mount is judged by the directory around it."""
+    """Look at a mountpoint; what lies below a mount is judged by the directory around it.
+
+    One that holds something without a mount is no empty place to keep: a replica's may be the ``/etc`` of this host.
+    """
     try:
         with _directory(path) as place:
             if not _is_mount(place):
                 obstacle = _obstacle(place)
-                is_protected = obstacle != _KNOWS_NONE and _flags(place) & _IMMUTABLE
-                return Place("protected" if is_protected else "bare", obstacle)
+                if obstacle != _KNOWS_NONE and _flags(place) & _IMMUTABLE:
+                    return Place("protected", obstacle)
+                return Place("bare", _IN_USE if _holds_anything(place) else obstacle)
         with _directory(os.path.dirname(path)) as around:
             return Place("mounted", _obstacle(around))
     except OSError as error:
@@ -120,6 +125,11 @@ def _obstacle(directory: int) -> str | None:
             return _KNOWS_NONE
         raise
     return "its file system is read-only" if os.fstatvfs(directory).f_flag & os.ST_RDONLY else None
+
+
+def _holds_anything(directory: int) -> bool:
+    with os.scandir(directory) as entries:
+        return next(entries, None) is not None
 
 
 def _flags(directory: int) -> int:

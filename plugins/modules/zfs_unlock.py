@@ -111,8 +111,10 @@ options:
         With O(state=locked), set the immutable flag (C(chattr +i)) on the bare mountpoints of what is locked, so that
         nobody writes into them what a later mount would hide. Roots that are locked already get it too.
       - >-
-        Where the file system around a mountpoint is read-only or knows no such flag, there is a warning. A mountpoint
-        inside another filesystem that is locked too goes away with it and needs none.
+        Where the file system around a mountpoint is read-only or knows no such flag, there is a warning, and so is
+        where a directory holds something though nothing is mounted there. It may be one of this host's own, as the
+        F(/etc) that a replica's C(mountpoint) names, and is left alone. A mountpoint inside another filesystem that is
+        locked too goes away with it and needs none.
       - >-
         The flag is taken off again when any module of this collection mounts there, destroys the dataset or gives it
         another mountpoint. C(zfs mount) by hand works with it.

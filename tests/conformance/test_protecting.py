@@ -84,6 +84,14 @@ def test_a_missing_mountpoint_needs_no_protection(host: Host, name: str) -> None
     assert host.place(place) == Place("none")
 
 
+def test_a_directory_that_holds_something_is_told_from_a_bare_mountpoint(host: Host, world: World, name: str) -> None:
+    place = left_bare(host, name)
+    world.put_file(f"{place}/left")
+    assert host.place(place) == Place("bare", "it is not empty, so it may be in use")
+    world.take_away(f"{place}/left")
+    assert host.place(place) == Place("bare")
+
+
 def test_a_mountpoint_on_a_filesystem_of_openzfs_is_protected_too(host: Host, world: World, name: str) -> None:
     create(host, name)
     host.mount(name)

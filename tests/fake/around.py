@@ -39,7 +39,7 @@ class Around(State):
 
     def place(self, path: str) -> Place:
         self._enter("place", path)
-        return self.mountpoints.look(path)
+        return self.mountpoints.look(path, is_empty=self.places.occupant(path) != "is not empty.")
 
     def protect_place(self, path: str) -> None:
         self._enter("protect_place", path)

@@ -24,13 +24,15 @@ class Mountpoints:
         self._bare: set[tuple[str, str]] = set()
         self._protected: set[tuple[str, str]] = set()
 
-    def look(self, path: str) -> Place:
+    def look(self, path: str, *, is_empty: bool = True) -> Place:
         obstacle = self.obstacles.get(path)
         if self._is_mounted(path):
             return Place("mounted", obstacle)
-        if self._key(path) not in self._bare:
+        if self._key(path) not in self._bare and is_empty:
             return Place("none")
-        return Place("protected" if self._key(path) in self._protected else "bare", obstacle)
+        if self._key(path) in self._protected:
+            return Place("protected", obstacle)
+        return Place("bare", obstacle if is_empty else "it is not empty, so it may be in use")
 
     def made(self, path: str) -> None:
         """Have the directory that mounting makes."""

@@ -164,6 +164,21 @@ def test_a_root_that_was_locked_before_gets_its_protection_later(tree: FakeOpenZ
     assert lock(run, protect_mountpoint=True)["changed"] is False
 
 
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_directory_of_the_host_that_a_replica_names_is_never_protected(
+    host: FakeOpenZFS, run: Run, locked: bool
+) -> None:
+    place = {"mountpoint": "/etc", "canmount": "noauto"}
+    run("zfs_dataset_key", name="tank/a", key=KEY_TEXT, properties=place)
+    host.occupied["/etc"] = "is not empty."
+    if locked:
+        lock(run)
+    result = lock(run, protect_mountpoint=True)
+    assert not result.get("failed")
+    assert host.mountpoints.look("/etc", is_empty=False).state == "bare"
+    assert "/etc, the mountpoint of tank/a, is not protected: it is not empty" in result["warnings"][0]
+
+
 def test_a_protection_stays_where_mounting_fails(tree: FakeOpenZFS, run: Run) -> None:
     lock(run, protect_mountpoint=True)
     for name in ("tank/a", "tank/a/child"):
