@@ -4,8 +4,8 @@
 """Carrying a plan out, as much of it side by side as its order allows, or only foreseeing it.
 
 Everything is unmounted first, innermost first, whichever root it belongs to; then come the steps of the groups, each
-group after those that it names; in the end all is mounted, outermost first, and proofs are made. Check mode walks the
-same way with a step function that does nothing. Private to the collection.
+group after those that it names; in the end all is mounted, outermost first, proofs are made, and the places of what did
+not open are protected. Check mode walks the same way with a step function that does nothing. Private to the collection.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import typing as t
 from ._errors import CallFailed, StateUnknown
 from ._host import Host
 from ._model import is_below
-from ._mount_steps import Mount, Unmount
+from ._mount_steps import Mount, ProtectIfBare, Unmount
 from ._plan import Group, Outcome, Plan
 from ._side_by_side import side_by_side
 from ._step import Step
@@ -31,7 +31,7 @@ def carry_out(plan: Plan, host: Host) -> Outcome:
 
 def foresee(plan: Plan) -> Outcome:
     """Return the outcome that the plan has if every call succeeds."""
-    return _Walk(plan, lambda step: step.foreseen if isinstance(step, Mount) else None).to_its_end()
+    return _Walk(plan, lambda step: step.foreseen if isinstance(step, (Mount, ProtectIfBare)) else None).to_its_end()
 
 
 class _Tried(t.NamedTuple):
@@ -67,6 +67,7 @@ class _Walk:
             if self._is_to_be_taken_back(group):
                 self._take_back(group)
         self._outcome.done.extend(step for _group, step in self._done)
+        self._protect()
         return self._outcome
 
     def _try_each(self, work: t.Iterable[tuple[Group, t.Sequence[Step]]]) -> None:
@@ -139,6 +140,15 @@ class _Walk:
         for (group, _proof), tried in zip(due, side_by_side(lambda item: self._try([item[1]]), due)):
             if tried.error is not None:
                 self._outcome.fail(group.name, tried.error)
+
+    def _protect(self) -> None:
+        """Protect the places of what did not open, as far as they show now."""
+        left = self._outcome.left
+        for name, step in [(name, step) for name, steps in self._plan.protections.items() for step in steps]:
+            tried = self._try([step]) if name in left else _Tried([], None)
+            self._outcome.done.extend(tried.done)
+            if tried.error is not None:
+                self._outcome.fail(name, tried.error)
 
     def _is_to_be_taken_back(self, group: Group) -> bool:
         """Tell whether a group ended on its way, or has something to mount and nothing of it is mounted."""

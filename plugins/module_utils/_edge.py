@@ -105,7 +105,7 @@ def _reported(run: t.Callable[..., tuple[Plan, Outcome]], *args: t.Any) -> tuple
 
 def _foreseen(stage: Stage[W, t.Any], want: W, host: Host) -> tuple[Plan, Outcome]:
     planned = stage.plan(want, stage.observe(want, host, host.pools()))
-    if not planned.groups:
+    if not planned.groups and not planned.protections:
         return planned, _nothing_done(planned)
     from ._carry_out import foresee
 
@@ -127,7 +127,7 @@ def _done(stage: Stage[W, t.Any], want: W, host: Host) -> tuple[Plan, Outcome]:
         planned = stage.plan(want, stage.observe(want, host, pools))
         if planned.missing:
             raise Refused(" ".join([*planned.missing, *_why_missing(host)]))
-        if not planned.groups and not planned.to_stay_locked:
+        if not planned.groups and not planned.to_stay_locked and not planned.protections:
             return planned, _nothing_done(planned)
         # What changes a host is imported when something is to be changed: most runs find all as it should be.
         from ._carry_out import carry_out

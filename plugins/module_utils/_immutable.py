@@ -64,7 +64,7 @@ def protect(path: str) -> None:
             _set(place, _flags(place) | _IMMUTABLE)
     except OSError as error:
         if error.errno not in _NO_PLACE:
-            what = f"{path} was not protected: {os.strerror(error.errno or 0)}. Lock without protect_mountpoint."
+            what = f"{path} was not protected: {os.strerror(error.errno or 0)}. Leave protect_mountpoint out."
             raise CallFailed(what, errno=error.errno) from None
 
 

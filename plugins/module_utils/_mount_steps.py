@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from ._errors import CallFailed, EncryptionError, StateUnknown, in_use, unforeseen
 from ._host import Host
 from ._model import Dataset
-from ._step import Step, Values
+from ._step import NOTHING, Step, Values
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,30 @@ class ProtectMountpoint:
 
     def perform(self, host: Host) -> None:
         host.protect_place(self.path)
+
+
+@dataclass(frozen=True)
+class ProtectIfBare:
+    """The mountpoint of what did not open, protected where it shows as bare; inside what was just mounted it may.
+
+    Args:
+        foreseen: what was seen to need it.
+    """
+
+    dataset: str
+    path: str
+    foreseen: tuple[ProtectMountpoint, ...] = ()
+    action: t.ClassVar[str] = "protect_if_bare"
+    before: t.ClassVar[Values] = NOTHING
+    after: t.ClassVar[Values] = NOTHING
+    undone_by: t.ClassVar[None] = None
+
+    def perform(self, host: Host) -> t.Sequence[Step] | None:
+        if not host.place(self.path).can_be_protected(after_unmount=False):
+            return None
+        protection = ProtectMountpoint(self.dataset, self.path)
+        protection.perform(host)
+        return (protection,)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ._keys import Key
 from ._model import Dataset, Place, Pool, Tree, Verdict
 
 if t.TYPE_CHECKING:
-    from ._mount_steps import Mount, Unmount
+    from ._mount_steps import Mount, ProtectIfBare, Unmount
     from ._step import Step
     from ._steps import ProveReadable
 
@@ -105,6 +105,7 @@ class Plan:
         warnings: what the person should know.
         details: what a module reports besides what every module reports, never a secret.
         to_stay_locked: roots that are locked already, which is proven in the end.
+        protections: what is done in the end about roots, by name, that failed or were skipped.
     """
 
     groups: tuple[Group, ...] = ()
@@ -114,6 +115,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     details: t.Mapping[str, t.Any] = field(default_factory=dict)
     to_stay_locked: tuple[str, ...] = ()
+    protections: t.Mapping[str, tuple[ProtectIfBare, ...]] = field(default_factory=dict)
 
 
 @dataclass
@@ -132,6 +134,11 @@ class Outcome:
             self.failures[name] = failure
         elif failure.msg not in first.msg:
             self.failures[name] = replace(first, msg=f"{first.msg} {failure.msg}")
+
+    @property
+    def left(self) -> frozenset[str]:
+        """Return what failed or was skipped."""
+        return frozenset(name for failed, each in self.failures.items() for name in (failed, *each.skipped))
 
     def blocker(self, group: Group) -> str | None:
         """Return the failed group because of which this one cannot be carried out."""

@@ -12,7 +12,7 @@ import typing as t
 
 from ._errors import Refused
 from ._model import Dataset, Tree, is_below, names_above
-from ._mount_steps import ProtectMountpoint, Unmount
+from ._mount_steps import ProtectIfBare, ProtectMountpoint, Unmount
 from ._plan import Failure, Group, Observed
 from ._step import Step
 from ._steps import CloseRoot, UnloadKey
@@ -69,6 +69,28 @@ def unprotected(chosen: t.Sequence[Dataset], observed: Observed) -> tuple[str, .
         and observed.places[path].obstacle is not None
         and not any(above in closing for above in names_above(path))
     )
+
+
+def protections(
+    roots: t.Iterable[Dataset], groups: t.Iterable[Group], observed: Observed
+) -> dict[str, tuple[ProtectIfBare, ...]]:
+    """Return, by root, the protection of the mountpoints of those that are locked and may stay so.
+
+    What shows inside of a mountpoint that is used first is none of the places that will show then.
+    """
+    around = {mount.mountpoint for group in groups for mount in group.mounts}
+
+    def protection(dataset: Dataset) -> ProtectIfBare:
+        path = dataset.value("mountpoint")
+        is_seen = not any(above in around for above in names_above(path))
+        is_due = is_seen and observed.places[path].can_be_protected(after_unmount=False)
+        return ProtectIfBare(dataset.name, path, (ProtectMountpoint(dataset.name, path),) if is_due else ())
+
+    domains = {root.name: observed.tree.domain(root.name) for root in roots if not root.is_key_loaded}
+    return {
+        name: tuple(protection(each) for each in domain if each.value("mountpoint") in observed.places)
+        for name, domain in domains.items()
+    }
 
 
 def places_to_protect(roots: t.Iterable[Dataset], tree: Tree) -> list[str]:

@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import replace
 
 from ._errors import Refused
-from ._model import Dataset, Pool, Tree
+from ._model import Dataset, Place, Pool, Tree
 from ._observe import find_asides, find_occupants, key_files_of, observe_tree, read_key_files, try_keys
 from ._plan import Failure, Group, Observed, Plan
 from ._plan_mounts import Due, foresee_mounts, foresee_obstacles
@@ -23,7 +23,7 @@ from ._verdicts import opening_key, unopened
 
 if t.TYPE_CHECKING:
     from ._host import Host
-    from ._mount_steps import Mount
+    from ._mount_steps import Mount, ProtectIfBare
     from ._step import Step
     from ._steps import ProveReadable
 
@@ -45,17 +45,17 @@ def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]
     asides: dict[str, str] = {}
     if wanted.move_aside:
         occupied, asides = find_asides(host, occupied)
-    observed = Observed(pools, tree, key_files, verdicts, occupied, asides)
-    return observed if wanted.state == "unlocked" else _observe_locking(wanted, host, roots, observed)
+    places = _look_at_places(host, roots, wanted, tree) if wanted.protect_mountpoint else {}
+    foundations = host.foundations() if roots and wanted.state == "locked" else {}
+    return Observed(pools, tree, key_files, verdicts, occupied, asides, places=places, foundations=foundations)
 
 
-def _observe_locking(wanted: UnlockWanted, host: Host, roots: t.Sequence[Dataset], observed: Observed) -> Observed:
-    """Look at what the system stands on, and at the mountpoints that are to be protected."""
+def _look_at_places(host: Host, roots: t.Iterable[Dataset], wanted: UnlockWanted, tree: Tree) -> dict[str, Place]:
+    """Look at the mountpoints that are to be protected: of all that is to be locked, or of what may stay so."""
     from ._plan_lock import places_to_protect
 
-    paths = places_to_protect(roots, observed.tree) if wanted.protect_mountpoint else []
-    places = dict(zip(paths, side_by_side(host.place, paths)))
-    return replace(observed, places=places, foundations=host.foundations() if roots else {})
+    paths = places_to_protect((root for root in roots if wanted.state == "locked" or not root.is_key_loaded), tree)
+    return dict(zip(paths, side_by_side(host.place, paths)))
 
 
 def _needs_key(root: Dataset, wanted: UnlockWanted, tree: Tree) -> bool:
@@ -79,9 +79,14 @@ def plan_unlock(wanted: UnlockWanted, observed: Observed) -> Plan:
     """
     roots = wanted.choice.roots(observed.tree, observed.pools)
     is_unlocked = wanted.state == "unlocked"
+    protected: t.Mapping[str, tuple[ProtectIfBare, ...]] = {}
     if is_unlocked:
         groups, failures = _plan_unlocked(roots, wanted, observed)
         warnings = (*broken_warnings(roots, observed.tree), *half_received_warnings(roots, observed.tree))
+        if wanted.protect_mountpoint:
+            from ._plan_lock import protections
+
+            protected = protections(roots, groups, observed)
     else:
         from ._plan_lock import plan_locked, unprotected
 
@@ -94,6 +99,7 @@ def plan_unlock(wanted: UnlockWanted, observed: Observed) -> Plan:
         wanted.choice.missing(observed.pools),
         (*wanted.offers.warnings(observed.pools), *warnings),
         to_stay_locked=() if is_unlocked else tuple(root.name for root in roots if not root.is_key_loaded),
+        protections=protected,
     )
 
 

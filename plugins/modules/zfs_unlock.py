@@ -108,8 +108,11 @@ options:
   protect_mountpoint:
     description:
       - >-
-        With O(state=locked), set the immutable flag (C(chattr +i)) on the bare mountpoints of what is locked, so that
-        nobody writes into them what a later mount would hide. Roots that are locked already get it too.
+        Set the immutable flag (C(chattr +i)) on the bare mountpoints of what is locked, so that nobody writes into them
+        what a later mount would hide. With O(state=locked), roots that are locked already get it too.
+      - >-
+        With O(state=unlocked), it is set in the end where a chosen root failed, or was skipped, and nothing is mounted.
+        What shows only inside of a filesystem that is mounted by the same task is not foretold by check mode.
       - >-
         Where the file system around a mountpoint is read-only or knows no such flag, there is a warning, and so is
         where a directory holds something though nothing is mounted there. It may be one of this host's own, as the

@@ -15,7 +15,7 @@ from ansible_collections.zfsfleet.encryption.tests.fake.datasets import User
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
 from .conftest import Run
-from .trees import KEY, KEY_TEXT
+from .trees import KEY, KEY_TEXT, OTHER_KEY_TEXT
 
 SECRETS: list[dict[str, t.Any]] = [{"name": "tank/a", "key": KEY_TEXT, "share_with_children": True}]
 
@@ -185,6 +185,48 @@ def test_a_protection_stays_where_mounting_fails(tree: FakeOpenZFS, run: Run) ->
         tree.fail_on("mount", name, CallFailed(f"{name} was not mounted", reason="mount_failed"))
     unlock(run)
     assert tree.place("/tank/a") == Place("protected")
+
+
+def test_what_does_not_open_inside_of_what_does_is_protected_as_it_shows(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", datasets=[{"name": "tank/a", "key": KEY_TEXT}, {"name": "tank/a/b", "key": KEY_TEXT}])
+    lock(run, protect_mountpoint=True)
+    secrets = [{"name": "tank/a", "key": KEY_TEXT}, {"name": "tank/a/b", "key": OTHER_KEY_TEXT}]
+    result = unlock(run, secrets=secrets, protect_mountpoint=True)
+    assert (result["unlocked"], result["failures"]["tank/a/b"]["reason"]) == (["tank/a"], "wrong_key")
+    assert [each["dataset"] for each in result["actions"] if each["action"] == "protect_mountpoint"] == ["tank/a/b"]
+    assert (host.place("/tank/a"), host.place("/tank/a/b")) == (Place("mounted"), Place("protected"))
+
+    again = unlock(run, secrets=secrets, protect_mountpoint=True)
+    assert (again["changed"], again["failures"]) == (False, result["failures"])
+    assert unlock(run)["mounted"] == ["tank/a/b"]
+    assert lock(run, name="tank/a/b")["changed"]
+    assert host.place("/tank/a/b") == Place("bare")
+
+
+def test_what_fails_and_what_is_skipped_for_it_is_protected_and_check_mode_foretells_it(
+    tree: FakeOpenZFS, run: Run
+) -> None:
+    entry: dict[str, t.Any] = {"key": KEY_TEXT, "properties": {"mountpoint": "/srv/b"}}
+    run("zfs_dataset_key", name="tank/a/b", **entry)
+    lock(run)
+    wrong = [{"name": "tank/a", "key": OTHER_KEY_TEXT}]
+    assert unlock(run, secrets=wrong)["actions"] == []
+    foretold = unlock(run, check=True, secrets=wrong, protect_mountpoint=True)
+    assert (tree.place("/tank/a"), tree.place("/srv/b")) == (Place("bare"), Place("bare"))
+    assert foretold == unlock(run, secrets=wrong, protect_mountpoint=True)
+    assert [each["dataset"] for each in foretold["actions"]] == ["tank/a", "tank/a/b"]
+    assert (tree.place("/tank/a"), tree.place("/srv/b")) == (Place("protected"), Place("protected"))
+
+
+def test_what_cannot_be_mounted_is_protected_and_a_protection_that_fails_is_told(tree: FakeOpenZFS, run: Run) -> None:
+    lock(run)
+    for name in ("tank/a", "tank/a/child"):
+        tree.fail_on("mount", name, CallFailed(f"{name} was not mounted.", reason="mount_failed"))
+    tree.fail_on("protect_place", "/tank/a", CallFailed("/tank/a was not protected: no."))
+    assert unlock(run, protect_mountpoint=True)["failures"]["tank/a"]["msg"].endswith("/tank/a was not protected: no.")
+    tree.faults.pop(("protect_place", "/tank/a"))
+    assert unlock(run, protect_mountpoint=True)["changed"]
+    assert (is_loaded(tree, "tank/a"), tree.place("/tank/a")) == (False, Place("protected"))
 
 
 def test_a_root_that_stays_unlocked_is_not_protected(tree: FakeOpenZFS, run: Run) -> None:
