@@ -116,7 +116,7 @@ options:
       - >-
         Where the file system around a mountpoint is read-only or knows no such flag, there is a warning, and so is
         where a directory holds something though nothing is mounted there. It may be one of this host's own, as the
-        F(/etc) that a replica's C(mountpoint) names, and is left alone. A mountpoint inside another filesystem that is
+        C(/etc) that a replica's C(mountpoint) names, and is left alone. A mountpoint inside another filesystem that is
         locked too goes away with it and needs none.
       - >-
         The flag is taken off again when any module of this collection mounts there, destroys the dataset or gives it

@@ -87,8 +87,8 @@ FOUNDATIONS = (
         "nobody looks at what the system stands on",
         "The host hangs at its next read from there.",
         "module_utils/_plan_unlock.py",
-        "foundations=host.foundations() if roots else {}",
-        "foundations={}",
+        'foundations = host.foundations() if roots and wanted.state == "locked" else {}',
+        "foundations: t.Mapping[str, tuple[str, ...]] = {}",
         ("test_locking",),
     ),
     Fault(
@@ -156,6 +156,22 @@ PROTECTION = (
         "module_utils/_mount_steps.py",
         "        return ReleaseMountpoint(self.dataset, self.path)\n",
         "        return None\n",
+        ("test_locking",),
+    ),
+    Fault(
+        "a directory that holds something is made immutable",
+        "Nobody can change a file name in the /etc of a backup host any more, since a replica has that mountpoint.",
+        "module_utils/_immutable.py",
+        "_IN_USE if _holds_anything(place) else obstacle",
+        "obstacle",
+        ("test_immutable",),
+    ),
+    Fault(
+        "what did not open lies bare inside of what did",
+        "Programs write into the place of the missing filesystem, which cannot be mounted there then.",
+        "module_utils/_carry_out.py",
+        "        self._protect()\n        return self._outcome",
+        "        return self._outcome",
         ("test_locking",),
     ),
     Fault(
