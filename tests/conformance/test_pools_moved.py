@@ -80,7 +80,7 @@ def test_a_readonly_pool_is_given_up_right_after_it_was_used(host: Host, pool: s
     """What was just unmounted keeps such a pool busy for a moment, now and then."""
     create_encrypted_pool(host, pool, place)
     found = export(host, pool, place)
-    for give_up in (host.export_pool, host.destroy_pool) * 4:
+    for give_up in (host.export_pool, host.destroy_pool) * 2:
         bring_back(host, found, place, readonly=True)
         host.load_key(read(host, pool), KEY)
         host.mount(pool)
