@@ -60,7 +60,7 @@ COPIED = ("plugins", "roles", "playbooks", "tests", "meta", "docs", "galaxy.yml"
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "output", "testbed", "wire", "integration")
 EVERYTHING = ("tests/unit/plugins", "tests/conformance")
 SIDE_BY_SIDE = 2
-SECONDS = 600
+SECONDS = 1200  # all tests take a few minutes, and much longer beside virtual machines
 FAILED = re.compile(r"^(?:FAILED|ERROR) \S*?([^/\s]+\.py::[^\s\[]+)", re.MULTILINE)
 
 
