@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ._command import READ_TIMEOUT, Answer, assignments, failure, run
+from ._command import READ_TIMEOUT, Answer, assignments, failure, patiently, run
 from ._errors import CallFailed, StateUnknown
 from ._key_calls import key_line
 from ._model import parent_of
@@ -58,9 +58,12 @@ def _reserving(creation: Creation) -> tuple[str, ...]:
 
 
 def destroy(name: str) -> None:
-    answer = run("zfs", "destroy", name)
-    if answer.code != 0:
-        raise failure(f"{name} was not destroyed", answer, needs=(name, "destroy", "mount"))
+    def call() -> None:
+        answer = run("zfs", "destroy", name)
+        if answer.code != 0:
+            raise failure(f"{name} was not destroyed", answer, needs=(name, "destroy", "mount"))
+
+    patiently(call)
 
 
 def _take_back_if_made_since(name: str, began: int, killed: Answer) -> None:
@@ -78,9 +81,10 @@ def _take_back_if_made_since(name: str, began: int, killed: Answer) -> None:
 
 
 def _take_back(name: str, why: Answer) -> None:
-    answer = run("zfs", "destroy", name)
-    if answer.code != 0:
+    try:
+        destroy(name)
+    except CallFailed as error:
         raise StateUnknown(
-            f"{name} was made but not as it was wanted ({why.why}), and could not be taken back: {answer.why}. "
-            f"Look at it, and run 'zfs destroy {name}' or the task again."
-        )
+            f"{name} was made but not as it was wanted ({why.why}), and could not be taken back. "
+            f"{str(error).rstrip('.')}. Look at it, and run 'zfs destroy {name}' or the task again."
+        ) from None

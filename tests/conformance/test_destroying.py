@@ -65,6 +65,14 @@ def test_what_has_a_snapshot_is_kept_and_shows_it(host: Host, world: World, name
     assert read(host, name).last_snapshot == f"{name}@{name.rpartition('/')[2]}-clone"
 
 
+def test_a_volume_is_destroyed_right_after_it_was_made(host: Host, name: str) -> None:
+    """udev looks at a new volume, which keeps it busy for a moment, now and then."""
+    for _time in range(5):
+        create_volume(host, name)
+        host.destroy(name)
+        assert host.dataset(name) is None
+
+
 @pytest.mark.parametrize("kind", ["a filesystem", "a volume"])
 def test_what_is_in_use_is_kept(host: Host, world: World, name: str, kind: str) -> None:
     if kind == "a volume":
