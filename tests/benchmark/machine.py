@@ -18,7 +18,9 @@ CHECKOUT = HERE.parents[1]
 VM = str(CHECKOUT / "tests" / "testbed" / "vm")
 NAME = "benchmark"
 CPUS = 2
-START = (NAME, "--memory", "2048", "--cpus", str(CPUS), "--disk", "bench=4G")
+MEMORY = 4096  # MiB
+START = (NAME, "--memory", str(MEMORY), "--cpus", str(CPUS), "--disk", "bench=4G")
+CACHE = MEMORY * 2**20 // 2  # bytes, as OpenZFS takes itself; 400 mounted filesystems fill what the testbed sets
 GUEST = "/root/benchmark"
 COLLECTION = f"{GUEST}/ansible_collections/zfsfleet/encryption"
 PACKAGE = "ansible_collections.zfsfleet.encryption.tests.benchmark"
@@ -39,6 +41,7 @@ def is_running() -> bool:
 def boot() -> None:
     """Boot the machine and copy into it what Ansible would send, and the benchmark."""
     vm("start", *START)
+    vm("ssh", NAME, f"echo {CACHE} >/sys/module/zfs/parameters/zfs_arc_max")
     vm("ssh", NAME, f"rm -rf {GUEST}; mkdir -p {GUEST}/ansible {GUEST}/payloads")
     vm("ssh", NAME, f"""echo '__version__ = "0"' >{GUEST}/ansible/__init__.py""")
     vm("copy", NAME, str(_module_utils()), f"{GUEST}/ansible/module_utils")
