@@ -39,7 +39,8 @@ options:
     choices: [filesystem, volume]
   volsize:
     description:
-      - Size of a volume, like V(10G) or in bytes. A new one is rounded up by OpenZFS.
+      - Size of a volume, like V(10G) or in bytes. A new one is rounded up by OpenZFS, and its node below C(/dev/zvol)
+        is there at the end of the task.
       - An existing volume is enlarged, to whole blocks. It is never made smaller, since that would cut off data.
     type: str
   sparse:

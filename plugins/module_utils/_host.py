@@ -236,6 +236,9 @@ class Host(t.Protocol):
         A dataset with a snapshot does not change by it.
         """
 
+    def await_node(self, volume: Dataset) -> None:
+        """Wait until a volume that was just made has its node, where this system makes any."""
+
     def receiving(self, names: t.Collection[str]) -> frozenset[str]:
         """Return those of the datasets that an increment is being received into, or was until it broke off."""
 

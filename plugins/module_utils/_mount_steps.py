@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Steps about the places of filesystems: mounted and unmounted, moved aside for, protected while they are locked.
 
+And about the nodes of volumes, which are to them what mounts are to filesystems.
+
 Private to the collection.
 """
 
@@ -213,3 +215,21 @@ def released(host: Host, *mountpoints: str) -> t.Iterator[None]:
         raise
     for path in places:
         host.release_place(path)
+
+
+@dataclass(frozen=True)
+class AwaitNode:
+    """A volume that was just made can be used only when udev made its node: whoever formats it next would fail."""
+
+    volume: Dataset
+    action: t.ClassVar[str] = "await_node"
+    before: t.ClassVar[Values] = NOTHING
+    after: t.ClassVar[Values] = NOTHING
+    undone_by: t.ClassVar[None] = None
+
+    @property
+    def dataset(self) -> str:
+        return self.volume.name
+
+    def perform(self, host: Host) -> None:
+        host.await_node(self.volume)

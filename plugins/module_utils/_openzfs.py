@@ -266,6 +266,11 @@ class OpenZFS:
             raise CallFailed(f"{what}: {error.strerror}.", errno=error.errno) from None
         _lineage.read_filesystem(dataset)
 
+    def await_node(self, volume: Dataset) -> None:
+        from . import _volume_nodes
+
+        _volume_nodes.wait(volume)
+
     def receiving(self, names: t.Collection[str]) -> frozenset[str]:
         hidden = {f"{name}/%recv": name for name in names}  # what an increment fills, until it takes its place
         return frozenset(hidden[name] for name in self._keys.existing(tuple(hidden)))

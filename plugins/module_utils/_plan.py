@@ -16,7 +16,6 @@ from ._model import Dataset, Place, Pool, Tree, Verdict
 if t.TYPE_CHECKING:
     from ._mount_steps import Mount, ProtectIfBare, Unmount
     from ._step import Step
-    from ._steps import ProveReadable
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class Group:
     mounts: tuple[Mount, ...] = ()
     after: tuple[str, ...] = ()
     unmounts: tuple[Unmount, ...] = ()
-    proofs: tuple[ProveReadable, ...] = ()
+    proofs: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -51,11 +51,12 @@ _GIVES_PLACE = frozenset({"create", "change_key", "inherit_key", "repoint", "rea
 
 @dataclass(frozen=True)
 class _Planned:
-    """The steps for one entry, the tree as they leave it, and what is mounted then."""
+    """The steps for one entry, the tree as they leave it, what is mounted then, and what is waited for in the end."""
 
     steps: tuple[Step, ...]
     tree: Tree
     mounts: tuple[Mount, ...] = ()
+    proofs: tuple[Step, ...] = ()
 
 
 def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]) -> Observed:
@@ -164,7 +165,7 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
         kin = [*kinship.of(touched), *(generated[path] for path in (entry.key_file,) if path in generated)]
         generated.update({path: entry.name for path in map(_file_of, steps) if path is not None})
         kinship.add(entry.name, touched)
-        groups.append(Group(entry.name, steps, planned.mounts, tuple(dict.fromkeys(kin))))
+        groups.append(Group(entry.name, steps, planned.mounts, tuple(dict.fromkeys(kin)), proofs=planned.proofs))
         if not _GIVES_PLACE.isdisjoint(step.action for step in steps):
             placed.append(entry)
     for entry in placed:
@@ -319,13 +320,15 @@ def _plan_creation(entry: DatasetWanted, tree: Tree, observed: Observed) -> _Pla
     if parent is not None:
         _refuse_bad_place(entry, parent)
         _hierarchy.refuse_impossible_creation(entry, parent)
-    from ._mount_steps import Mount
+    from ._mount_steps import AwaitNode, Mount
     from ._steps import CreateDataset
 
     new = new_dataset(entry, tree, observed)
     steps = (*new.steps, CreateDataset(new.creation, new.generated_file))
     mount = Mount(entry.name, new.dataset.value("mountpoint"))
-    return _Planned(steps, tree.with_datasets(new.dataset), (mount,) if new.dataset.is_mounted_by_default else ())
+    mounts = (mount,) if new.dataset.is_mounted_by_default else ()
+    proofs = (AwaitNode(new.dataset),) if new.dataset.is_volume and new.dataset.can_be_read else ()
+    return _Planned(steps, tree.with_datasets(new.dataset), mounts, proofs)
 
 
 def _refuse_bad_place(entry: DatasetWanted, parent: Dataset) -> None:

@@ -1,7 +1,7 @@
 # Copyright: zfsfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The nodes of volumes, which udev makes a moment after a key is loaded. A part of ``_openzfs``.
+"""The nodes of volumes, which udev makes a moment after one is created or its key loaded. A part of ``_openzfs``.
 
 Private to the collection.
 """
@@ -12,15 +12,21 @@ import contextlib
 import glob
 import os
 import time
+import typing as t
 
 from ._command import READ_TIMEOUT, run
 from ._delegation import ONLY_ROOT_READS, is_root
 from ._errors import CallFailed, NotPermitted, Refused
 from ._mounts import lines, node_of, open_volume, volumes
 
+if t.TYPE_CHECKING:
+    from ._model import Dataset
+
 TIMEOUT = 20  # seconds
 UDEV_IS_ASKED_AFTER = (2, 5, 10)  # seconds
 _PAUSE = 0.05  # seconds
+_UDEV = "/run/udev/control"
+_PARAMETERS = "/sys/module/zfs/parameters"
 
 
 def read(name: str) -> None:
@@ -29,13 +35,40 @@ def read(name: str) -> None:
     Raises:
         CallFailed: it cannot be read, or its node does not come.
     """
-    node = node_of(name)
+    _wait_for(name, lambda: _was_read(name))
+
+
+def wait(volume: Dataset) -> None:
+    """Wait for a volume's node, where this system makes any. Everybody may, and nothing is opened.
+
+    Raises:
+        CallFailed: it does not come.
+    """
+    node = node_of(volume.name)
+    if os.path.exists(_UDEV) and _is_shown(volume):
+        _wait_for(volume.name, lambda: os.path.exists(node))
+
+
+def _is_shown(volume: Dataset) -> bool:
+    """Tell whether OpenZFS shows a volume to udev (zfs(4): zvol_inhibit_dev, zvol_volmode)."""
+    volmode = volume.value("volmode")
+    if volmode == "default":
+        volmode = {"3": "none"}.get(_parameter("zvol_volmode"), volmode)
+    return volmode != "none" and _parameter("zvol_inhibit_dev") != "1"
+
+
+def _parameter(name: str) -> str:
+    return "".join(lines(f"{_PARAMETERS}/{name}"))
+
+
+def _wait_for(name: str, is_there: t.Callable[[], bool]) -> None:
     started = time.monotonic()
     left = [started + seconds for seconds in (*UDEV_IS_ASKED_AFTER, TIMEOUT)]
-    while not _was_read(name):
+    while not is_there():
         if time.monotonic() > left[0]:
             del left[0]
             if not left:
+                node = node_of(name)
                 raise CallFailed(f"{node} did not appear within {TIMEOUT} s. Look at the log of systemd-udevd.")
             _ask_udev()
         time.sleep(_PAUSE)

@@ -107,7 +107,10 @@ class FakeWorld:
         self._host.places.take_away(path)
 
     def lose_node(self, volume: str) -> None:
-        pass
+        self._host.with_node.discard(volume)
+
+    def has_node(self, volume: str) -> bool:
+        return volume in self._host.with_node
 
     @contextlib.contextmanager
     def mount_units(self, name: str, *, masked: bool = False) -> t.Iterator[None]:

@@ -110,6 +110,9 @@ class RealWorld(RealStreams, RealUsers):
     def lose_node(self, volume: str) -> None:
         os.remove(node_of(volume))
 
+    def has_node(self, volume: str) -> bool:
+        return os.path.exists(node_of(volume))
+
     @contextlib.contextmanager
     def nfs_server(self) -> t.Iterator[None]:
         """Make OpenZFS believe that there is one: it keeps the list, and would tell the server by this program."""

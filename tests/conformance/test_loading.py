@@ -137,6 +137,23 @@ def test_a_volume_that_udev_gave_no_name_gets_one(host: Host, world: World, name
     world.lose_node(name)
 
     host.prove_readable(read(host, name))
+    assert world.has_node(name)
+
+
+@pytest.mark.any_binding
+def test_a_volume_that_was_just_made_is_waited_for(host: Host, world: World, name: str) -> None:
+    made = make_volume(host, name, key=KEY)
+    world.lose_node(name)
+
+    host.await_node(made)
+    assert world.has_node(name)
+
+
+@pytest.mark.any_binding
+def test_a_volume_that_is_to_have_no_node_is_not_waited_for(host: Host, world: World, name: str) -> None:
+    host.await_node(make_volume(host, name, volmode="none"))
+
+    assert not world.has_node(name)
 
 
 @pytest.mark.any_binding

@@ -15,7 +15,7 @@ from ansible_collections.zfsfleet.encryption.tests.conformance.test_property_val
     VOLUME_VALUES,
 )
 from ansible_collections.zfsfleet.encryption.tests.conformance.whole_runs import provision
-from ansible_collections.zfsfleet.encryption.tests.conformance.world import SMALL_POOL
+from ansible_collections.zfsfleet.encryption.tests.conformance.world import SMALL_POOL, World
 
 pytestmark = pytest.mark.any_binding
 
@@ -67,6 +67,13 @@ def test_every_value_of_a_volume_is_found_again(host: Host, tree: str) -> None:
     provision(host, *task, encryption="off")
 
     assert provision(host, *task, encryption="off") == []
+
+
+def test_volumes_can_be_used_as_soon_as_the_task_that_makes_them_is_done(host: Host, world: World, tree: str) -> None:
+    names = [f"{tree}/v{n}" for n in range(8)]
+    provision(host, *({"name": name, "volsize": "1M", "sparse": True} for name in names), encryption="off")
+
+    assert [name for name in names if not world.has_node(name)] == []
 
 
 @pytest.mark.parametrize(("before", "after"), [(True, False), (False, True), (False, False)])

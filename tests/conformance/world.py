@@ -93,6 +93,9 @@ class World(t.Protocol):
     def lose_node(self, volume: str) -> None:
         """Have udev give no name to a volume's device."""
 
+    def has_node(self, volume: str) -> bool:
+        """Tell whether a volume can be opened by its name now."""
+
     def mount_units(self, name: str, *, masked: bool = False) -> t.ContextManager[None]:
         """Have systemd units for what lies at and below a dataset; the unit of its key may be masked."""
 

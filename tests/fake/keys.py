@@ -52,6 +52,13 @@ class Keys(Beside):
         opens = not (self._datasets.is_locked(record) or self._datasets.is_mismatched(record))
         if not (opens or self._datasets.is_in_use(record)):
             raise CallFailed(f"{record.name} cannot be read: {os.strerror(errno.EACCES)}.")
+        if record.kind == "volume":
+            self.with_node.add(record.name)
+
+    def await_node(self, volume: Dataset) -> None:
+        self._enter("await_node", volume.name)
+        if volume.value("volmode") != "none":
+            self.with_node.add(volume.name)
 
     def loaded(self, roots: t.Collection[str]) -> frozenset[str]:
         for name in roots:

@@ -38,6 +38,7 @@ class FakeOpenZFS(Keys, Around):
     ``replication`` receives streams in part;
     ``occupied`` (path -> what stands there) and ``key_files`` (path -> content) are the host's other files, ``places``
     what stands inside of filesystems; ``standing`` (dataset -> what stands on it) is what the system needs;
+    ``with_node`` are the volumes that were waited for: nodes come as late as they may;
     ``calls`` is what was asked, ``changes`` what was asked to change; ``fail_on`` makes a call fail.
     """
 
@@ -96,6 +97,7 @@ class FakeOpenZFS(Keys, Around):
         place = self._datasets.property(record, "mountpoint").value
         del self._datasets.records[name]
         self._datasets.loaded.pop(name, None)
+        self.with_node.discard(name)
         self.mountpoints.gone(place)
 
     def set_properties(self, name: str, properties: t.Mapping[str, str]) -> None:

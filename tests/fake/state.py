@@ -41,6 +41,7 @@ class State:
         self.faults: dict[tuple[str, str], Exception] = {}
         self.remarks: list[str] = []
         self.exported: set[str] = set()
+        self.with_node: set[str] = set()
         self._datasets = Datasets()
         self._disks = Disks()
         self.places = Places(self._datasets, self.occupied)

@@ -9,6 +9,14 @@ from .fault import Fault
 
 CHANGES = (
     Fault(
+        "a new volume is not waited for",
+        "What formats it next does not find it.",
+        "module_utils/_plan_dataset.py",
+        "(AwaitNode(new.dataset),) if",
+        "() if",
+        ("test_provisioning",),
+    ),
+    Fault(
         "a key is changed without proof of the present one",
         "Replicas and streams need a key that nobody kept.",
         "module_utils/_plan_key.py",
