@@ -15,8 +15,13 @@ import os
 import re
 import typing as t
 
+from . import _lineage
+from ._command import READ_TIMEOUT, failure, run
+from ._delegation import ONLY_ROOT_MOUNTS, only_root
+from ._errors import CallFailed
 from ._model import MOUNT_PROPERTIES, Dataset
 from ._mounts import on_top_of
+from ._property_lines import parsed
 from ._sharing import is_to_be_shared
 
 # Property, the flag and option of mount(2) where it is on, and where it is off: libzfs_mount.c, ``zfs_add_options``.
@@ -35,12 +40,42 @@ _CONTEXTS = tuple(name for name in MOUNT_PROPERTIES if name.endswith("context"))
 _PLAIN_PATH = re.compile(r"/[^,\"\\\n]*")
 
 
-def mount(dataset: Dataset) -> bool:
-    """Mount an unlocked filesystem that is not mounted, and tell whether that was done.
+def observe(name: str) -> Dataset:
+    """Read what has to be known to mount a filesystem.
+
+    Raises:
+        CallFailed: it cannot be read.
+    """
+    wanted = [*dict.fromkeys(("encryptionroot", "mounted", "mountpoint", "canmount", *MOUNT_PROPERTIES, "type"))]
+    answer = run("zfs", "get", "-Hpo", "name,property,value,source", ",".join(wanted), name, timeout=READ_TIMEOUT)
+    if answer.code != 0:
+        raise CallFailed(f"{name} was not mounted: {answer.error}", reason="mount_failed")
+    return parsed(answer.out, wanted)[name]
+
+
+def mount(dataset: Dataset, *, by_zfs: bool) -> None:
+    """Mount an unlocked filesystem that is not mounted.
 
     Args:
         dataset: as it was read with MOUNT_PROPERTIES; nothing stands in its place.
+        by_zfs: leave it to ``zfs``: in a pool that was imported read-only a filesystem is mounted so, too, whatever its
+            property says.
+
+    Raises:
+        CallFailed: it is not mounted.
     """
+    if not by_zfs and _mount(dataset):
+        return
+    answer = run("zfs", "mount", dataset.name)
+    if answer.was_killed:
+        raise failure(f"{dataset.name} was not mounted", answer)
+    if answer.code != 0 and "already mounted" not in answer.error:
+        why = f"{answer.error}{_lineage.explanation(answer.error)}{only_root(ONLY_ROOT_MOUNTS)}"
+        raise CallFailed(f"{dataset.name} was not mounted: {why}", reason="mount_failed")
+
+
+def _mount(dataset: Dataset) -> bool:
+    """Mount an ordinary filesystem by a system call, and tell whether that was done."""
     place = dataset.value("mountpoint")
     if not _is_ordinary(dataset) or os.path.ismount(place):
         return False
@@ -57,15 +92,24 @@ def mount(dataset: Dataset) -> bool:
     return bool(_libc().mount(dataset.name.encode(), target, b"zfs", ctypes.c_ulong(flags), options) == 0)
 
 
-def unmount(dataset: Dataset) -> bool:
-    """Unmount a filesystem that nothing is mounted below, and tell whether that was done.
+def unmount(name: str, known: Dataset | None) -> None:
+    """Unmount a filesystem that nothing is mounted below.
 
     Args:
-        dataset: as it was read with MOUNT_PROPERTIES; one that is shared is left to ``zfs``, which unshares it.
+        name: the filesystem.
+        known: the same as it was read with MOUNT_PROPERTIES. One that is shared is left to ``zfs``, which unshares it.
+
+    Raises:
+        CallFailed: it is mounted yet.
     """
-    if is_to_be_shared(dataset) or not is_mounted(dataset):
-        return False
-    return bool(_libc().umount2(os.fsencode(dataset.value("mountpoint")), 0) == 0)
+    if known is not None and not is_to_be_shared(known) and is_mounted(known):
+        place = os.fsencode(known.value("mountpoint"))
+        if _libc().umount2(place, 0) == 0:
+            return
+    answer = run("zfs", "unmount", name)
+    if answer.code != 0 and "not currently mounted" not in answer.error:
+        error = failure(f"{name} was not unmounted", answer)
+        raise type(error)(f"{error}{only_root(ONLY_ROOT_MOUNTS)}", reason=error.reason)
 
 
 # fsopen(2), fsconfig(2), fsmount(2), since Linux 5.2; the numbers are the same on every architecture but Alpha.

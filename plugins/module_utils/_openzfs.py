@@ -26,7 +26,6 @@ from ._key_calls import CommandKeys, CoreKeys
 from ._key_units import KeyUnits
 from ._keys import Key
 from ._model import (
-    MOUNT_PROPERTIES,
     WRONG,
     Dataset,
     Place,
@@ -199,7 +198,7 @@ class OpenZFS:
     def mount(self, name: str, known: Dataset | None = None) -> None:
         from . import _mounting, _sharing
 
-        dataset = known or self._to_be_mounted(name)
+        dataset = known or _mounting.observe(name)
         if dataset.is_mounted or _mounting.is_mounted(dataset):
             return  # its own content is in the way of nothing
         path = dataset.value("mountpoint")
@@ -207,43 +206,14 @@ class OpenZFS:
         if occupant is not None:
             raise CallFailed(f"{name} was not mounted: {path} {occupant}", reason="mountpoint_occupied")
         self._key_units.let_mount(dataset)
-        self._mount(dataset)
+        _mounting.mount(dataset, by_zfs=self._is_readonly(pool_of(name)))
         why = _sharing.share(name) if _sharing.is_to_be_shared(dataset) else None
         self.remarks += [] if why is None else [why]
 
-    def _mount(self, dataset: Dataset) -> None:
-        from . import _lineage, _mounting
-
-        name = dataset.name
-        # In a pool that was imported read-only a filesystem is mounted so, too, whatever its property says.
-        if not self._is_readonly(pool_of(name)) and _mounting.mount(dataset):
-            return
-        answer = run("zfs", "mount", name)
-        if answer.was_killed:
-            raise failure(f"{name} was not mounted", answer)
-        if answer.code != 0 and "already mounted" not in answer.error:
-            why = f"{answer.error}{_lineage.explanation(answer.error)}{_only_root()}"
-            raise CallFailed(f"{name} was not mounted: {why}", reason="mount_failed")
-
-    def _to_be_mounted(self, name: str) -> Dataset:
-        wanted = [*dict.fromkeys(("encryptionroot", "mounted", "mountpoint", "canmount", *MOUNT_PROPERTIES, "type"))]
-        answer = run("zfs", "get", "-Hpo", "name,property,value,source", ",".join(wanted), name, timeout=READ_TIMEOUT)
-        if answer.code != 0:
-            raise CallFailed(f"{name} was not mounted: {answer.error}", reason="mount_failed")
-        return parsed(answer.out, wanted)[name]
-
     def unmount(self, name: str, known: Dataset | None = None) -> None:
-        patiently(lambda: self._unmount(name, known))
-
-    def _unmount(self, name: str, known: Dataset | None) -> None:
         from . import _mounting
 
-        if known is not None and _mounting.unmount(known):
-            return
-        answer = run("zfs", "unmount", name)
-        if answer.code != 0 and "not currently mounted" not in answer.error:
-            error = failure(f"{name} was not unmounted", answer)
-            raise type(error)(f"{error}{_only_root()}", reason=error.reason)
+        patiently(lambda: _mounting.unmount(name, known))
 
     def force_unmount(self, name: str) -> None:
         from . import _force
@@ -425,9 +395,3 @@ def _path_for_keys(binding: str | None) -> CoreKeys | CommandKeys:
             if binding == "pyzfs":
                 raise
     return CommandKeys()
-
-
-def _only_root() -> str:
-    from ._delegation import ONLY_ROOT_MOUNTS, only_root
-
-    return only_root(ONLY_ROOT_MOUNTS)
