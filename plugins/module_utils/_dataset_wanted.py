@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from . import _keys, _properties
 from ._errors import Refused
+from ._keyfiles import plain
 from ._keys import Key
 from ._model import depth_of, is_dataset_name, parent_of, pool_of
 from ._offers import KeyFile, Secret, secret_from
@@ -227,12 +228,13 @@ def _keylocation(options: t.Mapping[str, t.Any], name: str) -> str | None:
     location = options.get("keylocation")
     key_file = options.get("key_file")
     if location is None:
-        return None if key_file is None else f"file://{key_file}"
+        return None if key_file is None else f"file://{plain(key_file)}"
     if not _KEYLOCATION.fullmatch(location):
         raise Refused(
             f"The keylocation of {name} is no location. Use prompt, file:///absolute/path or an https:// address."
         )
-    return str(location)
+    before, scheme, path = location.partition("file://")
+    return f"{scheme}{plain(path)}" if scheme and not before else str(location)
 
 
 def _refuse_nonsense(entry: DatasetWanted, options: t.Mapping[str, t.Any]) -> None:

@@ -14,7 +14,7 @@ import os
 import re
 import stat
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ._errors import CallFailed, Refused
 from ._model import names_above
@@ -29,10 +29,12 @@ class KeyFiles:
     Args:
         contents: by path, None for a file that is not there.
         problems: by path, a sentence about a file that cannot be read.
+        real: by path, where the file really lies or would lie, all symbolic links followed.
     """
 
     contents: t.Mapping[str, bytes | None] = field(default_factory=dict, repr=False)
     problems: t.Mapping[str, str] = field(default_factory=dict)
+    real: t.Mapping[str, str] = field(default_factory=dict)
 
     def get(self, path: str) -> bytes | None:
         """Return a file's content, None if it is not there.
@@ -44,15 +46,19 @@ class KeyFiles:
             raise Refused(self.problems[path])
         return self.contents.get(path)
 
+    def real_path(self, path: str) -> str:
+        """Return where a file really lies: only by that it is seen what is mounted around it."""
+        return self.real.get(path, path)
+
     def without_those_below(self, places: t.Iterable[str]) -> KeyFiles:
         """Return the key files of which those below the given directories count as unreadable."""
         closed = frozenset(places)
         problems = {
             path: f"The key file {path} lies inside what is to be locked and could not be read then."
             for path in self.contents
-            if any(above in closed for above in (*names_above(path), "/"))
+            if any(above in closed for above in (*names_above(self.real_path(path)), "/"))
         }
-        return KeyFiles(self.contents, {**self.problems, **problems})
+        return replace(self, problems={**self.problems, **problems})
 
 
 def read(path: str) -> bytes | None:
@@ -166,6 +172,12 @@ def versioned(path: str, version: str) -> str:
     directory, name = os.path.split(path)
     stem = re.sub(r"(\.[0-9a-f]{12})?(\.key)?$", "", name) or name
     return os.path.join(directory, f"{stem}.{version}.key")
+
+
+def plain(path: str) -> str:
+    """Return a path without the slashes and dots that say nothing: one file has one name. Links are followed later."""
+    words = [word for word in path.split("/") if word not in ("", ".")]
+    return "/" + "/".join(words)
 
 
 def in_use(key_file: str, keylocation_path: str | None) -> str:

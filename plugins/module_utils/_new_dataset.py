@@ -53,7 +53,7 @@ def new_dataset(entry: DatasetWanted, tree: Tree, observed: Observed) -> NewData
     key = NewKey(None)
     properties = entry.own_properties
     if entry.state == "present" and not entry.is_plain:
-        refuse_key_file_inside(entry, (dataset,))
+        refuse_key_file_inside(entry, (dataset,), observed)
         key = new_key(entry, observed, entry.secret)
         properties.update(_encryption_properties(entry))
     elif entry.encryption is not None:

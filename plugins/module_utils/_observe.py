@@ -42,8 +42,14 @@ def refuse_suspended(pools: t.Iterable[Pool]) -> None:
             )
 
 
-def read_key_files(host: Host, paths: t.Iterable[str]) -> KeyFiles:
-    """Read key files; one that cannot be read matters only to who needs it."""
+def read_key_files(host: Host, paths: t.Iterable[str], *, written: t.Iterable[str] = ()) -> KeyFiles:
+    """Read key files; one that cannot be read matters only to who needs it.
+
+    Args:
+        host: where they are.
+        paths: of the files.
+        written: other files of which only the place matters.
+    """
     contents: dict[str, bytes | None] = {}
     problems: dict[str, str] = {}
     for path in sorted(set(paths)):
@@ -51,7 +57,8 @@ def read_key_files(host: Host, paths: t.Iterable[str]) -> KeyFiles:
             contents[path] = host.read_key_file(path)
         except Refused as refusal:
             problems[path] = str(refusal)
-    return KeyFiles(contents, problems)
+    real = {path: host.real_path(path) for path in (*contents, *problems, *written)}
+    return KeyFiles(contents, problems, real)
 
 
 def try_keys(host: Host, candidates: t.Mapping[str, tuple[Dataset, t.Sequence[Key]]]) -> dict[tuple[str, Key], Verdict]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from . import _keys
 from ._errors import Refused
-from ._keyfiles import KeyFiles
+from ._keyfiles import KeyFiles, plain
 from ._keys import Key
 from ._model import Dataset, Tree, is_below, pool_of
 
@@ -196,4 +196,4 @@ def secret_from(entry: t.Mapping[str, t.Any], *, whose: str) -> Secret:
         raise Refused(
             f"The key_file of {whose} is no absolute path on the host. It may be a key itself, so it is not shown."
         )
-    return KeyFile(entry["key_file"])
+    return KeyFile(plain(entry["key_file"]))

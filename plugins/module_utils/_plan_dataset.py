@@ -65,7 +65,7 @@ def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]
     paths = {path for entry in wanted.entries for path in _paths(entry, tree)}
     key_files = read_key_files(host, paths)
     candidates = _candidates(wanted, tree, key_files)
-    mounts = list(_to_be_mounted(wanted, tree, pools))
+    mounts = list(_to_be_mounted(wanted, tree, pools, key_files))
     around = [tree.closed_around(each.value("mountpoint")) for each in mounts]
     occupied = find_occupants(host, [*mounts, *(each for each in around if each is not None)])
     observed = Observed(pools, tree, key_files, try_keys(host, candidates), occupied)
@@ -92,12 +92,15 @@ def _candidates(wanted: BatchWanted, tree: Tree, key_files: KeyFiles) -> dict[st
     return found
 
 
-def _to_be_mounted(wanted: BatchWanted, tree: Tree, pools: t.Mapping[str, Pool]) -> t.Iterator[Dataset]:
+def _to_be_mounted(
+    wanted: BatchWanted, tree: Tree, pools: t.Mapping[str, Pool], key_files: KeyFiles
+) -> t.Iterator[Dataset]:
     """Yield, as they will be, new datasets and those that get another mountpoint; and what key files may lie under."""
-    files = [entry.key_file for entry in wanted.entries if entry.generate or entry.copied_to is not None]
+    written = [entry.key_file or "" for entry in wanted.entries if entry.generate or entry.copied_to is not None]
+    files = [key_files.real_path(path) for path in written]
     if files:
         bare = {each.value("mountpoint"): each for each in tree.datasets.values() if not each.is_mounted}
-        yield from (bare[above] for path in files for above in names_above(path or "") if above in bare)
+        yield from (bare[above] for path in files for above in names_above(path) if above in bare)
     for entry in wanted.entries:
         dataset = tree.get(entry.name)
         if entry.state == "absent":

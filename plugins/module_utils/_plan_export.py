@@ -126,7 +126,8 @@ def observe_export(wanted: ExportWanted, host: Host, pools: t.Mapping[str, Pool]
     tree = observe_tree(host, pools, {*wanted.pools, *wanted.offers.pools})
     wanted.offers.refuse_unknown_names(tree, pools)
     roots = _roots(_listed(wanted, tree, pools))
-    key_files = read_key_files(host, wanted.offers.key_file_paths() | key_files_of(roots))
+    written = () if wanted.destination is None else (wanted.destination.path,)
+    key_files = read_key_files(host, wanted.offers.key_file_paths() | key_files_of(roots), written=written)
     verdicts = try_keys(host, {root.name: (root, wanted.offers.for_root(root, key_files).keys) for root in roots})
     found = None if wanted.destination is None else _manifest_file.look(wanted.destination.path)
     return ExportObserved(pools=pools, tree=tree, key_files=key_files, verdicts=verdicts, found=found)
@@ -178,7 +179,7 @@ def plan_export(wanted: ExportWanted, observed: ExportObserved) -> Plan:
         details["sealed"] = seal(document.rendered("zfsfleet"), wanted.sealed_with)
     if wanted.destination is None:
         return plan
-    _refuse_inside(wanted.destination.path, [each.root for each in listed if each.root.name in keys], observed.tree)
+    _refuse_inside(wanted.destination.path, [each.root for each in listed if each.root.name in keys], observed)
     return _with_file(plan, document, wanted.destination, observed.found)
 
 
@@ -256,11 +257,11 @@ def _warnings(wanted: ExportWanted, observed: Observed, missing: t.Sequence[Data
     return tuple(found)
 
 
-def _refuse_inside(path: str, roots: t.Iterable[Dataset], tree: Tree) -> None:
+def _refuse_inside(path: str, roots: t.Iterable[Dataset], observed: Observed) -> None:
     """Refuse a manifest that could be read only while what it opens is unlocked."""
     for root in roots:
-        for dataset in reversed(tree.domain(root.name)):
-            if dataset.hides(path):
+        for dataset in reversed(observed.tree.domain(root.name)):
+            if dataset.hides(observed.key_files.real_path(path)):
                 raise Refused(
                     f"The manifest {path} would lie inside {dataset.name}, which cannot be read while {root.name} is "
                     "locked, and holds its key. Keep it elsewhere."

@@ -81,6 +81,7 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
 
     content = observed.key_files.get(secret.path)
     if content is None and entry.generate:
+        _refuse_location_without_the_new_key(entry, observed)
         return NewKey(None, (GenerateKeyFile(entry.name, secret.path, entry.new_keyformat),), secret.path)
     if content is None:
         raise Refused(
@@ -142,6 +143,16 @@ def _refuse_location_with_another_key(entry: DatasetWanted, key: Key, observed: 
         )
 
 
+def _refuse_location_without_the_new_key(entry: DatasetWanted, observed: Observed) -> None:
+    """Refuse a ``keylocation`` whose file is there, beside a key that is yet to be generated."""
+    path = (entry.keylocation or "").removeprefix("file://")
+    if path != entry.key_file and observed.key_files.get(path) is not None:
+        raise Refused(
+            f"keylocation of {entry.name} would be {path}, which holds something else than the key that is generated "
+            f"into {entry.key_file}. Leave keylocation out."
+        )
+
+
 def new_location(entry: DatasetWanted, root: Dataset) -> KeyFile | None:
     """Return the file that a task which offers no key makes a root's ``keylocation``."""
     location = entry.keylocation or ""
@@ -163,15 +174,19 @@ def _refuse_location_without_the_key(entry: DatasetWanted, root: Dataset, observ
         )
 
 
-def refuse_key_file_inside(entry: DatasetWanted, opened: t.Iterable[Dataset]) -> None:
+def refuse_key_file_inside(entry: DatasetWanted, opened: t.Iterable[Dataset], observed: Observed) -> None:
     """Refuse a key file that could be read only while what it opens is unlocked."""
-    path = entry.key_file or ""
-    for dataset in opened:
-        if dataset.is_encrypted and dataset.hides(path):
-            raise Refused(
-                f"The key file {path} of {entry.name} lies inside {dataset.name}, which it is to open, and could not "
-                "be read when that is locked. Keep it elsewhere."
-            )
+    location = (entry.keylocation or "").partition("file://")[2]
+    paths = [path for path in dict.fromkeys((entry.key_file or "", location)) if path]
+    for dataset in opened if paths else ():
+        for path in paths:
+            real = observed.key_files.real_path(path)
+            if dataset.is_encrypted and dataset.hides(real):
+                raise Refused(
+                    f"The key file {path} of {entry.name} lies inside {dataset.name}"
+                    f"{'' if real == path else f' (as {real})'}, which it is to open, and could not be read when that "
+                    "is locked. Keep it elsewhere."
+                )
 
 
 def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Step, ...]:
@@ -189,7 +204,7 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
             raise Refused(f"{entry.name}: {drift}. To change it give the key, and update_key: always.")
         _refuse_location_without_the_key(entry, dataset, observed)
         return ()
-    refuse_key_file_inside(entry, tree.members(dataset.name))
+    refuse_key_file_inside(entry, tree.members(dataset.name), observed)
     serving = t.cast(Secret, serving_secret(entry, dataset))
     if isinstance(serving, KeyFile) and observed.key_files.get(serving.path) is None:
         raise Refused(
@@ -353,7 +368,7 @@ def _plan_conversion(entry: DatasetWanted, dataset: Dataset, tree: Tree, observe
             f"{entry.name} cannot get a key of its own while it is locked. Unlock {dataset.encryption_root} first."
         )
     _replicas.refuse_unsound(entry, dataset, tree, observed)
-    refuse_key_file_inside(entry, tree.at_or_below(dataset.name))
+    refuse_key_file_inside(entry, tree.at_or_below(dataset.name), observed)
     from ._steps import ChangeKey
 
     new = new_key(entry, observed, entry.secret)

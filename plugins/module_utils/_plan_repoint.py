@@ -75,7 +75,7 @@ def _plan_own(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Obse
         )
     if entry.generate or entry.secret is None:
         raise Refused(f"{entry.name} is not re-pointed without the key that its sender has. Give it, generate none.")
-    refuse_key_file_inside(entry, tree.at_or_below(dataset.name))
+    refuse_key_file_inside(entry, tree.at_or_below(dataset.name), observed)
     key = offered_key(entry.secret, dataset, observed.key_files)
     if key is None or not key.fits(dataset.keyformat):
         raise Refused(f"{entry.name} is not re-pointed: what was given is no key for keyformat {dataset.keyformat}.")

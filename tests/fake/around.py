@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._devices import Device
@@ -15,7 +16,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import (
     PoolImport,
     PoolState,
 )
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Place
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Place, names_above
 
 from .state import State
 
@@ -115,7 +116,11 @@ class Around(State):
 
     def real_path(self, path: str) -> str:
         self._enter("real_path", path)
-        return self._disks.real_path(path)
+        plain = os.path.normpath(f"/{path.lstrip('/')}")
+        for above in (plain, *names_above(plain)):
+            if above in self.links:
+                return f"{self.links[above]}{plain[len(above) :]}"
+        return self._disks.real_path(plain)
 
     def device(self, path: str) -> Device:
         self._enter("device", path)

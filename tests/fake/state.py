@@ -41,6 +41,7 @@ class State:
         self.faults: dict[tuple[str, str], Exception] = {}
         self.remarks: list[str] = []
         self.exported: set[str] = set()
+        self.links: dict[str, str] = {}
         self.with_node: set[str] = set()
         self._datasets = Datasets()
         self._disks = Disks()

@@ -145,8 +145,37 @@ def test_a_key_is_given_or_made(run: Run) -> None:
     assert "no absolute path" in run("zfs_dataset_key", **{**WISH, "key_file": "a.key"})["msg"]
 
 
-def test_a_file_inside_what_it_opens_is_refused(run: Run) -> None:
-    assert "lies inside tank/a" in run("zfs_dataset_key", **{**WISH, "key_file": "/tank/a/key"})["msg"]
+@pytest.mark.parametrize(
+    "path", ["/tank/a/key", "//tank/a/key", "/tank//a/./key", "/etc/../tank/a/key", "/keys/key", "/keys/below/key"]
+)
+@pytest.mark.parametrize("is_there", [True, False], ids=["of-what-is-there", "of-what-is-new"])
+def test_a_file_inside_what_it_opens_is_refused(host: FakeOpenZFS, run: Run, path: str, is_there: bool) -> None:
+    host.links["/keys"] = "/tank/a"
+    if is_there:
+        run("zfs_dataset_key", name="tank/a", key=KEY_TEXT)
+
+    assert "lies inside tank/a" in run("zfs_dataset_key", **{**WISH, "key_file": path})["msg"]
+    location = {"key_file": None, "keylocation": f"file://{path}"}
+    assert "lies inside tank/a" in run("zfs_dataset_key", **{**WISH, **location})["msg"]
+    assert host.key_files == {}
+
+
+def test_a_file_has_one_name_however_it_is_written(host: FakeOpenZFS, run: Run) -> None:
+    for path in ("/etc/zfs//a.key", "//etc/./zfs/a.key", "/etc/zfs/a.key"):
+        result = run("zfs_dataset_key", **{**WISH, "key_file": path})
+    assert not result["changed"]
+    assert [*host.key_files] == ["/etc/zfs/a.key"]
+    root = host.dataset("tank/a")
+    assert root is not None
+    assert root.key_file == "/etc/zfs/a.key"
+
+
+def test_a_key_is_not_generated_beside_a_location_that_holds_another(host: FakeOpenZFS, run: Run) -> None:
+    host.key_files["/etc/zfs/old.key"] = OTHER_KEY_TEXT.encode()
+    places = {"key_file": "/etc/zfs/new.key", "keylocation": "file:///etc/zfs/old.key"}
+    result = run("zfs_dataset_key", name="tank/a", generate_key=True, **places)
+    assert "keylocation of tank/a would be /etc/zfs/old.key, which holds something else" in result["msg"]
+    assert [*host.key_files] == ["/etc/zfs/old.key"]
 
 
 def test_a_pools_root_dataset_is_like_any_other(host: FakeOpenZFS, run: Run) -> None:

@@ -456,9 +456,11 @@ def test_keys_for_other_imported_pools_are_fine(locked: FakeOpenZFS, run: Run) -
     assert unlock(run, name="tank/keyed", secrets=[], manifest_content=manifest)["unlocked"] == ["tank/keyed"]
 
 
-def test_what_lies_behind_its_own_lock_is_no_key(provisioned: FakeOpenZFS, run: Run) -> None:
-    provisioned.key_files["/tank/keyed/child/k"] = KEY_TEXT.encode()
-    provisioned.set_properties("tank/keyed", {"keylocation": "file:///tank/keyed/child/k"})
+@pytest.mark.parametrize("path", ["/tank/keyed/child/k", "/keys/k"], ids=["itself", "by-a-link"])
+def test_what_lies_behind_its_own_lock_is_no_key(provisioned: FakeOpenZFS, run: Run, path: str) -> None:
+    provisioned.links["/keys"] = "/tank/keyed/child"
+    provisioned.key_files[path] = KEY_TEXT.encode()
+    provisioned.set_properties("tank/keyed", {"keylocation": f"file://{path}"})
     result = run("zfs_unlock", name="tank/keyed", state="locked")
     assert result["failures"]["tank/keyed"]["reason"] == "no_key"
     assert "lies inside what is to be locked" in result["msg"]
