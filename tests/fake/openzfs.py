@@ -38,7 +38,8 @@ class FakeOpenZFS(Keys, Around):
     ``replication`` receives streams in part;
     ``occupied`` (path -> what stands there) and ``key_files`` (path -> content) are the host's other files, ``places``
     what stands inside of filesystems; ``standing`` (dataset -> what stands on it) is what the system needs;
-    ``links`` (path -> where it leads) are symbolic links; ``with_node`` are the volumes that were waited for: nodes come as late as they may;
+    ``links`` (path -> where it leads) are symbolic links;
+    ``with_node`` are the volumes that were waited for: nodes come as late as they may;
     ``calls`` is what was asked, ``changes`` what was asked to change; ``fail_on`` makes a call fail.
     """
 
