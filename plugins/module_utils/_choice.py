@@ -37,6 +37,8 @@ class Choice:
     def roots(self, tree: Tree, pools: t.Mapping[str, Pool]) -> tuple[Dataset, ...]:
         """Return the chosen encryption roots, parents first; names in pools that are missing are passed over.
 
+        What inherits, as a clone does, may be named along with its root.
+
         Raises:
             Refused: a name is unknown, plain, or inherits its key.
         """
@@ -75,6 +77,8 @@ class Choice:
             raise Refused(unknown_dataset(name))
         if dataset.is_encrypted and not dataset.is_encryption_root:
             root = dataset.encryption_root
+            if root is not None and self.covers(root):
+                return ()
             raise Refused(
                 f"{name} is no encryption root: it inherits the key of {root}. Name {root}, whose key is its key."
             )

@@ -41,8 +41,9 @@ options:
         V(locked). Everything below the chosen roots is unmounted, plain datasets too, and their keys are unloaded,
         deepest first. Without O(recursive=true) it is refused while an unlocked root lies below.
       - >-
-        Clones in other places that share a root's key are unmounted with it if they were chosen too; else one that is
-        mounted is a failure. What C(zfs promote) left open without a loaded key is closed as well.
+        Clones in other places that share a root's key are unmounted with it if they were chosen too, by their names
+        beside the root's or as what lies below a chosen dataset; else one that is mounted is a failure. What
+        C(zfs promote) left open without a loaded key is closed as well.
       - >-
         What is busy is tried again for one and a half seconds; then the failure names who uses it: processes, sends
         and receives, what was built on volumes, other mount namespaces. In the end the state of every key is read

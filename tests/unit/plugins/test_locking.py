@@ -74,6 +74,17 @@ def test_a_user_of_a_clone_elsewhere_is_named(tree: FakeOpenZFS, run: Run) -> No
     assert failure["msg"].endswith("In use by: process 1 (sleep) has volume tank/copy open.")
 
 
+def test_a_mounted_clone_elsewhere_goes_along_where_it_is_named_beside_its_root(tree: FakeOpenZFS, run: Run) -> None:
+    tree.clone("tank/a/child", "tank/copy")
+    tree.mount("tank/copy")
+    assert "tank/copy, which shares its key, is mounted" in lock(run)["failures"]["tank/a"]["msg"]
+    assert "tank/copy is no encryption root" in lock(run, name="tank/copy")["msg"]
+
+    result = run("zfs_unlock", state="locked", secrets=SECRETS, names=["tank/a", "tank/copy"])
+    assert (result["failures"], result["locked"]) == ({}, ["tank/a"])
+    assert tree.mounts(["tank/a", "tank/copy"]) == ()
+
+
 def test_a_bind_mount_is_named_and_the_filesystem_is_mounted_again(tree: FakeOpenZFS, run: Run) -> None:
     tree.bind("tank/a", "/srv/export")
     failure = lock(run)["failures"]["tank/a"]
