@@ -269,6 +269,9 @@ def _refuse_senseless_properties(entry: DatasetWanted) -> None:
                 f"mountpoint of {name} would be {entry.properties[prop]!r}. "
                 "Give an absolute path, none, legacy or inherit."
             )
+        choices = _properties.choices(prop, entry.properties[prop])
+        if choices:
+            raise Refused(f"{prop} of {name} would be {entry.properties[prop]!r}. It is one of {', '.join(choices)}.")
         if entry.properties[prop] == _properties.INHERIT and not _properties.is_inherited(prop):
             instead = _properties.NOT_INHERITED.get(prop, "none")
             way_out = "Leave it out." if prop in _properties.IMMUTABLE else f"Use {instead}, if that is meant."

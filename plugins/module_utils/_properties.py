@@ -51,6 +51,17 @@ NOT_INHERITED = {
     "volthreading": "on",
 }
 
+# What OpenZFS takes in every version, where that is a short list.
+_SWITCHES = ("atime", "devices", "exec", "nbmand", "overlay", "readonly", "relatime", "setuid", "vscan", "zoned")
+_CHOICES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys((*_SWITCHES, "utf8only"), ("on", "off")),
+    **dict.fromkeys(("primarycache", "secondarycache"), ("all", "none", "metadata")),
+    "canmount": ("on", "off", "noauto"),
+    "copies": ("1", "2", "3"),
+    "logbias": ("latency", "throughput"),
+    "sync": ("standard", "always", "disabled"),
+}
+
 # Values that OpenZFS takes and prints under another name (zfs_prop.c: the first name of an index wins).
 _ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
     "acltype": {"posixacl": ("posix",), "noacl": ("off",)},
@@ -89,6 +100,12 @@ def is_inherited(name: str) -> bool:
 
 def is_mountpoint(value: str) -> bool:
     return value in ("none", "legacy", INHERIT) or value.startswith("/")
+
+
+def choices(name: str, value: str) -> tuple[str, ...]:
+    """Return what a property takes, where that is known and a value is none of it."""
+    known = _CHOICES.get(name, (value,))
+    return () if value in (*known, INHERIT) else known
 
 
 def applies(name: str, *, to_volume: bool) -> bool:

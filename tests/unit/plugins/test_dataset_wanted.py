@@ -65,6 +65,7 @@ from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
         ),
         pytest.param({"properties": {"mountpoint": "srv"}}, "mountpoint of tank/a would be 'srv'", id="relative place"),
         pytest.param({"properties": {"mountpoint": False}}, "Give an absolute path, none, legacy", id="no place"),
+        pytest.param({"properties": {"atime": "yes"}}, "would be 'yes'. It is one of on, off", id="no switch"),
         pytest.param({"key": KEY_TEXT, "keylocation": "file:///"}, "is no location", id="no path"),
         pytest.param({"current": {"key": KEY_TEXT}}, "present key under current, but no new one", id="only current"),
         pytest.param({"name": "tank/a%b"}, "'tank/a%b' is no name", id="percent"),

@@ -115,6 +115,22 @@ def test_no_limit_is_another_thing_than_a_limit_of_nothing() -> None:
     assert not _properties.is_same("filesystem_limit", "0", "none")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "choices"),
+    [
+        ("atime", "yes", ("on", "off")),
+        ("canmount", "auto", ("on", "off", "noauto")),
+        ("copies", "4", ("1", "2", "3")),
+        ("atime", "inherit", ()),
+        ("canmount", "noauto", ()),
+        ("org:atime", "yes", ()),
+        ("compression", "of-a-version-to-come", ()),
+    ],
+)
+def test_what_every_version_takes_is_known(name: str, value: str, choices: tuple[str, ...]) -> None:
+    assert _properties.choices(name, value) == choices
+
+
 def test_the_text_of_a_user_property_is_never_taken_for_a_size() -> None:
     assert not _properties.is_same("org:note", "1K", "1024")
     assert not _properties.is_same("org:note", "none", "0")
