@@ -103,7 +103,7 @@ class _Walk:
         return blocker is None
 
     def _mount(self, mounts: t.Sequence[tuple[Group, Mount]]) -> None:
-        """Mount what no failed mount lies above; a group that has something mounted goes on whatever happens."""
+        """Mount what lies in the place of nothing unmounted; a group that has something mounted goes on whatever comes."""
         due = [(group, mount) for group, mount in mounts if self._may_mount(group, mount)]
         for (group, mount), tried in zip(due, side_by_side(lambda item: self._try([item[1]]), due)):
             if tried.error is None or isinstance(tried.error, StateUnknown):
@@ -115,6 +115,7 @@ class _Walk:
 
     def _may_mount(self, group: Group, mount: Mount) -> bool:
         if group.name not in self._mounted and not self._goes_on(group):
+            self._not_mounted.append(mount.mountpoint)
             return False
         covering = next((place for place in self._not_mounted if is_below(mount.mountpoint, place)), None)
         if covering is not None:

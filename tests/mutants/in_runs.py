@@ -105,6 +105,14 @@ UNLOCKING = (
         ("test_carry_out", "test_modules"),
     ),
     Fault(
+        "a filesystem is mounted into the place of one whose step failed",
+        "That one cannot be unlocked any more, since its mountpoint is not empty.",
+        "module_utils/_carry_out.py",
+        "            self._not_mounted.append(mount.mountpoint)\n            return False\n",
+        "            return False\n",
+        ("test_carry_out",),
+    ),
+    Fault(
         "what was done for good is told to be skipped",
         "A key was changed, and the result denies it.",
         "module_utils/_carry_out.py",

@@ -9,6 +9,8 @@ import threading
 import typing as t
 from dataclasses import dataclass, field
 
+import pytest
+
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._carry_out import carry_out, foresee
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, KeyInDoubt, StateUnknown
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
@@ -256,6 +258,19 @@ def test_another_root_is_not_mounted_into_the_directory_of_a_filesystem_that_fai
     assert DONE == ["key", "unload"]
     assert outcome.failures["b"].reason == "mount_failed"
     assert "the directory /a" in outcome.failures["b"].msg
+
+
+@pytest.mark.parametrize("error", [BUSY, StateUnknown("no answer")], ids=["failed", "in doubt"])
+def test_another_root_is_not_mounted_into_the_directory_of_one_whose_step_failed(error: CallFailed) -> None:
+    failing = Group("a", (Note("load a", error),), (NoteMount("a", "/srv"),))
+    skipped = Group("a/r", (), (NoteMount("a/r", "/lib"),), after=("a",))
+    inside = (Group(name, (Note("key", undo="unload"),), (NoteMount(name, f"/{name}"),)) for name in ("srv/x", "lib/x"))
+    outcome = run(failing, skipped, *inside)
+    assert DONE == ["key", "key", "unload", "unload"]
+    assert outcome.failures["a"].skipped == ("a/r",)
+    for name, place in (("srv/x", "/srv"), ("lib/x", "/lib")):
+        assert outcome.failures[name].reason == "mount_failed"
+        assert f"the directory {place}, whose own filesystem is not mounted" in outcome.failures[name].msg
 
 
 def test_foreseeing_does_nothing_and_expects_success() -> None:
