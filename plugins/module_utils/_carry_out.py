@@ -63,9 +63,10 @@ class _Walk:
             self._mount(mounts)
         self._leave_what_hangs_below()
         self._prove()
-        for group in reversed(self._plan.groups):
-            if self._is_to_be_taken_back(group):
-                self._take_back(group)
+        ended = [group for group in reversed(self._plan.groups) if self._is_to_be_taken_back(group)]
+        for group in ended:
+            self._take_back(group)
+        self._mount_again({group.name for group in ended})
         self._outcome.done.extend(step for _group, step in self._done)
         self._protect()
         return self._outcome
@@ -103,7 +104,7 @@ class _Walk:
         return blocker is None
 
     def _mount(self, mounts: t.Sequence[tuple[Group, Mount]]) -> None:
-        """Mount what lies in the place of nothing unmounted; a group that has something mounted goes on whatever comes."""
+        """Mount what has a place to lie in; a group that has something mounted goes on whatever happens."""
         due = [(group, mount) for group, mount in mounts if self._may_mount(group, mount)]
         for (group, mount), tried in zip(due, side_by_side(lambda item: self._try([item[1]]), due)):
             if tried.error is None or isinstance(tried.error, StateUnknown):
@@ -158,19 +159,38 @@ class _Walk:
         return group.name in self._ended or (bool(group.mounts) and group.name not in self._mounted)
 
     def _take_back(self, group: Group) -> None:
-        """Undo a group's steps, last first; what cannot be undone stays and is told."""
-        for entry in [each for each in reversed(self._done) if each[0] is group]:
-            undo = entry[1].undone_by
-            tried = _Tried([], None) if undo is None else self._try([undo])
-            if tried.error is not None:
-                self._outcome.fail(group.name, tried.error)
-            if tried.done:
-                self._done.remove(entry)
+        """Undo a group's steps but for unmounting, last first; what cannot be undone stays and is told."""
+        for entry in [each for each in reversed(self._done) if each[0] is group and not isinstance(each[1], Unmount)]:
+            self._undo(entry)
+
+    def _mount_again(self, groups: t.Container[str]) -> None:
+        """Mount what was unmounted in vain, outermost first, and nothing into the place of what stays unmounted."""
+        unmounts = [(group, step) for group, step in self._done if isinstance(step, Unmount)]
+        bare = [step.mountpoint for group, step in unmounts if group.name not in groups]
+        for group, step in sorted(unmounts, key=lambda entry: entry[1].mountpoint + "/"):
+            if group.name not in groups:
+                continue
+            covering = next((place for place in bare if is_below(step.mountpoint, place)), None)
+            if covering is not None:
+                self._outcome.fail(group.name, _uncovered(step, covering, "mounted again"))
+            if covering is not None or not self._undo((group, step)):
+                bare.append(step.mountpoint)
+
+    def _undo(self, entry: tuple[Group, Step]) -> bool:
+        """Undo a step of an ended group, and tell whether that was done."""
+        group, step = entry
+        undo = step.undone_by
+        tried = _Tried([], None) if undo is None else self._try([undo])
+        if tried.error is not None:
+            self._outcome.fail(group.name, tried.error)
+        if tried.done:
+            self._done.remove(entry)
+        return bool(tried.done)
 
 
-def _uncovered(mount: Mount, place: str) -> CallFailed:
+def _uncovered(step: Mount | Unmount, place: str, what: str = "mounted") -> CallFailed:
     return CallFailed(
-        f"{mount.dataset} was not mounted: it would lie in the directory {place}, whose own filesystem is not mounted.",
+        f"{step.dataset} was not {what}: it would lie in the directory {place}, whose own filesystem is not mounted.",
         reason="mount_failed",
     )
 

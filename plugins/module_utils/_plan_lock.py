@@ -9,6 +9,7 @@ Private to the collection.
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from ._errors import Refused
 from ._model import Dataset, Tree, is_below, names_above
@@ -54,7 +55,54 @@ def plan_locked(
             close = CloseRoot(root.name, members, clones, was_open=True)
         steps: tuple[Step, ...] = (*protecting, close)
         groups.append(Group(root.name, steps, after=deeper, unmounts=unmounts))
-    return groups, failures
+    return _inner_places_first(groups), failures
+
+
+def _inner_places_first(groups: t.Sequence[Group]) -> list[Group]:
+    """Have what is mounted inside of another root's filesystem locked before that, and that not if it fails.
+
+    Else it would be mounted again into a bare mountpoint, or could not be. The order of names goes before.
+    """
+    owners = {step.mountpoint: group.name for group in groups for step in group.unmounts}
+    pairs = {
+        (group.name, owners[place]): None
+        for group in groups
+        for step in group.unmounts
+        for place in names_above(step.mountpoint)
+        if owners.get(place, group.name) != group.name
+    }
+    after = {group.name: dict.fromkeys(group.after) for group in groups}
+    for inner, outer in pairs:
+        if inner not in after[outer] and outer not in _all_before(inner, after):
+            after[outer][inner] = None
+    return _in_order([replace(group, after=tuple(after[group.name])) for group in groups])
+
+
+def _all_before(name: str, after: t.Mapping[str, t.Collection[str]]) -> set[str]:
+    """Return a group and all that comes before it."""
+    found: set[str] = set()
+    to_see = {name}
+    while to_see:
+        found |= to_see
+        to_see = {before for each in to_see for before in after.get(each, ())} - found
+    return found
+
+
+def _in_order(groups: t.Sequence[Group]) -> list[Group]:
+    """Sort groups so that each comes after those that it names, else in the order that they have."""
+    by_name = {group.name: group for group in groups}
+    ordered: dict[str, Group] = {}
+
+    def put(group: Group) -> None:
+        for name in group.after:
+            if name in by_name and name not in ordered:
+                put(by_name[name])
+        ordered[group.name] = group
+
+    for group in groups:
+        if group.name not in ordered:
+            put(group)
+    return list(ordered.values())
 
 
 def unprotected(chosen: t.Sequence[Dataset], observed: Observed) -> tuple[str, ...]:

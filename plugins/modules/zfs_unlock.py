@@ -41,6 +41,10 @@ options:
         V(locked). Everything below the chosen roots is unmounted, plain datasets too, and their keys are unloaded,
         deepest first. Without O(recursive=true) it is refused while an unlocked root lies below.
       - >-
+        A root that is mounted inside another one's filesystem is locked before that. If it cannot be locked, the other
+        one is skipped: its mountpoint could not become bare. Nothing is ever mounted again, after a failure, in the
+        mountpoint of a filesystem that is not mounted.
+      - >-
         Clones in other places that share a root's key are unmounted with it if they were chosen too, by their names
         beside the root's or as what lies below a chosen dataset; else one that is mounted is a failure. What
         C(zfs promote) left open without a loaded key is closed as well.
@@ -211,7 +215,10 @@ failures:
       description: What happened and what to do.
       type: str
     skipped:
-      description: Roots below it that were left alone because of it, whatever their own keys.
+      description:
+        - >-
+          Roots that were left alone because of it, whatever their own keys: those below it; with O(state=locked) those
+          above it, and those in whose filesystems it is mounted.
       type: list
       elements: str
     errno:

@@ -74,6 +74,25 @@ FORCE = (
     ),
 )
 
+LOCKED_PLACES = (
+    Fault(
+        "a root is locked around one that stays unlocked",
+        "That one is mounted again into a bare mountpoint, and the locked root cannot be unlocked any more.",
+        "module_utils/_plan_lock.py",
+        "            after[outer][inner] = None\n",
+        "            pass\n",
+        ("test_plan_lock", "test_locking"),
+    ),
+    Fault(
+        "what was unmounted is mounted again into a bare mountpoint",
+        "What belongs there cannot be unlocked any more.",
+        "module_utils/_carry_out.py",
+        "if is_below(step.mountpoint, place)), None)",
+        "if is_below(place, step.mountpoint)), None)",
+        ("test_carry_out",),
+    ),
+)
+
 FOUNDATIONS = (
     Fault(
         "what the system stands on is locked",

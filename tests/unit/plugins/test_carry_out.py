@@ -73,10 +73,11 @@ class NoteUnmount(Unmount):
     """An unmount that notes that it was done, or fails; it is undone by a mount that notes that."""
 
     error: CallFailed | None = None
+    mount_error: CallFailed | None = None
 
     @property
     def undone_by(self) -> Step | None:
-        return NoteMount(self.dataset, self.mountpoint)
+        return NoteMount(self.dataset, self.mountpoint, error=self.mount_error)
 
     def perform(self, host: Host) -> None:
         if self.error is not None:
@@ -133,6 +134,35 @@ def test_what_was_unmounted_in_vain_is_mounted_again() -> None:
     outcome = run(Group("b", (Note("unload b", BUSY),), unmounts=(NoteUnmount("b", "/z"),)), upper)
     assert DONE[-1] == "mount b"
     assert [step.dataset for step in outcome.done] == ["a/b", "a", "unload a"]
+
+
+def test_what_was_unmounted_in_vain_is_mounted_again_outermost_first_whichever_root_it_belongs_to() -> None:
+    failing = (Note("unload", BUSY),)
+    one = Group("a", failing, unmounts=(NoteUnmount("a", "/x"), NoteUnmount("a/deep", "/x/y/z")))
+    run(one, Group("b", failing, unmounts=(NoteUnmount("b", "/x/y"),)))
+    assert DONE[-3:] == ["mount a", "mount b", "mount a/deep"]
+
+
+def test_nothing_is_mounted_again_into_the_place_of_what_was_locked() -> None:
+    outer = Group("a", (Note("unload a"),), unmounts=(NoteUnmount("a", "/srv"),))
+    inner = Group("b", (Note("unload b", BUSY),), unmounts=(NoteUnmount("b", "/srv/x"), NoteUnmount("b/c", "/lib")))
+    outcome = run(outer, inner)
+    assert sorted(DONE[-2:]) == ["mount b/c", "unload a"]
+    assert outcome.failures["b"].msg == (
+        "it is busy b was not mounted again: it would lie in the directory /srv, whose own filesystem is not mounted."
+    )
+    assert {step.dataset for step in outcome.done} == {"a", "unload a", "b"}
+
+
+def test_nothing_is_mounted_again_into_the_place_of_what_could_not_be() -> None:
+    stays = NoteUnmount("a", "/srv", mount_error=CallFailed("a was not mounted."))
+    outer = Group("a", (Note("unload a"),), after=("b",), unmounts=(stays,))
+    inner = Group("b", (Note("unload b", BUSY),), unmounts=(NoteUnmount("b", "/srv/x"), NoteUnmount("c", "/srv/x/y")))
+    outcome = run(inner, outer)
+    assert not [note for note in DONE if note.startswith("mount")]
+    assert outcome.failures["a"].msg == "a was not mounted."
+    assert "b was not mounted again: it would lie in the directory /srv," in outcome.failures["b"].msg
+    assert "c was not mounted again: it would lie in the directory /srv," in outcome.failures["b"].msg
 
 
 def test_a_root_whose_deeper_root_cannot_be_unmounted_stays_as_it_was() -> None:

@@ -112,6 +112,25 @@ def test_that_nobody_was_found_is_said_and_many_users_are_cut_short(tree: FakeOp
     assert lock(run)["failures"]["tank/a/disk"]["msg"].endswith("; and 8 more.")
 
 
+# -- what is mounted inside of another root's filesystem
+
+
+def test_a_root_is_not_locked_around_one_that_stays_unlocked(host: FakeOpenZFS, run: Run) -> None:
+    entries = [
+        {"name": "tank/r", "key": KEY_TEXT, "properties": {"mountpoint": "/srv"}},
+        {"name": "tank/x", "key": KEY_TEXT, "properties": {"mountpoint": "/srv/x"}},
+    ]
+    run("zfs_dataset_key", datasets=entries)
+    secrets = [{"name": "tank", "key": KEY_TEXT, "share_with_children": True}]
+    host.fail_on("unload_key", "tank/x", CallFailed("The key of tank/x was not unloaded", reason="busy"))
+    result = lock(run, name="tank", secrets=secrets)
+    assert (result["locked"], result["failures"]["tank/x"]["skipped"]) == ([], ["tank/r"])
+    assert host.mounts(["tank/r", "tank/x"]) == (("tank/r", "/srv"), ("tank/x", "/srv/x"))
+    host.faults.clear()
+    assert lock(run, name="tank", secrets=secrets)["locked"] == ["tank/x", "tank/r"]
+    assert unlock(run, name="tank", secrets=secrets)["mounted"] == ["tank/r", "tank/x"]
+
+
 # -- what is claimed in the end
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._carry_out import foresee
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._choice import Choice
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset, Place
@@ -19,7 +20,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import O
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import plan_unlock
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._unlock_wanted import UnlockWanted
 
-from .trees import dataset, inheriting, observed, root
+from .trees import KEY, KEY_TEXT, dataset, inheriting, observed, root
 
 BARE, MOUNTED, PROTECTED = Place("bare"), Place("mounted"), Place("protected")
 
@@ -92,6 +93,47 @@ def test_force_does_not_reach_a_clone_elsewhere_that_nobody_named() -> None:
     planned = plan(root("tank/a"), clone, names=("tank/a",), force_unmount=True)
     assert planned.failures["tank/a"].reason == "busy"
     assert "tank/clone" in planned.failures["tank/a"].msg
+
+
+# -- what is mounted inside of another root's filesystem
+
+
+def order(planned: Plan) -> list[tuple[str, tuple[str, ...]]]:
+    return [(group.name, group.after) for group in planned.groups]
+
+
+def test_what_is_mounted_inside_of_another_roots_filesystem_is_locked_before_it() -> None:
+    planned = plan(
+        root("tank/a", mountpoint="/lib/x/a"), root("tank/r", mountpoint="/srv"), root("tank/x", mountpoint="/srv/x")
+    )
+    assert order(planned) == [("tank/x", ()), ("tank/r", ("tank/x",)), ("tank/a", ())]
+    planned = plan(root("tank/r", mountpoint="/srv/x"), root("tank/x", mountpoint="/srv"))
+    assert order(planned) == [("tank/r", ()), ("tank/x", ("tank/r",))]
+
+
+def test_what_holds_a_filesystem_that_cannot_be_locked_is_skipped_and_check_mode_foretells_it() -> None:
+    inside = inheriting("tank/x/child", "tank/x", mountpoint="/srv/deep/child")
+    seen = observed(root("tank/r", mountpoint="/srv"), root("tank/x"), inside, opens={"tank/r": KEY})
+    offers = offers_from([{"name": "tank/r", "key": KEY_TEXT}], {})
+    planned = plan_unlock(replace(wanted(verify_key=True), offers=offers), seen)
+    assert planned.failures["tank/x"].reason == "no_key"
+    outcome = foresee(planned)
+    assert (outcome.failures["tank/x"].skipped, outcome.done) == (("tank/r",), [])
+
+
+def test_where_places_and_names_disagree_the_order_of_names_holds() -> None:
+    planned = plan(root("tank/a", mountpoint="/srv/a"), root("tank/a/b", mountpoint="/srv"))
+    assert order(planned) == [("tank/a/b", ()), ("tank/a", ("tank/a/b",))]
+
+
+def test_roots_that_lie_inside_of_each_other_are_locked_in_some_order() -> None:
+    planned = plan(
+        root("tank/a"),
+        inheriting("tank/a/of_b", "tank/b", origin="tank/b@s"),
+        root("tank/b"),
+        inheriting("tank/b/of_a", "tank/a", origin="tank/a@s"),
+    )
+    assert order(planned) == [("tank/b", ()), ("tank/a", ("tank/b",))]
 
 
 # -- protection
