@@ -20,6 +20,7 @@ from ._plan import Failure, Group, Observed, Plan
 from ._plan_unlock import plan_unlock
 from ._pool_steps import ExportPool, ImportPool
 from ._pool_wanted import PoolWanted
+from ._replicas import lost_by_locking
 from ._verdicts import unopened
 
 _IMPORTABLE_STATES = ("ONLINE", "DEGRADED")
@@ -106,8 +107,12 @@ def plan_exported(wanted: PoolWanted, observed: PoolObserved) -> Plan:
     _refuse_another_guid(wanted, pool)
     failures: dict[str, Failure] = {}
     for root in observed.tree.roots_at_or_below(pool.name):
+        if not (observed.tree.is_open(root) and wanted.verify_key):
+            continue
         failure = unopened(root, wanted.offers, observed, kept="It stays imported, since that would lock it.")
-        if observed.tree.is_open(root) and wanted.verify_key and failure is not None:
+        members = observed.tree.members(root.name)
+        failure = failure or lost_by_locking(root, members, observed, kept=f"Pool {pool.name} stays imported.")
+        if failure is not None:
             failures[root.name] = failure
     if observed.users:
         held, first = busy(pool.name, "exported", observed.users), failures.get(pool.name)

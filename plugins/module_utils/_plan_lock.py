@@ -15,6 +15,7 @@ from ._errors import Refused
 from ._model import Dataset, Tree, is_below, names_above
 from ._mount_steps import ProtectIfBare, ProtectMountpoint, Unmount
 from ._plan import Failure, Group, Observed
+from ._replicas import lost_by_locking
 from ._step import Step
 from ._steps import CloseRoot, UnloadKey
 from ._unlock_wanted import UnlockWanted
@@ -43,7 +44,9 @@ def plan_locked(
             None if wanted.force_unmount else _mounted_by_hand(root, observed)
         )
         if failure is None and wanted.verify_key:
-            failure = unopened(root, wanted.offers, observed, kept=_KEPT)
+            failure = unopened(root, wanted.offers, observed, kept=_KEPT) or lost_by_locking(
+                root, observed.tree.members(root.name), observed, kept=f"{root.name} stays unlocked."
+            )
         if failure is not None:
             failures[root.name] = failure
         below = (each for each in observed.tree.roots_at_or_below(root.name) if each.name != root.name)

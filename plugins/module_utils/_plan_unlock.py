@@ -16,7 +16,7 @@ from ._model import Dataset, Place, Pool, Tree
 from ._observe import find_asides, find_occupants, key_files_of, observe_tree, read_key_files, try_keys
 from ._plan import Failure, Group, Observed, Plan
 from ._plan_mounts import Due, foresee_mounts, foresee_obstacles
-from ._replicas import broken_warnings, half_received_warnings
+from ._replicas import broken_warnings, half_received_warnings, read_open_volumes
 from ._side_by_side import side_by_side
 from ._unlock_wanted import UnlockWanted
 from ._verdicts import opening_key, unopened
@@ -47,7 +47,15 @@ def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]
         occupied, asides = find_asides(host, occupied)
     places = _look_at_places(host, roots, wanted, tree) if wanted.protect_mountpoint else {}
     foundations = host.foundations() if roots and wanted.state == "locked" else {}
-    return Observed(pools, tree, key_files, verdicts, occupied, asides, places=places, foundations=foundations)
+    unreadable: t.Mapping[str, str] = {}
+    if wanted.state == "locked" and wanted.verify_key:
+        unreadable = read_open_volumes(roots, tree, host)
+    return Observed(
+        *(pools, tree, key_files, verdicts, occupied, asides),
+        unreadable=unreadable,
+        places=places,
+        foundations=foundations,
+    )
 
 
 def _look_at_places(host: Host, roots: t.Iterable[Dataset], wanted: UnlockWanted, tree: Tree) -> dict[str, Place]:

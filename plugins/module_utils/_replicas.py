@@ -19,7 +19,7 @@ from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
 from ._model import WRAPPED_WITH, Dataset, Tree
 from ._observe import read_from
-from ._plan import Observed
+from ._plan import Failure, Observed
 
 if t.TYPE_CHECKING:
     from ._host import Host
@@ -72,6 +72,47 @@ def to_be_read(dataset: Dataset, tree: Tree, observed: Observed) -> tuple[ProveR
 def _was_mounted(member: Dataset, observed: Observed) -> bool:
     before = observed.tree.get(member.name)
     return before is not None and before.is_mounted
+
+
+def read_open_volumes(roots: t.Iterable[Dataset], tree: Tree, host: Host) -> t.Mapping[str, str]:
+    """Read from the volumes that another key wraps; return those that nobody has open, and what happened."""
+    volumes = (
+        member
+        for root in roots
+        for member in tree.members(root.name)
+        if member.is_volume and member.is_key_loaded and member.can_be_read and differences(member, tree)
+    )
+    return read_from(host, volumes).unreadable
+
+
+def lost_by_locking(root: Dataset, closing: t.Iterable[Dataset], observed: Observed, *, kept: str) -> Failure | None:
+    """Say what would not open again with the key of its root, though it can be read as long as it is in use.
+
+    Args:
+        root: what is to be locked.
+        closing: what is closed with it.
+        observed: what was observed; a volume that can be read is open.
+        kept: a sentence about what follows from it.
+    """
+    lost = [
+        each.name
+        for each in closing
+        if differences(each, observed.tree) and (each.is_mounted or _is_open_volume(each, observed))
+    ]
+    if not lost:
+        return None
+    return Failure(
+        "wrong_key",
+        f"Another key than that of {root.name} wraps {', '.join(lost)}, as after a raw replication. It can be read "
+        f"only as long as it is in use, so locking would close it for good. {kept} Until then zfs_dataset_key heals "
+        f"it, by heal: true and update_key: always with the key that {root.name} has; verify_key: false closes it all "
+        "the same.",
+    )
+
+
+def _is_open_volume(dataset: Dataset, observed: Observed) -> bool:
+    is_readable = dataset.is_volume and dataset.can_be_read and dataset.name not in observed.unreadable
+    return is_readable and dataset.is_key_loaded
 
 
 def observe_risks(affected: t.Iterable[tuple[DatasetWanted, Dataset]], observed: Observed, host: Host) -> Observed:

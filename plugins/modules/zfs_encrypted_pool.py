@@ -154,7 +154,8 @@ options:
     type: bool
   verify_key:
     description:
-      - With O(state=exported), export only if every unlocked root was proven to open again; the default.
+      - With O(state=exported), export only if every unlocked root was proven to open again; the default. As with
+        O(zfsfleet.encryption.zfs_unlock#module:verify_key), what is in use and another key wraps keeps its root.
     type: bool
   force_destroy:
     description:

@@ -95,6 +95,11 @@ options:
       - >-
         With O(state=locked), lock only what an offered key or its key file is proven to open again. Roots without one
         fail and stay unlocked. A key file that lies inside what is to be locked does not count.
+      - >-
+        A root also stays unlocked, and fails, while something of it is mounted, or a volume open, that another key
+        wraps, as after a raw replication: once closed, it could not be read any more. Before that,
+        O(zfsfleet.encryption.zfs_dataset_key#module:heal) mends it. Keys in C(raw) and C(hex) leave no mark by which it
+        would show.
     type: bool
     default: true
   force_unmount:

@@ -74,7 +74,7 @@ FORCE = (
     ),
 )
 
-LOCKED_PLACES = (
+CLOSING = (
     Fault(
         "a root is locked around one that stays unlocked",
         "That one is mounted again into a bare mountpoint, and the locked root cannot be unlocked any more.",
@@ -90,6 +90,14 @@ LOCKED_PLACES = (
         "if is_below(step.mountpoint, place)), None)",
         "if is_below(place, step.mountpoint)), None)",
         ("test_carry_out",),
+    ),
+    Fault(
+        "what its root's key does not open is locked",
+        "A replica that could still be healed is closed for good.",
+        "module_utils/_replicas.py",
+        "if differences(each, observed.tree) and (each.is_mounted or",
+        "if not differences(each, observed.tree) and (each.is_mounted or",
+        ("test_replicas",),
     ),
 )
 

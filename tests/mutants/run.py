@@ -38,7 +38,7 @@ PLANTED: tuple[Fault, ...] = (
     *in_plans.HIERARCHY,
     *in_runs.UNLOCKING,
     *in_locks.FORCE,
-    *in_locks.LOCKED_PLACES,
+    *in_locks.CLOSING,
     *in_locks.FOUNDATIONS,
     *in_locks.PROTECTION,
     *in_locks.LAST_LOOK,

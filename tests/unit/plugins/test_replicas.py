@@ -412,6 +412,68 @@ def test_what_is_mounted_is_kept_open_whatever_it_is_wrapped_with(
     assert kept == ["tank/r/a", "tank/r/v"]
 
 
+# -- locking what only its use keeps readable
+
+
+def close(run: Run, task: str, **params: t.Any) -> dict[str, t.Any]:
+    """Lock the root, or export its pool, as check mode foretells."""
+    secrets = [{"name": "tank/r", "key": KEY_TEXT}, {"name": "tank/src", "passphrase": "correct horse"}]
+    name, state = {"zfs_unlock": ("tank/r", "locked"), "zfs_encrypted_pool": ("tank", "exported")}[task]
+    wish: dict[str, t.Any] = {"name": name, "state": state, "secrets": secrets, **params}
+    foretold = run(task, check=True, **wish)
+    result = run(task, **wish)
+    assert foretold["failures"] == result["failures"]
+    return result
+
+
+CLOSING = pytest.mark.parametrize("task", ["zfs_unlock", "zfs_encrypted_pool"], ids=["lock", "export"])
+
+
+@CLOSING
+def test_what_would_not_open_again_keeps_its_root_from_being_closed(
+    host: FakeOpenZFS, run: Run, mounted: str, task: str
+) -> None:
+    result = close(run, task)
+    kept = {"zfs_unlock": "tank/r stays unlocked", "zfs_encrypted_pool": "Pool tank stays imported"}[task]
+    assert (result["changed"], result["failures"].keys()) == (False, {"tank/r"})
+    assert result["failures"]["tank/r"]["reason"] == "wrong_key"
+    assert result["failures"]["tank/r"]["msg"] == (
+        f"Another key than that of tank/r wraps {mounted}, as after a raw replication. It can be read only as long as "
+        f"it is in use, so locking would close it for good. {kept}. Until then zfs_dataset_key heals it, by heal: true "
+        "and update_key: always with the key that tank/r has; verify_key: false closes it all the same."
+    )
+    assert read(host, mounted).is_mounted
+    assert run("zfs_dataset_key", name="tank/r", key=KEY_TEXT, update_key="always", heal=True)["changed"]
+    assert close(run, task)["changed"]
+
+
+@CLOSING
+def test_what_would_not_open_again_is_closed_if_that_is_said(
+    host: FakeOpenZFS, run: Run, mounted: str, task: str
+) -> None:
+    assert read(host, mounted).is_mounted
+    assert close(run, task, verify_key=False)["changed"]
+
+
+@CLOSING
+def test_what_is_not_in_use_loses_nothing_by_a_lock(host: FakeOpenZFS, run: Run, mounted: str, task: str) -> None:
+    host.unmount(mounted)
+    assert close(run, task)["changed"]
+
+
+@CLOSING
+def test_a_volume_that_would_not_open_again_counts_while_it_is_open(host: FakeOpenZFS, run: Run, task: str) -> None:
+    own = {"name": "tank/src", "passphrase": "correct horse", "pbkdf2iters": 100000, "volsize": "1M"}
+    run("zfs_dataset_key", datasets=[own, {"name": "tank/r", "key": KEY_TEXT}])
+    host.replicate("tank/src", "tank/r/v", properties=False)
+    host.load_key(read(host, "tank/r/v"), PASSPHRASE)
+    run("zfs_dataset_key", name="tank/r/v", state="inherited", replication_ended=True)
+    with host.hold("tank/r/v"):
+        host.replicate("tank/src", "tank/r/v", properties=False)
+        assert "wraps tank/r/v, as after a raw replication" in close(run, task)["failures"]["tank/r"]["msg"]
+    assert close(run, task)["changed"]
+
+
 # -- telling
 
 
