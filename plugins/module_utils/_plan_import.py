@@ -111,7 +111,7 @@ def plan_exported(wanted: PoolWanted, observed: PoolObserved) -> Plan:
             continue
         failure = unopened(root, wanted.offers, observed, kept="It stays imported, since that would lock it.")
         members = observed.tree.members(root.name)
-        failure = failure or lost_by_locking(root, members, observed, kept=f"Pool {pool.name} stays imported.")
+        failure = failure or lost_by_locking(members, observed, kept=f"Pool {pool.name} stays imported.")
         if failure is not None:
             failures[root.name] = failure
     if observed.users:

@@ -32,6 +32,7 @@ def plan_locked(
     failures: dict[str, Failure] = {}
     groups: list[Group] = []
     closing = _closing(chosen, observed.tree)
+    names = frozenset(root.name for root in chosen)
     for root in reversed(chosen):
         protecting = tuple(_protecting(root, closing, observed)) if wanted.protect_mountpoint else ()
         members = tuple(member.name for member in observed.tree.members(root.name) if member.name != root.name)
@@ -40,18 +41,18 @@ def plan_locked(
             sure = (CloseRoot(root.name, members, clones),) if clones else ()
             groups.append(Group(root.name, (*protecting, *sure)))
             continue
+        mounted = _mounted_below(root, names, observed.tree)
         failure = _held_elsewhere(root, wanted, observed) or (
-            None if wanted.force_unmount else _mounted_by_hand(root, observed)
+            None if wanted.force_unmount else _mounted_by_hand(root, mounted)
         )
         if failure is None and wanted.verify_key:
             failure = unopened(root, wanted.offers, observed, kept=_KEPT) or lost_by_locking(
-                root, observed.tree.members(root.name), observed, kept=f"{root.name} stays unlocked."
+                (*observed.tree.members(root.name), *mounted), observed, kept=f"{root.name} stays unlocked."
             )
         if failure is not None:
             failures[root.name] = failure
         below = (each for each in observed.tree.roots_at_or_below(root.name) if each.name != root.name)
         deeper = tuple(each.name for each in below if observed.tree.is_open(each))
-        mounted = _mounted_below(root, observed.tree)
         unmounts = tuple(Unmount.of(dataset, force=wanted.force_unmount) for dataset in mounted)
         close: Step = UnloadKey(root.name, members, clones)
         if not root.is_key_loaded:
@@ -151,10 +152,28 @@ def places_to_protect(roots: t.Iterable[Dataset], tree: Tree) -> list[str]:
     return sorted({path for path in paths if path.startswith("/")})
 
 
-def _mounted_below(root: Dataset, tree: Tree) -> list[Dataset]:
+def _mounted_below(root: Dataset, chosen: t.Container[str], tree: Tree) -> list[Dataset]:
     """Return what has to be unmounted, innermost first. A plain dataset with a legacy mount is nobody's business."""
-    domain = (dataset for dataset in reversed(tree.domain(root.name)) if dataset.is_mounted)
-    return [dataset for dataset in domain if dataset.is_encrypted or dataset.value("mountpoint").startswith("/")]
+    mounted = [dataset for dataset in tree.domain(root.name) if dataset.is_mounted]
+    own = [dataset for dataset in mounted if dataset.is_encrypted or dataset.value("mountpoint").startswith("/")]
+    taken = _taken_along(own, chosen, tree)
+    return sorted((*own, *taken), key=lambda each: (each.value("mountpoint") + "/", each.name), reverse=True)
+
+
+def _taken_along(mounted: t.Iterable[Dataset], chosen: t.Container[str], tree: Tree) -> list[Dataset]:
+    """Return what ``zfs unmount`` would take along unsaid: clones below that follow roots elsewhere, which stay."""
+    places = {dataset.name: dataset.value("mountpoint") for dataset in mounted}
+    tops = (name for name in places if not any(above in places for above in names_above(name)))
+    return [
+        dataset
+        for top in tops
+        for dataset in tree.below(top)
+        if dataset.is_mounted
+        and dataset.is_encrypted
+        and dataset.name not in places
+        and dataset.encryption_root not in chosen
+        and any(is_below(dataset.value("mountpoint"), places.get(above, "-")) for above in names_above(dataset.name))
+    ]
 
 
 def _closing(chosen: t.Sequence[Dataset], tree: Tree) -> frozenset[str]:
@@ -186,9 +205,9 @@ def _held_elsewhere(root: Dataset, wanted: UnlockWanted, observed: Observed) -> 
     return None
 
 
-def _mounted_by_hand(root: Dataset, observed: Observed) -> Failure | None:
+def _mounted_by_hand(root: Dataset, mounted: t.Iterable[Dataset]) -> Failure | None:
     """A legacy mount is somebody's own; ``zfs`` would neither unmount it nor mount it again."""
-    for dataset in _mounted_below(root, observed.tree):
+    for dataset in mounted:
         if not dataset.value("mountpoint").startswith("/"):
             return Failure(
                 "busy",
@@ -200,8 +219,11 @@ def _mounted_by_hand(root: Dataset, observed: Observed) -> Failure | None:
 
 def _refuse_foundations(chosen: t.Sequence[Dataset], observed: Observed) -> None:
     """Refuse to lock what the running system stands on."""
+    names = frozenset(root.name for root in chosen)
     for root in chosen:
         domain = {each.name: each for each in (*observed.tree.members(root.name), *observed.tree.domain(root.name))}
+        mounted = [each for each in domain.values() if each.is_mounted]
+        domain |= {each.name: each for each in _taken_along(mounted, names, observed.tree)}
         for name in domain if observed.tree.is_open(root) else ():
             if name in observed.foundations:
                 raise Refused(

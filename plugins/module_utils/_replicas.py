@@ -85,28 +85,27 @@ def read_open_volumes(roots: t.Iterable[Dataset], tree: Tree, host: Host) -> t.M
     return read_from(host, volumes).unreadable
 
 
-def lost_by_locking(root: Dataset, closing: t.Iterable[Dataset], observed: Observed, *, kept: str) -> Failure | None:
+def lost_by_locking(closing: t.Iterable[Dataset], observed: Observed, *, kept: str) -> Failure | None:
     """Say what would not open again with the key of its root, though it can be read as long as it is in use.
 
     Args:
-        root: what is to be locked.
-        closing: what is closed with it.
+        closing: what is to be closed.
         observed: what was observed; a volume that can be read is open.
         kept: a sentence about what follows from it.
     """
-    lost = [
-        each.name
-        for each in closing
-        if differences(each, observed.tree) and (each.is_mounted or _is_open_volume(each, observed))
-    ]
-    if not lost:
+    lost: dict[str, Dataset] = {}
+    for each in closing:
+        if differences(each, observed.tree) and (each.is_mounted or _is_open_volume(each, observed)):
+            lost[each.name] = each
+    root = next((each.encryption_root for each in lost.values()), None)
+    if root is None:
         return None
+    names = ", ".join(each.name for each in lost.values() if each.encryption_root == root)
     return Failure(
         "wrong_key",
-        f"Another key than that of {root.name} wraps {', '.join(lost)}, as after a raw replication. It can be read "
-        f"only as long as it is in use, so locking would close it for good. {kept} Until then zfs_dataset_key heals "
-        f"it, by heal: true and update_key: always with the key that {root.name} has; verify_key: false closes it all "
-        "the same.",
+        f"Another key than that of {root} wraps {names}, as after a raw replication. It can be read only as long as it "
+        f"is in use, so locking would close it for good. {kept} Until then zfs_dataset_key heals it, by heal: true and "
+        f"update_key: always with the key that {root} has; verify_key: false closes it all the same.",
     )
 
 

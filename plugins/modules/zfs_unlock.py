@@ -49,6 +49,9 @@ options:
         beside the root's or as what lies below a chosen dataset; else one that is mounted is a failure. What
         C(zfs promote) left open without a loaded key is closed as well.
       - >-
+        A clone that is mounted below a chosen root, and shares the key of a root elsewhere, is unmounted too, as by
+        C(zfs unmount), and told. Its key stays loaded. Unlocking the root that it belongs to mounts it again.
+      - >-
         What is busy is tried again for one and a half seconds; then the failure names who uses it: processes, sends
         and receives, what was built on volumes, other mount namespaces. In the end the state of every key is read
         again, and a root whose key is in memory all the same is a failure.

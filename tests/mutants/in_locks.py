@@ -92,6 +92,14 @@ CLOSING = (
         ("test_carry_out",),
     ),
     Fault(
+        "a clone of another root is unmounted unsaid",
+        "It is gone from its place, nobody is told, and nothing mounts it again after a failure.",
+        "module_utils/_plan_lock.py",
+        "    taken = _taken_along(own, chosen, tree)\n",
+        "    taken = _taken_along((), chosen, tree)\n",
+        ("test_plan_lock", "test_locking"),
+    ),
+    Fault(
         "what its root's key does not open is locked",
         "A replica that could still be healed is closed for good.",
         "module_utils/_replicas.py",

@@ -131,6 +131,22 @@ def test_a_root_is_not_locked_around_one_that_stays_unlocked(host: FakeOpenZFS, 
     assert unlock(run, name="tank", secrets=secrets)["mounted"] == ["tank/r", "tank/x"]
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_clone_below_that_follows_a_root_elsewhere_is_told_and_comes_back(
+    tree: FakeOpenZFS, run: Run, fails: bool
+) -> None:
+    run("zfs_dataset_key", name="tank/b", key=KEY_TEXT)
+    tree.clone("tank/b", "tank/a/clone")
+    assert run("zfs_unlock", name="tank/b")["mounted"] == ["tank/a/clone"]
+    if fails:
+        tree.fail_on("unload_key", "tank/a", CallFailed("The key of tank/a was not unloaded", reason="busy"))
+    unmounted = [each["dataset"] for each in lock(run)["actions"] if each["action"] == "unmount"]
+    assert ("tank/a/clone" in unmounted) == (not fails)
+    clone = tree.dataset("tank/a/clone")
+    assert clone is not None
+    assert clone.is_mounted == fails
+
+
 # -- what is claimed in the end
 
 

@@ -95,6 +95,44 @@ def test_force_does_not_reach_a_clone_elsewhere_that_nobody_named() -> None:
     assert "tank/clone" in planned.failures["tank/a"].msg
 
 
+# -- clones below that follow a root elsewhere
+
+
+def with_clone(**clone: str) -> list[Dataset]:
+    origin: dict[str, t.Any] = {"origin": "tank/a@s", **clone}
+    return [root("tank/a"), root("tank/r"), inheriting("tank/r/cl", "tank/a", **origin)]
+
+
+def test_a_clone_below_is_unmounted_with_the_tree_and_its_root_stays_unlocked() -> None:
+    datasets = [*with_clone(), inheriting("tank/r/cl/of_a", "tank/a"), inheriting("tank/r/of_r", "tank/r")]
+    planned = plan(*datasets, names=("tank/r",))
+    expected = [f"unmount {each}" for each in ("tank/r/of_r", "tank/r/cl/of_a", "tank/r/cl", "tank/r")]
+    assert steps(planned) == [*expected, "unload_key tank/r"]
+
+
+def test_a_clone_below_is_unmounted_with_its_own_root_where_that_is_locked_too() -> None:
+    planned = plan(*with_clone())
+    assert [(group.name, [step.dataset for step in group.unmounts]) for group in planned.groups] == [
+        ("tank/a", ["tank/r/cl", "tank/a"]),
+        ("tank/r", ["tank/r"]),
+    ]
+
+
+@pytest.mark.parametrize("clone", [{"mounted": "no"}, {"mountpoint": "/srv"}], ids=["not mounted", "elsewhere"])
+def test_a_clone_below_that_is_mounted_elsewhere_or_not_at_all_is_left_alone(clone: dict[str, str]) -> None:
+    assert steps(plan(*with_clone(**clone), names=("tank/r",))) == ["unmount tank/r", "unload_key tank/r"]
+
+
+def test_a_clone_below_that_the_system_stands_on_or_no_key_opens_keeps_the_tree_unlocked() -> None:
+    seen = replace(observed(*with_clone()), foundations={"tank/r/cl": ("/boot",)})
+    with pytest.raises(Refused, match="tank/r is not locked: the running system stands on tank/r/cl"):
+        plan_unlock(wanted(("tank/r",)), seen)
+    offers = offers_from([{"name": "tank/r", "key": KEY_TEXT}], {})
+    seen = observed(*with_clone(keyformat="passphrase"), opens={"tank/r": KEY})
+    planned = plan_unlock(replace(wanted(("tank/r",), verify_key=True), offers=offers), seen)
+    assert "Another key than that of tank/a wraps tank/r/cl" in planned.failures["tank/r"].msg
+
+
 # -- what is mounted inside of another root's filesystem
 
 
