@@ -10,7 +10,13 @@ import typing as t
 import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
-from ansible_collections.zfsfleet.encryption.tests.conformance.making import create_root, fails, make_root, read
+from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
+    create,
+    create_root,
+    fails,
+    make_root,
+    read,
+)
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import World
 
 pytestmark = pytest.mark.any_binding
@@ -56,6 +62,23 @@ def test_what_is_mounted_inside_goes_by_force(host: Host, world: World, name: st
 
     assert host.users([name]) == ()
     host.unload_key(name)
+
+
+def test_another_filesystem_inside_goes_by_force_and_what_lies_deeper_keeps_all(host: Host, name: str) -> None:
+    places = [make_root(host, name).value("mountpoint")]
+    names = [name, f"{name}-inner", f"{name}-deep"]
+    for each in names[1:]:
+        places.append(f"{places[-1]}/inside")
+        create(host, each, mountpoint=places[-1])
+    for each in names:
+        host.mount(each)
+    with fails("busy"):
+        host.force_unmount(name)
+    assert [read(host, each).is_mounted for each in names] == [True, True, True]
+
+    host.unmount(names[-1])
+    host.force_unmount(name)
+    assert [read(host, each).is_mounted for each in names] == [False, False, False]
 
 
 @pytest.mark.parametrize("how", ["mount_apart", "keep_mounted_apart"])

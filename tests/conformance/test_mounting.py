@@ -194,3 +194,21 @@ def test_a_busy_filesystem_below_keeps_the_upper_one_mounted(host: Host, world: 
 
     assert read(host, name).is_mounted
     assert read(host, f"{name}/child").is_mounted
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "named"])
+def test_another_filesystem_mounted_inside_keeps_the_outer_one_mounted(host: Host, name: str, is_known: bool) -> None:
+    place = make(host, name).value("mountpoint")
+    inner = f"{name}-inner"
+    create(host, inner, mountpoint=f"{place}/inside")
+    host.mount(name)
+    host.mount(inner)
+    known = _known(host, name) if is_known else None
+    with fails("busy"):
+        host.unmount(name, known)
+    assert [read(host, each).is_mounted for each in (name, inner)] == [True, True]
+    assert host.users([name]) == (f"{inner} is mounted on {place}/inside, inside it",)
+
+    host.unmount(inner)
+    host.unmount(name, known)
+    assert not read(host, name).is_mounted

@@ -135,12 +135,15 @@ class Datasets:
     def users_of(self, names: t.Collection[str]) -> tuple[str, ...]:
         """Say who uses these datasets and what lies below them."""
         found: list[str] = []
+        chosen: list[Record] = []
         for record in self.records.values():
             if any(record.name == name or is_below(record.name, name) for name in names):
+                chosen.append(record)
                 found += [user.words for user in self.users.get(record.name, ())]
                 if record.name in self.held:
                     what = f"volume {record.name}" if record.kind == "volume" else f"{record.mounted_at}/held"
                     found.append(f"process 1 (sleep) has {what} open")
+        found += [f"{each.name} is mounted on {each.mounted_at}, inside it" for each in self.mounted_inside(chosen)]
         return tuple(found)
 
     def shown(self, record: Record, names: t.Iterable[str]) -> Dataset:
@@ -342,6 +345,12 @@ class Datasets:
 
     def mounted_below(self, name: str) -> t.Iterator[Record]:
         return (found for found in self.records.values() if is_below(found.name, name) and found.mounted_at is not None)
+
+    def mounted_inside(self, around: t.Collection[Record]) -> list[Record]:
+        """Return what else is mounted inside of these, which keeps them mounted."""
+        places = [each.mounted_at for each in around if each.mounted_at is not None]
+        others = [each for each in self.records.values() if not any(each is one for one in around)]
+        return [each for each in others if any(is_below(each.mounted_at or "", place) for place in places)]
 
     def inheriting_mountpoint(self, name: str) -> t.Iterator[Record]:
         for record in self.records.values():

@@ -193,7 +193,7 @@ class FakeOpenZFS(Keys, Around):
         if record.mounted_at is None:
             return
         taken = [record, *self._datasets.mounted_below(name)]
-        if any(self._datasets.keeps_its_mount(found) for found in taken):
+        if any(self._datasets.keeps_its_mount(found) for found in taken) or self._datasets.mounted_inside(taken):
             raise CallFailed(f"{name} was not unmounted: pool or dataset is busy", reason="busy")
         for found in taken:
             self.exported.discard(found.mounted_at or "")
@@ -204,8 +204,11 @@ class FakeOpenZFS(Keys, Around):
         record = self._datasets.existing(name, f"{name} was not unmounted")
         left = [user for user in self._datasets.users.get(name, ()) if not user.yields]
         self._datasets.users[name] = left
-        if self._datasets.keeps_its_mount(record):
+        inside = [] if record.mounted_at is None else self._datasets.mounted_inside([record])
+        taken = [record, *inside]
+        is_deeper = any(self._datasets.mounted_inside([found]) for found in inside)
+        if is_deeper or any(self._datasets.keeps_its_mount(found) for found in taken):
             raise CallFailed(f"{name} was not unmounted: target is busy", reason="busy")
-        for found in [record, *self._datasets.mounted_below(name)]:
+        for found in taken:
             found.mounted_at = None
         self._datasets.binds.pop(name, None)
