@@ -16,7 +16,7 @@ from ._candidates import candidates_from, judged
 from ._choice import Choice, choice_from
 from ._errors import Refused
 from ._model import Dataset, Pool, Tree, pool_of
-from ._observe import find_asides, find_occupants, key_files_of, observe_tree, read_key_files, try_keys
+from ._observe import find_asides, find_in_the_way, key_files_of, observe_tree, read_key_files, try_keys
 from ._offers import offers_from
 from ._plan import Failure, Observed
 from ._plan_unlock import plan_unlock
@@ -74,7 +74,7 @@ def _observe(
     key_files = read_key_files(host, offers.key_file_paths() | key_files_of(roots))
     verdicts = try_keys(host, {root.name: (root, offers.for_root(root, key_files).keys) for root in roots})
     due = (dataset for root in roots for dataset in tree.domain(root.name) if not dataset.is_mounted)
-    occupied = find_occupants(host, due)
+    occupied = find_in_the_way(host, due, tree)
     asides: dict[str, str] = {}
     if wanted.move_aside:
         occupied, asides = find_asides(host, occupied)

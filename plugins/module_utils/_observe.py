@@ -89,6 +89,16 @@ def find_occupants(host: Host, datasets: t.Iterable[Dataset]) -> dict[str, str]:
     return {path: occupant for path, occupant in looks if occupant is not None}
 
 
+def find_in_the_way(host: Host, mounts: t.Iterable[Dataset], tree: Tree) -> dict[str, str]:
+    """Look where these are to be mounted, and at the bare mountpoints of locked ones around: one in use is no obstacle.
+
+    Return what stands there, by path.
+    """
+    due = list(mounts)
+    around = (tree.closed_around(each.value("mountpoint")) for each in due)
+    return find_occupants(host, [*due, *(each for each in around if each is not None)])
+
+
 def find_asides(host: Host, occupied: t.Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """Return what stands in the way, with the reason where it has to stay, and the new names of the rest; by path."""
     standing = dict(occupied)

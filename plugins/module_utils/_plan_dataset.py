@@ -19,7 +19,7 @@ from ._keyfiles import KeyFiles
 from ._keys import Key
 from ._model import WRAP, Dataset, Pool, Tree, is_below, names_above, parent_of, pool_of
 from ._new_dataset import new_dataset, predicted, refuse_occupied
-from ._observe import find_occupants, observe_tree, read_key_files, try_keys
+from ._observe import find_in_the_way, observe_tree, read_key_files, try_keys
 from ._offers import KeyFile
 from ._plan import Group, Observed, Plan
 from ._plan_key import (
@@ -65,9 +65,7 @@ def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]
     paths = {path for entry in wanted.entries for path in _paths(entry, tree)}
     key_files = read_key_files(host, paths)
     candidates = _candidates(wanted, tree, key_files)
-    mounts = list(_to_be_mounted(wanted, tree, pools, key_files))
-    around = [tree.closed_around(each.value("mountpoint")) for each in mounts]
-    occupied = find_occupants(host, [*mounts, *(each for each in around if each is not None)])
+    occupied = find_in_the_way(host, _to_be_mounted(wanted, tree, pools, key_files), tree)
     observed = Observed(pools, tree, key_files, try_keys(host, candidates), occupied)
     named = [(entry, tree.get(entry.name)) for entry in wanted.entries]
     affected = [(entry, dataset) for entry, dataset in named if dataset and _changes_key(entry, dataset, observed)]

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from ._errors import Refused
 from ._model import Dataset, Place, Pool, Tree
-from ._observe import find_asides, find_occupants, key_files_of, observe_tree, read_key_files, try_keys
+from ._observe import find_asides, find_in_the_way, key_files_of, observe_tree, read_key_files, try_keys
 from ._plan import Failure, Group, Observed, Plan
 from ._plan_mounts import Due, foresee_mounts, foresee_obstacles
 from ._replicas import broken_warnings, half_received_warnings, read_open_volumes
@@ -40,8 +40,7 @@ def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]
     candidates = {root.name: (root, wanted.offers.for_root(root, key_files).keys) for root in asked}
     mounts = [dataset for root in roots for dataset in _due_mounts(root, wanted, tree)]
     verdicts = try_keys(host, candidates)
-    around = [tree.closed_around(each.value("mountpoint")) for each in mounts]
-    occupied = find_occupants(host, [*mounts, *(each for each in around if each is not None)])
+    occupied = find_in_the_way(host, mounts, tree)
     asides: dict[str, str] = {}
     if wanted.move_aside:
         occupied, asides = find_asides(host, occupied)

@@ -82,3 +82,11 @@ def test_a_directory_that_is_in_use_anyway_is_no_bare_mountpoint(both_locked: Fa
     both_locked.places.put_file("/tank/e/kept")
     assert run("zfs_unlock", name="tank/x", secrets=[OF_X])["failures"] == {}
     assert is_mounted(both_locked, "tank/x")
+
+
+def test_the_summary_knows_a_directory_in_use_too(both_locked: FakeOpenZFS, run: Run) -> None:
+    (foretold,) = run("zfs_encryption_info", name="tank/x", secrets=[OF_X])["summary"]
+    assert (foretold["unlock_successful"], foretold["unlock_error"]) == (False, SENTENCE)
+    both_locked.places.put_file("/tank/e/kept")
+    (foretold,) = run("zfs_encryption_info", name="tank/x", secrets=[OF_X])["summary"]
+    assert (foretold["unlock_successful"], foretold["unlock_error"]) == (True, None)
