@@ -30,8 +30,15 @@ def carry_out(plan: Plan, host: Host) -> Outcome:
 
 
 def foresee(plan: Plan) -> Outcome:
-    """Return the outcome that the plan has if every call succeeds."""
-    return _Walk(plan, lambda step: step.foreseen if isinstance(step, (Mount, ProtectIfBare)) else None).to_its_end()
+    """Return the outcome that the plan has if every call succeeds that is not seen to fail."""
+    return _Walk(plan, _foreseen).to_its_end()
+
+
+def _foreseen(step: Step) -> t.Sequence[Step] | None:
+    """Return what a step is seen to need before it; raise where it is seen to fail."""
+    if isinstance(step, Mount) and step.doom is not None:
+        raise CallFailed(step.doom, reason="mount_failed")
+    return step.foreseen if isinstance(step, (Mount, ProtectIfBare)) else None
 
 
 class _Tried(t.NamedTuple):

@@ -68,6 +68,7 @@ class Mount:
         known: the filesystem as it was read, where it need not be read again.
         clears_way: what stands there is moved aside.
         foreseen: what was seen to stand there; in a filesystem that is mounted first, something may show later.
+        doom: why it is seen to fail. A real run tries it all the same, and tells what OpenZFS says.
     """
 
     dataset: str
@@ -75,6 +76,7 @@ class Mount:
     known: Dataset | None = field(default=None, repr=False)
     clears_way: bool = False
     foreseen: tuple[MoveAside, ...] = ()
+    doom: str | None = None
     action: t.ClassVar[str] = "mount"
     before: t.ClassVar[Values] = {"mounted": "no"}
     after: t.ClassVar[Values] = {"mounted": "yes"}

@@ -14,6 +14,7 @@ from dataclasses import replace
 from ._errors import Refused
 from ._model import Dataset, Tree, names_above
 from ._plan import Failure, Observed
+from ._replicas import is_broken
 from ._unlock_wanted import UnlockWanted
 
 if t.TYPE_CHECKING:
@@ -53,7 +54,7 @@ def foresee_obstacles(due: t.Mapping[str, Due], wanted: UnlockWanted, observed: 
 
 
 def foresee_mounts(due: t.Mapping[str, Due], wanted: UnlockWanted, observed: Observed) -> dict[str, tuple[Mount, ...]]:
-    """Return the mounts of each root, with what they are seen to move aside."""
+    """Return the mounts of each root, with what they are seen to move aside, or to fail because of."""
     from ._mount_steps import Mount, MoveAside
 
     places = _places(due)
@@ -62,7 +63,8 @@ def foresee_mounts(due: t.Mapping[str, Due], wanted: UnlockWanted, observed: Obs
         path = dataset.value("mountpoint")
         is_in_the_way = _obstacle(dataset, places, observed) is not None
         moves = (MoveAside(dataset.name, path, observed.asides[path]),) if is_in_the_way else ()
-        return replace(Mount.of(dataset), clears_way=wanted.move_aside, foreseen=moves)
+        doom = _wrapped_otherwise(dataset) if is_broken(dataset, observed) else None
+        return replace(Mount.of(dataset), clears_way=wanted.move_aside, foreseen=moves, doom=doom)
 
     return {root: tuple(mount(dataset) for dataset in datasets) for root, datasets in due.items()}
 
@@ -129,6 +131,13 @@ def _obstacle(dataset: Dataset, places: t.Container[str], observed: Observed) ->
     if obstacle is None or any(above in places for above in names_above(dataset.value("mountpoint"))):
         return None
     return obstacle
+
+
+def _wrapped_otherwise(dataset: Dataset) -> str:
+    return (
+        f"{dataset.name} was not mounted: another key wraps it than {dataset.encryption_root}, as after a raw "
+        "replication. zfs_dataset_key heals it by repoint."
+    )
 
 
 def _shared(dataset: Dataset, other: str) -> str:

@@ -206,7 +206,12 @@ def _way_to_an_end(dataset: Dataset) -> str:
 def broken_below(root: Dataset, observed: Observed) -> list[str]:
     """Return the members of a root, itself included, that its key does not open, as far as that was observed."""
     members = observed.tree.members(root.name)
-    return [each.name for each in members if differences(each, observed.tree) or each.name in observed.unreadable]
+    return [each.name for each in members if is_broken(each, observed)]
+
+
+def is_broken(member: Dataset, observed: Observed) -> bool:
+    """Tell whether the key of its root is known not to open a dataset."""
+    return bool(differences(member, observed.tree)) or member.name in observed.unreadable
 
 
 def receiving_below(root: Dataset, observed: Observed) -> list[str]:

@@ -540,3 +540,50 @@ def test_a_pools_root_dataset_heals_what_is_below_it(host: FakeOpenZFS, run: Run
     assert "heal: true lets the change wrap it too" in run("zfs_encrypted_pool", name="vault", **CHANGE)["msg"]
     assert run("zfs_encrypted_pool", name="vault", heal=True, **CHANGE)["changed"]
     assert is_healed(host, "vault/c")
+
+
+# -- what cannot be mounted because another key wraps it
+
+WORDS: dict[str, t.Any] = {"passphrase": "battery staple", "pbkdf2iters": 100_000}
+OF_P: list[dict[str, t.Any]] = [{"name": "tank/p", "passphrase": "battery staple"}]
+
+
+@pytest.fixture
+def closed_above_a_broken_one(host: FakeOpenZFS, run: Run) -> FakeOpenZFS:
+    """A locked root with a passphrase; tank/p/rep inherits it, and an increment brought the sender's key back."""
+    words = {"passphrase": "correct horse", "pbkdf2iters": 100_000}
+    run("zfs_dataset_key", datasets=[{"name": "tank/src", **words}, {"name": "tank/p", **WORDS}])
+    run("zfs_dataset_key", name="tank/p/fine", state="inherited")
+    host.replicate("tank/src", "tank/p/rep", properties=False)
+    run("zfs_unlock", name="tank/p/rep", secrets=[{"name": "tank/p/rep", "passphrase": "correct horse"}])
+    run("zfs_dataset_key", name="tank/p/rep", state="inherited", replication_ended=True)
+    host.replicate("tank/src", "tank/p/rep", properties=False)
+    assert run("zfs_unlock", name="tank/p", state="locked", secrets=OF_P)["locked"] == ["tank/p"]
+    return host
+
+
+def test_its_mount_is_foretold_to_fail_and_the_others_are_not(closed_above_a_broken_one: FakeOpenZFS, run: Run) -> None:
+    foretold = run("zfs_unlock", check=True, name="tank/p", secrets=OF_P)
+    (summary,) = run("zfs_encryption_info", name="tank/p", secrets=OF_P)["summary"]
+    real = run("zfs_unlock", name="tank/p", secrets=OF_P)
+    assert real["mounted"] == ["tank/p", "tank/p/fine"]
+    for result in (foretold, real):
+        failure = result["failures"]["tank/p"]
+        assert failure["reason"] == "mount_failed"
+        assert failure["msg"].startswith("tank/p/rep was not mounted: ")
+    for of_all in ("changed", "failed", "unlocked", "mounted", "actions"):
+        assert foretold[of_all] == real[of_all]
+    assert (summary["unlock_successful"], summary["reason"]) == (False, "mount_failed")
+    assert summary["unlock_error"] == foretold["failures"]["tank/p"]["msg"]
+
+
+def test_a_key_that_would_mount_nothing_else_is_foretold_to_go_out_again(
+    closed_above_a_broken_one: FakeOpenZFS, run: Run
+) -> None:
+    noauto = {"properties": {"canmount": "noauto"}}
+    run("zfs_dataset_key", datasets=[{"name": "tank/p", **WORDS, **noauto}])
+    run("zfs_dataset_key", name="tank/p/fine", state="inherited", **noauto)
+    foretold = run("zfs_unlock", check=True, name="tank/p", secrets=OF_P)
+    real = run("zfs_unlock", name="tank/p", secrets=OF_P)
+    assert (foretold["changed"], foretold["unlocked"], foretold["mounted"]) == (False, [], [])
+    assert (real["changed"], real["unlocked"], real["mounted"]) == (False, [], [])
