@@ -15,7 +15,7 @@ import typing as t
 from ._errors import CallFailed, StateUnknown
 from ._host import Host
 from ._model import is_below
-from ._mount_steps import Mount, ProtectIfBare, Unmount
+from ._mount_steps import Mount, ProtectIfBare, ReleaseIfProtected, Unmount
 from ._plan import Group, Outcome, Plan
 from ._side_by_side import side_by_side
 from ._step import Step
@@ -38,7 +38,7 @@ def _foreseen(step: Step) -> t.Sequence[Step] | None:
     """Return what a step is seen to need before it; raise where it is seen to fail."""
     if isinstance(step, Mount) and step.doom is not None:
         raise CallFailed(step.doom, reason="mount_failed")
-    return step.foreseen if isinstance(step, (Mount, ProtectIfBare)) else None
+    return step.foreseen if isinstance(step, (Mount, ProtectIfBare, ReleaseIfProtected)) else None
 
 
 class _Tried(t.NamedTuple):
@@ -147,6 +147,7 @@ class _Walk:
         groups = [group for group in self._plan.groups if not self._is_to_be_taken_back(group)]
         due = [(group, proof) for group in groups if group.name not in self._ended for proof in group.proofs]
         for (group, _proof), tried in zip(due, side_by_side(lambda item: self._try([item[1]]), due)):
+            self._done.extend((group, step) for step in tried.done if step.before != step.after)
             if tried.error is not None:
                 self._outcome.fail(group.name, tried.error)
 

@@ -199,6 +199,30 @@ class ReleaseMountpoint:
         host.release_place(self.path)
 
 
+@dataclass(frozen=True)
+class ReleaseIfProtected:
+    """The mountpoint of what is unlocked and not mounted by us, released where it shows as protected.
+
+    One that holds something was not protected by us: nothing can be put into an immutable directory.
+
+    Args:
+        foreseen: what was seen to need it.
+    """
+
+    dataset: str
+    path: str
+    foreseen: tuple[ReleaseMountpoint, ...] = ()
+    action: t.ClassVar[str] = "release_if_protected"
+    before: t.ClassVar[Values] = NOTHING
+    after: t.ClassVar[Values] = NOTHING
+    undone_by: t.ClassVar[None] = None
+
+    def perform(self, host: Host) -> t.Sequence[Step] | None:
+        if host.occupant(self.path) is not None or not host.release_place(self.path):
+            return None
+        return (ReleaseMountpoint(self.dataset, self.path),)
+
+
 @contextlib.contextmanager
 def released(host: Host, *mountpoints: str) -> t.Iterator[None]:
     """Take the protection off bare mountpoints that are to be used or to go; if that fails, it is there again.

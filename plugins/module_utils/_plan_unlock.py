@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import replace
 
 from ._errors import Refused
-from ._model import Dataset, Place, Pool, Tree
+from ._model import Dataset, Place, Pool, Tree, names_above
 from ._observe import find_asides, find_in_the_way, key_files_of, observe_tree, read_key_files, try_keys
 from ._plan import Failure, Group, Observed, Plan
 from ._plan_mounts import Due, foresee_mounts, foresee_obstacles
@@ -23,7 +23,7 @@ from ._verdicts import opening_key, unopened
 
 if t.TYPE_CHECKING:
     from ._host import Host
-    from ._mount_steps import Mount, ProtectIfBare
+    from ._mount_steps import Mount, ProtectIfBare, ReleaseIfProtected
     from ._step import Step
     from ._steps import ProveReadable
 
@@ -44,7 +44,7 @@ def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]
     asides: dict[str, str] = {}
     if wanted.move_aside:
         occupied, asides = find_asides(host, occupied)
-    places = _look_at_places(host, roots, wanted, tree) if wanted.protect_mountpoint else {}
+    places = _look_at_places(host, roots, wanted, tree)
     foundations = host.foundations() if roots and wanted.state == "locked" else {}
     unreadable: t.Mapping[str, str] = {}
     if wanted.state == "locked" and wanted.verify_key:
@@ -58,11 +58,23 @@ def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]
 
 
 def _look_at_places(host: Host, roots: t.Iterable[Dataset], wanted: UnlockWanted, tree: Tree) -> dict[str, Place]:
-    """Look at the mountpoints that are to be protected: of all that is to be locked, or of what may stay so."""
-    from ._plan_lock import places_to_protect
+    """Look at the mountpoints that are to be protected: of all that is to be locked, or of what may stay so.
 
-    paths = places_to_protect((root for root in roots if wanted.state == "locked" or not root.is_key_loaded), tree)
-    return dict(zip(paths, side_by_side(host.place, paths)))
+    And at those that unlocking has to release.
+    """
+    found: set[str] = set()
+    to_release: set[str] = set()
+    if wanted.protect_mountpoint:
+        from ._plan_lock import places_to_protect
+
+        closed = (root for root in roots if wanted.state == "locked" or not root.is_key_loaded)
+        found.update(places_to_protect(closed, tree))
+    if wanted.state == "unlocked":
+        to_release.update(each.value("mountpoint") for root in roots for each in _left_unmounted(root, tree))
+    paths = sorted(found | to_release)
+    places = dict(zip(paths, side_by_side(host.place, paths)))
+    foreign = {path for path in to_release if places[path].state == "protected" and host.occupant(path) is not None}
+    return {path: place for path, place in places.items() if path not in foreign}
 
 
 def _needs_key(root: Dataset, wanted: UnlockWanted, tree: Tree) -> bool:
@@ -100,7 +112,9 @@ def plan_unlock(wanted: UnlockWanted, observed: Observed) -> Plan:
         groups, failures = plan_locked(roots, wanted, observed)
         warnings = unprotected(roots, observed)
     return Plan(
-        tuple(group for group in groups if group.name not in failures and (group.steps or group.mounts)),
+        tuple(
+            group for group in groups if group.name not in failures and (group.steps or group.mounts or group.proofs)
+        ),
         failures,
         tuple(root.name for root in roots if (root.is_key_loaded if is_unlocked else not observed.tree.is_open(root))),
         wanted.choice.missing(observed.pools),
@@ -115,14 +129,19 @@ def _plan_unlocked(
 ) -> tuple[list[Group], dict[str, Failure]]:
     _refuse_locked_above(roots, wanted, observed)
     due = {root.name: _due_mounts(root, wanted, observed.tree) for root in roots}
-    work = [root for root in roots if due[root.name] or not root.is_key_loaded]
+    work = [root for root in roots if due[root.name] or not root.is_key_loaded or _is_to_be_released(root, observed)]
     if not work:
         return [], {}
     failures = _failures(work, due, wanted, observed)
     left = [root for root in work if _failed_root(root, failures, observed) is None]
     mounts = foresee_mounts({root.name: due[root.name] for root in left}, wanted, observed)
     names = {root.name for root in left}
-    groups = [_group(root, mounts[root.name], names, wanted, observed) for root in left]
+    places = {mount.mountpoint for each in mounts.values() for mount in each}
+    groups = [
+        replace(group, proofs=(*group.proofs, *_releases(root, places, observed)))
+        for root in left
+        for group in (_group(root, mounts[root.name], names, wanted, observed),)
+    ]
     return groups, failures
 
 
@@ -194,6 +213,40 @@ def _due_mounts(root: Dataset, wanted: UnlockWanted, tree: Tree) -> Due:
     if not wanted.mounts:
         return ()
     return tuple(each for each in tree.domain(root.name) if each.is_mounted_by_default and not each.is_mounted)
+
+
+def _left_unmounted(root: Dataset, tree: Tree) -> t.Iterator[Dataset]:
+    """Yield what only a person mounts, which does not release its mountpoint."""
+    for each in tree.domain(root.name):
+        has_place = each.value("mountpoint").startswith("/") and not each.is_zoned
+        if has_place and not each.is_mounted and each.value("canmount") == "noauto":
+            yield each
+
+
+def _is_to_be_released(root: Dataset, observed: Observed) -> bool:
+    return any(_is_protected(each, observed) for each in _left_unmounted(root, observed.tree))
+
+
+def _is_protected(dataset: Dataset, observed: Observed) -> bool:
+    place = observed.places.get(dataset.value("mountpoint"))
+    return place is not None and place.state == "protected"
+
+
+def _releases(root: Dataset, mounted: t.Container[str], observed: Observed) -> tuple[ReleaseIfProtected, ...]:
+    """Return what is done in the end about the mountpoints of what is not mounted.
+
+    What shows inside of a mountpoint that is used first is none of the places that will show then.
+    """
+    from ._mount_steps import ReleaseIfProtected, ReleaseMountpoint
+
+    def release(dataset: Dataset) -> ReleaseIfProtected:
+        path = dataset.value("mountpoint")
+        is_seen = not any(each in mounted for each in (path, *names_above(path)))
+        is_due = is_seen and _is_protected(dataset, observed)
+        foreseen = (ReleaseMountpoint(dataset.name, path),) if is_due else ()
+        return ReleaseIfProtected(dataset.name, path, foreseen)
+
+    return tuple(release(each) for each in _left_unmounted(root, observed.tree))
 
 
 def _volumes(root: Dataset, tree: Tree) -> tuple[ProveReadable, ...]:

@@ -133,7 +133,8 @@ options:
         filesystem that is locked too goes away with it and needs none.
       - >-
         The flag is taken off again when any module of this collection mounts there, destroys the dataset or gives it
-        another mountpoint. C(zfs mount) by hand works with it.
+        another mountpoint. C(zfs mount) by hand works with it. Where C(canmount=noauto) leaves mounting to a person,
+        unlocking takes it off.
     type: bool
     default: false
 seealso:

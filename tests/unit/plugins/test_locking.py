@@ -325,3 +325,49 @@ def test_destroying_a_pool_releases_its_mountpoints(host: FakeOpenZFS, run: Run)
     assert host.place("/srv/a") == Place("protected")
     run("zfs_encrypted_pool", name="tank", guid=host.pools()["tank"].guid, state="absent", force_destroy=True)
     assert host.place("/srv/a") == Place("bare")
+
+
+@pytest.mark.parametrize("mount", [True, False])
+def test_what_only_a_person_mounts_is_released_by_unlocking_and_check_mode_foretells_it(
+    host: FakeOpenZFS, run: Run, mount: bool
+) -> None:
+    run("zfs_dataset_key", name="tank/a", key=KEY_TEXT, properties={"canmount": "noauto"})
+    host.mount("tank/a")
+    lock(run, protect_mountpoint=True)
+    assert host.place("/tank/a") == Place("protected")
+    foretold = unlock(run, check=True, mount=mount)
+    assert foretold == unlock(run, mount=mount)
+    assert [each["action"] for each in foretold["actions"]] == ["load_key", "release_mountpoint"]
+    assert host.place("/tank/a") == Place("bare")
+    assert unlock(run)["changed"] is False
+
+
+def test_a_protection_that_outlived_an_unlocking_goes_with_the_next(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", name="tank/a", key=KEY_TEXT, properties={"canmount": "noauto"})
+    host.mount("tank/a")
+    host.unmount("tank/a")
+    host.protect_place("/tank/a")
+    foretold = unlock(run, check=True)
+    assert foretold == unlock(run)
+    assert ([each["action"] for each in foretold["actions"]], foretold["already"]) == (
+        ["release_mountpoint"],
+        ["tank/a"],
+    )
+
+
+def test_a_protection_stays_where_no_key_opens(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", name="tank/a", key=KEY_TEXT, properties={"canmount": "noauto"})
+    host.mount("tank/a")
+    lock(run, protect_mountpoint=True)
+    assert unlock(run, secrets=[{"name": "tank/a", "key": OTHER_KEY_TEXT}])["actions"] == []
+    assert host.place("/tank/a") == Place("protected")
+
+
+def test_an_immutable_directory_of_the_host_is_left_alone(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", name="tank/a", key=KEY_TEXT, properties={"mountpoint": "/etc", "canmount": "noauto"})
+    host.mountpoints.made("/etc")
+    host.protect_place("/etc")
+    host.occupied["/etc"] = "is not empty (it holds 'passwd'). Move its content away."
+    host.release_place("/tank/a")
+    assert unlock(run)["changed"] is False
+    assert host.place("/etc").state == "protected"
