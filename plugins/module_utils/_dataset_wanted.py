@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import _keys, _properties
 from ._errors import Refused
@@ -39,6 +39,7 @@ class DatasetWanted:
         current: the key that a root has now, to be replaced.
         change: whether an existing root may get another key.
         sparse: whether a volume shall do without a reservation of its space.
+        sparse_by_default: whether that is said for the volumes of a batch, not for this one.
         properties: as OpenZFS takes them; ``inherit`` for none of its own.
         heal: whether what is wrapped with another key than its root may be wrapped anew, while it is in use.
         repoint: whether it shall refer to another encryption root and stay wrapped as it is.
@@ -59,6 +60,7 @@ class DatasetWanted:
     change: bool = False
     volume_size: str | None = None
     sparse: bool | None = None
+    sparse_by_default: bool = False
     is_volume: bool | None = None
     properties: t.Mapping[str, str] = field(default_factory=dict)
     force_destroy: bool = False
@@ -123,6 +125,8 @@ def batch_wanted(params: t.Mapping[str, t.Any]) -> BatchWanted:
     entries = params.get("datasets")
     merged = [dict(params)] if entries is None else [with_defaults(params, entry) for entry in entries]
     wanted = [dataset_wanted(options) for options in merged]
+    if entries is not None:
+        wanted = [replace(each, sparse_by_default=own.get("sparse") is None) for each, own in zip(wanted, entries)]
     _refuse_contradictions(wanted)
     removals = sorted((e for e in wanted if e.state == "absent"), key=lambda e: (-depth_of(e.name), e.name))
     others = sorted((e for e in wanted if e.state != "absent"), key=lambda e: (depth_of(e.name), e.name))

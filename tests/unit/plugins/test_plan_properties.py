@@ -206,3 +206,22 @@ def test_a_volume_is_never_cut_off(run: Run, host: FakeOpenZFS) -> None:
 
     assert "volsize of tank/v is 2097152 and is not reduced to 1048576" in provision(run, "tank/v", volsize="1M")["msg"]
     assert len(host.changes) == before
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("kind", [{}, {"type": "filesystem"}])
+def test_a_filesystem_is_not_sparse_but_in_a_batch_with_volumes(
+    host: FakeOpenZFS, run: Run, there: bool, kind: dict[str, str]
+) -> None:
+    entry = {"name": "tank/f", "encryption": "off", **kind}
+    if there:
+        run("zfs_dataset_key", **entry)
+    for check in (True, False):
+        assert (
+            "sparse, which only volumes have. Leave it out"
+            in run("zfs_dataset_key", check=check, sparse=True, **entry)["msg"]
+        )
+    assert "sparse, which only volumes have" in run("zfs_dataset_key", datasets=[{**entry, "sparse": False}])["msg"]
+    batch = [entry, {"name": "tank/v", "encryption": "off", "volsize": "1M"}]
+    assert run("zfs_dataset_key", sparse=True, datasets=batch)["failures"] == {}
+    assert host.datasets(["tank"], ["refreservation"]).datasets["tank/v"].number("refreservation") == 0
