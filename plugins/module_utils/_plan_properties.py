@@ -121,6 +121,7 @@ def _volume_changes(entry: DatasetWanted, dataset: Dataset) -> dict[str, str]:
         if size < now:
             raise Refused(f"volsize of {entry.name} is {now} and is not reduced to {size}: that would cut off data.")
         if size > now:
+            _refuse_unable_to_grow(dataset)
             changed["volsize"] = str(size)
     reserved = dataset.number("refreservation")
     if entry.sparse is True and reserved:
@@ -128,6 +129,19 @@ def _volume_changes(entry: DatasetWanted, dataset: Dataset) -> dict[str, str]:
     if entry.sparse is False and reserved < size:
         changed["refreservation"] = "auto"
     return changed
+
+
+def _refuse_unable_to_grow(volume: Dataset) -> None:
+    """OpenZFS writes the size into the volume itself (zvol_set_volsize()), by what ``readonly`` was before the task."""
+    if volume.is_encrypted and not volume.is_key_loaded:
+        raise Refused(
+            f"volsize of {volume.name} cannot be changed while it is locked. Unlock {volume.encryption_root} in a task "
+            "before."
+        )
+    if volume.value("readonly") == "on":
+        raise Refused(
+            f"volsize of {volume.name} cannot be changed while its readonly is on. Set readonly: off in a task before."
+        )
 
 
 def refuse_unfit_properties(entry: DatasetWanted) -> None:
@@ -144,8 +158,8 @@ def _refuse_inapplicable(entry: DatasetWanted, *, to_volume: bool) -> None:
         )
     if entry.sparse is not None and not entry.sparse_by_default and not to_volume:
         raise Refused(
-            f"{entry.name} is a filesystem and was given sparse, which only volumes have. Leave it out; a new volume has "
-            "a volsize."
+            f"{entry.name} is a filesystem and was given sparse, which only volumes have. Leave it out; a new volume "
+            "has a volsize."
         )
 
 

@@ -109,6 +109,8 @@ class FakeOpenZFS(Keys, Around):
         if props.UNCHANGEABLE & given.keys() or ("mountpoint" in given and self._is_zoned(record)):
             raise CallFailed(f"{name} did not take {', '.join(given)}: a property is readonly")
         local = props.stored(record.kind, given)
+        if record.kind == "volume" and "volsize" in local:
+            self._refuse_another_size(record)
         if record.kind == "volume":
             local = space.of_changed_volume(record.local, local)
         if location is not None:
@@ -123,6 +125,12 @@ class FakeOpenZFS(Keys, Around):
         self._unmount_what_may_not_be(record)
         if "mountpoint" in local:
             self._remount(record, before)
+
+    def _refuse_another_size(self, record: Record) -> None:
+        if self._datasets.is_locked(record):
+            raise CallFailed(f"{record.name} did not take volsize: permission denied")
+        if self._datasets.property(record, "readonly").value == "on":
+            raise CallFailed(f"{record.name} did not take volsize: read only file system")
 
     def inherit_properties(self, name: str, properties: t.Collection[str]) -> None:
         self._enter("inherit_properties", name)

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
 from .conftest import Run
+from .trees import KEY_TEXT
 
 PLAIN = {"encryption": "off"}
 
@@ -225,3 +226,26 @@ def test_a_filesystem_is_not_sparse_but_in_a_batch_with_volumes(
     batch = [entry, {"name": "tank/v", "encryption": "off", "volsize": "1M"}]
     assert run("zfs_dataset_key", sparse=True, datasets=batch)["failures"] == {}
     assert host.datasets(["tank"], ["refreservation"]).datasets["tank/v"].number("refreservation") == 0
+
+
+def test_a_locked_volume_does_not_grow(run: Run, host: FakeOpenZFS) -> None:
+    volume: dict[str, t.Any] = {"name": "tank/v", "key": KEY_TEXT, "volsize": "1M"}
+    run("zfs_dataset_key", **volume)
+    host.unload_key("tank/v")
+    before = len(host.changes)
+    for check in (True, False):
+        message = run("zfs_dataset_key", check=check, **{**volume, "volsize": "2M"})["msg"]
+        assert message == "volsize of tank/v cannot be changed while it is locked. Unlock tank/v in a task before."
+    assert run("zfs_dataset_key", **volume)["changed"] is False
+    assert len(host.changes) == before
+
+
+@pytest.mark.parametrize("wish", [{}, {"readonly": "off"}])
+def test_nor_does_one_that_is_readonly_before_the_task(run: Run, host: FakeOpenZFS, wish: dict[str, str]) -> None:
+    volume: dict[str, t.Any] = {"name": "tank/v", "encryption": "off", "volsize": "1M"}
+    run("zfs_dataset_key", **volume, properties={"readonly": "on"})
+    for check in (True, False):
+        message = run("zfs_dataset_key", check=check, **{**volume, "volsize": "2M"}, properties=wish)["msg"]
+        assert message.endswith("while its readonly is on. Set readonly: off in a task before.")
+    run("zfs_dataset_key", **volume, properties={"readonly": "off"})
+    assert provision(run, "tank/v", encryption="off", volsize="2M")["changed"]
