@@ -13,6 +13,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils import _proper
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Property
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
+    KEY,
     create,
     create_root,
     create_volume,
@@ -244,3 +245,21 @@ def test_a_new_size_is_a_multiple_of_the_blocks(host: Host, small_name: str) -> 
     assert int(shown(host, small_name, "volsize").value) % 16384 == 0
     with fails():
         host.set_properties(small_name, {"volsize": "2000001"})
+
+
+def test_a_locked_volume_does_not_grow(host: Host, small_name: str) -> None:
+    create_volume(host, small_name, size="1M", key=KEY)
+    host.unload_key(small_name)
+    with fails():
+        host.set_properties(small_name, {"volsize": "2M"})
+
+    assert shown(host, small_name, "volsize").value == str(2**20)
+
+
+@pytest.mark.parametrize("together", [{}, {"readonly": "off"}])
+def test_nor_does_one_that_is_readonly_before_the_call(host: Host, small_name: str, together: dict[str, str]) -> None:
+    create_volume(host, small_name, size="1M", readonly="on")
+    with fails():
+        host.set_properties(small_name, {**together, "volsize": "2M"})
+
+    assert shown(host, small_name, "volsize").value == str(2**20)
