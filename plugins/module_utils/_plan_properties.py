@@ -96,7 +96,9 @@ def property_changes(entry: DatasetWanted, dataset: Dataset, tree: Tree, pool: P
                 to_inherit[name] = inherited_value(name, dataset.name, tree.parent(dataset.name), pool)
         elif name not in _properties.IMMUTABLE and not _is_as_wanted(name, value, own, pool):
             to_set[name] = value
-    return Changes({**to_set, **_volume_changes(entry, dataset)}, to_inherit, pool)
+    changes = Changes({**to_set, **_volume_changes(entry, dataset)}, to_inherit, pool)
+    _refuse_containers_place(dataset, changes)
+    return changes
 
 
 def _is_as_wanted(name: str, value: str, own: Property, pool: Pool | None) -> bool:
@@ -104,6 +106,16 @@ def _is_as_wanted(name: str, value: str, own: Property, pool: Pool | None) -> bo
         return False  # it has none, not even one with the text "-"
     as_mounted = pool.shown(value) if name == "mountpoint" and pool is not None else value
     return _properties.is_same(name, as_mounted, own.value)
+
+
+def _refuse_containers_place(dataset: Dataset, changes: Changes) -> None:
+    """All is set by one call, for which libzfs reads ``zoned`` first; what is inherited comes after it."""
+    is_ours_then = "mountpoint" in changes.to_inherit and changes.to_set.get("zoned") == "off"
+    if dataset.is_zoned and "mountpoint" in changes.shown and not is_ours_then:
+        raise Refused(
+            f"mountpoint of {dataset.name} cannot be changed here: its zoned is on, so it is a container's. Set it "
+            "inside the container, or set zoned: off in a task before."
+        )
 
 
 def _volume_changes(entry: DatasetWanted, dataset: Dataset) -> dict[str, str]:

@@ -91,3 +91,27 @@ def test_the_quick_way_to_mount_is_none_for_them() -> None:
     properties = {"canmount": "on", **dict.fromkeys(MOUNT_PROPERTIES, "none"), "zoned": "on"}
     assert not _mounting._is_ordinary(dataset("tank/e", **properties))
     assert _mounting._is_ordinary(dataset("tank/e", **{**properties, "zoned": "off"}))
+
+
+@pytest.mark.parametrize(("wish", "place"), [({}, "/srv"), ({}, "inherit"), ({"zoned": "off"}, "/srv")])
+def test_their_places_are_not_changed_from_outside(
+    delegated: FakeOpenZFS, run: Run, wish: dict[str, str], place: str
+) -> None:
+    for check in (True, False):
+        task: dict[str, t.Any] = {"name": "tank/e/c", "state": "inherited"}
+        message = run("zfs_dataset_key", check=check, **task, properties={"mountpoint": place, **wish})["msg"]
+        assert message.startswith("mountpoint of tank/e/c cannot be changed here: its zoned is on")
+        assert message.endswith("or set zoned: off in a task before.")
+    assert not run("zfs_dataset_key", **task, properties={"mountpoint": "/etc"})["changed"]
+
+
+def test_what_is_no_container_s_any_more_inherits_its_place(delegated: FakeOpenZFS, run: Run) -> None:
+    wish = {"mountpoint": "inherit", "zoned": "off"}
+    assert run("zfs_dataset_key", name="tank/e/c", state="inherited", properties=wish)["failures"] == {}
+    assert delegated.datasets(["tank"]).datasets["tank/e/c"].value("mountpoint") == "/tank/e/c"
+
+
+def test_what_is_a_container_s_only_after_the_task_gets_its_place_by_it(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", name="tank/p", encryption="off")
+    result = run("zfs_dataset_key", name="tank/p", encryption="off", properties={"mountpoint": "/srv", "zoned": "on"})
+    assert (result["failures"], result["changed"]) == ({}, True)
