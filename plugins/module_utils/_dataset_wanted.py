@@ -22,6 +22,8 @@ from ._offers import KeyFile, Secret, secret_from
 KEY_OPTIONS = ("key", "passphrase", "key_file")
 _ATTRIBUTES = ("keylocation", "keyformat", "pbkdf2iters")
 _ABOUT_KEYS = ("generate_key", "current", *_ATTRIBUTES)
+# Whether its root is there, nobody knows yet.
+_TWO_WAYS_OUT = f"If it has a key already, give that as it was set. {_keys.A_NEW_ONE}"
 
 
 _KEYLOCATION = re.compile(r"prompt|file:///.*[^/]|https?://.+")
@@ -193,7 +195,8 @@ def dataset_wanted(options: t.Mapping[str, t.Any]) -> DatasetWanted:
     state: State = options.get("state") or "present"
     given = options.get("properties") or {}
     properties = {key: _properties.text(key, value) for key, value in given.items() if value is not None}
-    secret = secret_from(options, whose=name) if any(options.get(key) is not None for key in KEY_OPTIONS) else None
+    has_secret = any(options.get(key) is not None for key in KEY_OPTIONS)
+    secret = secret_from(options, whose=name, way_out=_TWO_WAYS_OUT) if has_secret else None
     current = options.get("current")
     entry = DatasetWanted(
         name=name,

@@ -78,22 +78,33 @@ _turns: dict[tuple[bytes, int, int], threading.Lock] = {}
 _derived: dict[tuple[bytes, int, int], bytes] = {}
 
 
-def hex_key(text: str, *, whose: str) -> Key:
+AS_IT_WAS_SET = "Give it as it was set."
+A_NEW_ONE = "Make a new one with 'openssl rand -hex 32', or give text of your own as a passphrase."
+
+
+def hex_key(text: str, *, whose: str, way_out: str = AS_IT_WAS_SET) -> Key:
     """Read 64 hex digits.
 
     Args:
         text: the digits, upper or lower case, leading zeros kept.
         whose: what the key is for, for the refusal.
+        way_out: what to do about it, for the refusal.
 
     Raises:
         Refused: it is anything else.
     """
     if not HEX_KEY.fullmatch(text):
-        raise Refused(
-            f"The key of {whose} is not 64 hexadecimal digits (it has {len(text)} characters). "
-            "Make one with 'openssl rand -hex 32', or give text of your own as a passphrase."
-        )
+        raise Refused(f"The key of {whose} is not 64 hexadecimal digits ({_shape(text)}). {way_out}")
     return Key("key", bytes.fromhex(text))
+
+
+def _shape(text: str) -> str:
+    if not text:
+        return "it is empty"
+    if HEX_KEY.fullmatch(text.rstrip("\r\n")):
+        return "it ends with a carriage return" if text.endswith("\r") else "it ends with a line feed"
+    wrong = ", some of which are no digits" if len(text) == 2 * WRAPPING_KEY_BYTES else ""
+    return f"it has {len(text)} characters{wrong}"
 
 
 def passphrase(text: str, *, whose: str) -> Key:
@@ -108,7 +119,7 @@ def passphrase(text: str, *, whose: str) -> Key:
         raise Refused(f"The passphrase of {whose} holds characters that UTF-8 cannot express.") from None
 
 
-def from_file(content: bytes, keyformat: str, *, path: str) -> Key:
+def from_file(content: bytes, keyformat: str, *, path: str, way_out: str = AS_IT_WAS_SET) -> Key:
     """Read what a key file holds, in the form that the keyformat prescribes (zfsprops(7)).
 
     libzfs reads one line of a hex or passphrase file and nothing after it, and a raw one as it is (libzfs_crypto.c,
@@ -130,7 +141,7 @@ def from_file(content: bytes, keyformat: str, *, path: str) -> Key:
         text = line.decode("ascii")
     except UnicodeDecodeError:
         raise Refused(f"The key file {path} is not text; keyformat hex wants 64 hexadecimal digits.") from None
-    return hex_key(text, whose=f"the file {path}")
+    return hex_key(text, whose=f"the file {path}", way_out=way_out)
 
 
 def from_manifest(text: str, keyformat: str, *, whose: str) -> Key | None:

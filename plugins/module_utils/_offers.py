@@ -22,6 +22,10 @@ if t.TYPE_CHECKING:
     from ._manifest import Value
 
 
+class _NoKeyInFile(Refused):
+    """A key file is there, and what it holds is no key of the form that its root has."""
+
+
 @dataclass(frozen=True)
 class KeyFile:
     """A secret that lies in a file on the host."""
@@ -55,7 +59,8 @@ class Candidates:
     Args:
         keys: those that a root of its keyformat can have.
         remarks: what could not even be tried, in words.
-        has_unfit: whether a secret was given for this root by name that is of another kind than its key.
+        has_unfit: whether a secret was given for this root by name that is of another kind than its key, or lies in the
+            file that it names, which holds none.
     """
 
     keys: tuple[Key, ...] = ()
@@ -105,16 +110,20 @@ class Offers:
         """Return what to try on a root: its own entry, the manifest, the nearest ancestor that shares, its key file."""
         keys: list[Key] = []
         remarks: list[str] = []
+        has_unfit = False
+        own_files = [*self._named(root), *([KeyFile(root.key_file)] if root.key_file is not None else [])]
         for secret in self._in_order(root):
             try:
                 key = _resolve(secret, root, key_files)
             except Refused as refusal:
                 remarks.append(str(refusal))
+                if isinstance(refusal, _NoKeyInFile) and secret in own_files:
+                    has_unfit = True
                 continue
             if key is not None and key.fits(root.keyformat) and key not in keys:
                 keys.append(key)
         unfit = [remark for secret in self._named(root) for remark in _unfit(secret, root)]
-        return Candidates(tuple(keys), (*remarks, *dict.fromkeys(unfit)), bool(unfit))
+        return Candidates(tuple(keys), (*remarks, *dict.fromkeys(unfit)), has_unfit or bool(unfit))
 
     def _named(self, root: Dataset) -> t.Iterator[Secret]:
         yield from (offer.secret for offer in self._by_dataset.get(root.name, ()))
@@ -169,7 +178,10 @@ def _resolve(secret: Secret, root: Dataset, key_files: KeyFiles) -> Key | None:
     content = key_files.get(secret.path)
     if content is None:
         raise Refused(f"Its key file {secret.path} is not there.")
-    return _keys.from_file(content, root.keyformat, path=secret.path)
+    try:
+        return _keys.from_file(content, root.keyformat, path=secret.path)
+    except Refused as refusal:
+        raise _NoKeyInFile(str(refusal)) from None
 
 
 def offers_from(entries: t.Sequence[t.Mapping[str, t.Any]], manifest: t.Mapping[str, Value]) -> Offers:
@@ -186,10 +198,10 @@ def offers_from(entries: t.Sequence[t.Mapping[str, t.Any]], manifest: t.Mapping[
     return Offers(offers, values)
 
 
-def secret_from(entry: t.Mapping[str, t.Any], *, whose: str) -> Secret:
+def secret_from(entry: t.Mapping[str, t.Any], *, whose: str, way_out: str = _keys.AS_IT_WAS_SET) -> Secret:
     """Read one of ``key``, ``passphrase`` and ``key_file``; the argument spec sees to it that one is given."""
     if entry.get("key") is not None:
-        return _keys.hex_key(entry["key"], whose=whose)
+        return _keys.hex_key(entry["key"], whose=whose, way_out=way_out)
     if entry.get("passphrase") is not None:
         return _keys.passphrase(entry["passphrase"], whose=whose)
     if not entry["key_file"].startswith("/"):

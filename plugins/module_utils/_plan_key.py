@@ -44,6 +44,18 @@ def offered_key(secret: Secret | None, root: Dataset, key_files: KeyFiles) -> Ke
         return None
 
 
+def _no_key_in(secret: Secret, root: Dataset, key_files: KeyFiles) -> str:
+    """Say that a file holds no key of the form that a root has, empty where it does."""
+    content = key_files.get(secret.path) if isinstance(secret, KeyFile) else None
+    if content is None:
+        return ""
+    try:
+        _keys.from_file(content, root.keyformat, path=t.cast(KeyFile, secret).path, way_out="")
+    except Refused as refusal:
+        return f". {str(refusal).rstrip(' .')}"
+    return ""
+
+
 @dataclass(frozen=True)
 class NewKey:
     """A key to set.
@@ -96,7 +108,7 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
 
 def _key_in(content: bytes, entry: DatasetWanted, path: str) -> Key:
     try:
-        return _keys.from_file(content, entry.new_keyformat, path=path)
+        return _keys.from_file(content, entry.new_keyformat, path=path, way_out=_keys.A_NEW_ONE)
     except Refused as refusal:
         hint = "" if entry.keyformat is not None else " If it holds a key in another form, name that with keyformat."
         raise Refused(f"{entry.name} cannot get its key from there. {refusal}{hint}") from None
@@ -228,7 +240,8 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
             f"{entry.key_file}, but the key in it does not open it. Find out who changed the key before anything else."
         )
     current = offered_key(entry.current, dataset, observed.key_files)
-    wish = _Change("the key given does not open it", entry.secret, current, _ANOTHER_KEY)
+    problem = f"the key given does not open it{_no_key_in(serving, dataset, observed.key_files)}"
+    wish = _Change(problem, entry.secret, current, _ANOTHER_KEY)
     return _plan_change(_settled(entry, dataset), dataset, tree, observed, wish)
 
 

@@ -41,7 +41,7 @@ def test_anything_but_64_hex_digits_is_refused_without_being_quoted(text: str) -
     with pytest.raises(Refused) as refusal:
         _keys.hex_key(text, whose="tank/media")
     assert "tank/media is not 64 hexadecimal digits" in str(refusal.value)
-    assert "openssl rand -hex 32" in str(refusal.value)
+    assert str(refusal.value).endswith("Give it as it was set.")
     assert len(text) < 8 or text not in str(refusal.value)
 
 

@@ -668,3 +668,35 @@ def test_what_was_mounted_and_cannot_be_shared_is_a_warning(run: Run) -> None:
     result = run("zfs_dataset_key", name="tank/a", key=KEY_TEXT, properties={"sharesmb": "on"})
     assert not result.get("failed")
     assert "tank/a is mounted, but not shared" in result["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    ("content", "shape"),
+    [
+        (KEY_TEXT + "\r\n", "it ends with a carriage return"),
+        ("", "it is empty"),
+        ("x" * 64, "it has 64 characters, some of which are no digits"),
+    ],
+)
+def test_a_key_file_that_holds_none_is_named_and_no_new_key_is_advised(
+    host: FakeOpenZFS, run: Run, content: str, shape: str
+) -> None:
+    host.key_files["/etc/k"] = f"{KEY_TEXT}\n".encode()
+    run("zfs_dataset_key", name="tank/a", key_file="/etc/k")
+    run("zfs_unlock", name="tank/a", state="locked")
+    host.key_files["/etc/k"] = content.encode()
+    sentence = f"The key of the file /etc/k is not 64 hexadecimal digits ({shape})."
+
+    failure = run("zfs_unlock", name="tank/a")["failures"]["tank/a"]
+    assert failure["reason"] == "wrong_key"
+    assert failure["msg"] == f"None of the keys given for tank/a opens it. {sentence} Give it as it was set."
+    refusal = run("zfs_dataset_key", name="tank/a", key_file="/etc/k")["msg"]
+    assert f"the key given does not open it. {sentence} Give the right key" in refusal
+    assert "openssl" not in refusal
+    assert "openssl rand -hex 32" in run("zfs_dataset_key", name="tank/new", key_file="/etc/k")["msg"]
+
+
+def test_a_mistyped_key_of_what_is_there_is_not_to_be_made_anew(host: FakeOpenZFS, run: Run) -> None:
+    offered = {"name": "tank", "recursive": True, "secrets": [{"name": "tank/a", "key": KEY_TEXT[:-2]}]}
+    assert run("zfs_unlock", **offered)["msg"].endswith("(it has 62 characters). Give it as it was set.")
+    assert "Make a new one with" in run("zfs_dataset_key", name="tank/a", key=KEY_TEXT[:-2])["msg"]
