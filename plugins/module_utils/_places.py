@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 
 from ._delegation import ONLY_ROOT_MOUNTS, only_root
-from ._mounts import on_top_of, shown
+from ._model import is_below
+from ._mounts import mounts, on_top_of, shown
 
 
 def occupant(path: str) -> str | None:
@@ -33,4 +34,13 @@ def occupant(path: str) -> str | None:
     except OSError as error:
         hint = only_root(ONLY_ROOT_MOUNTS) if isinstance(error, PermissionError) else ""
         return f"cannot be looked into: {error.strerror}.{hint}"
-    return None if first is None else f"is not empty (it holds {first.name!r}). Move its content away."
+    if first is None:
+        return None
+    real = os.path.realpath(path)
+    inside = next((mount for mount in mounts() if is_below(mount.path, real)), None)
+    if inside is None:
+        return f"is not empty (it holds {first.name!r}). Move its content away."
+    return (
+        f"is not empty: {shown(inside.source)} is mounted inside it, on {shown(inside.path)}. Unmount that, or choose "
+        "another mountpoint."
+    )

@@ -31,7 +31,6 @@ def foresee_obstacles(due: t.Mapping[str, Due], wanted: UnlockWanted, observed: 
         wanted: whether what stands in the way is moved aside.
         observed: what stands where.
     """
-    way_out = "" if wanted.move_aside else " zfs_unlock puts it elsewhere with move_aside: true."
     found: dict[str, Failure] = {}
     places = _places(due)
     taken: dict[str, str] = {}
@@ -41,7 +40,7 @@ def foresee_obstacles(due: t.Mapping[str, Due], wanted: UnlockWanted, observed: 
             path = dataset.value("mountpoint")
             other = taken.get(path, own.get(path))
             obstacle = None if path in observed.asides else _obstacle(dataset, places, observed)
-            sentence = None if obstacle is None else f"{obstacle}{way_out}"
+            sentence = None if obstacle is None else f"{obstacle}{_way_out(obstacle, wanted)}"
             sentence = sentence if other is None else _shared(dataset, other)
             sentence = sentence or _inside_locked(dataset, places, observed.tree, observed)
             if sentence is not None:
@@ -51,6 +50,13 @@ def foresee_obstacles(due: t.Mapping[str, Due], wanted: UnlockWanted, observed: 
         else:
             taken.update(own)
     return found
+
+
+def _way_out(obstacle: str, wanted: UnlockWanted) -> str:
+    """What is mounted is never moved aside."""
+    if wanted.move_aside or "Unmount that" in obstacle:
+        return ""
+    return " zfs_unlock puts it elsewhere with move_aside: true."
 
 
 def foresee_mounts(due: t.Mapping[str, Due], wanted: UnlockWanted, observed: Observed) -> dict[str, tuple[Mount, ...]]:
