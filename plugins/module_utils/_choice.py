@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ._errors import Refused
-from ._model import Dataset, Pool, Tree, depth_of, is_below, is_dataset_name, pool_of
+from ._model import Dataset, Pool, Tree, depth_of, is_below, pool_of, why_no_name
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ def choice_from(params: t.Mapping[str, t.Any]) -> Choice:
     """
     names = list(params.get("names") or ()) if params.get("name") is None else [params["name"]]
     for name in names:
-        if not is_dataset_name(name):
-            raise Refused(f"{name!r} is no name of a filesystem or volume. Write it like pool/dataset.")
+        broken = why_no_name(name)
+        if broken:
+            raise Refused(f"{name!r} is no name of a filesystem or volume: {broken}. Write it like pool/dataset.")
     return Choice(tuple(dict.fromkeys(names)), bool(params.get("recursive")))

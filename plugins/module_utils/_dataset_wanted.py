@@ -16,7 +16,7 @@ from . import _keys, _properties
 from ._errors import Refused
 from ._keyfiles import plain
 from ._keys import Key
-from ._model import depth_of, is_dataset_name, parent_of, pool_of
+from ._model import depth_of, parent_of, pool_of, why_no_name
 from ._offers import KeyFile, Secret, secret_from
 
 KEY_OPTIONS = ("key", "passphrase", "key_file")
@@ -247,8 +247,9 @@ def _keylocation(options: t.Mapping[str, t.Any], name: str) -> str | None:
 def _refuse_nonsense(entry: DatasetWanted, options: t.Mapping[str, t.Any]) -> None:
     """Refuse what no host could make sense of."""
     name = entry.name
-    if not is_dataset_name(name):
-        raise Refused(f"{name!r} is no name of a filesystem or volume. Write it like pool/dataset.")
+    broken = why_no_name(name)
+    if broken:
+        raise Refused(f"{name!r} is no name of a filesystem or volume: {broken}. Write it like pool/dataset.")
     _refuse_senseless_properties(entry)
     if entry.volume_size is not None and entry.is_volume is False:
         raise Refused(f"{name} is to be a filesystem and has a volsize. Set type: volume, or leave volsize out.")

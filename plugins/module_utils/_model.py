@@ -55,6 +55,7 @@ MOUNT_PROPERTIES = (
 )
 
 _COMPONENT = re.compile(r"[A-Za-z0-9 _.:-]+")
+_NAME_BYTES = 255  # ZFS_MAX_DATASET_NAME_LEN, less the NUL
 
 
 @dataclass(frozen=True)
@@ -239,8 +240,20 @@ WRONG = Verdict("wrong")
 
 def is_dataset_name(name: str) -> bool:
     """Tell whether a text can name a filesystem or volume (zfs_namecheck.c, ``dataset_namecheck``)."""
+    return not why_no_name(name)
+
+
+def why_no_name(name: str) -> str:
+    """Say which rule on the names of filesystems and volumes a text breaks, empty if none."""
     components = name.split("/")
-    return len(name) <= 255 and all(_COMPONENT.fullmatch(part) and part not in (".", "..") for part in components)
+    foreign = next((character for character in name if not _COMPONENT.fullmatch(character) and character != "/"), None)
+    if foreign is not None:
+        return f"{foreign!r} is none of letters, digits, spaces and '_.:-'"
+    if not all(components):
+        return "a part of it is empty"
+    if any(part in (".", "..") for part in components):
+        return "a part of it is . or .."
+    return "" if len(name) <= _NAME_BYTES else f"it has {len(name)} bytes, where OpenZFS takes {_NAME_BYTES}"
 
 
 def parent_of(name: str) -> str | None:

@@ -19,7 +19,7 @@ from ._document import Document, Entry, Form
 from ._errors import Refused
 from ._keys import Key
 from ._manifest_file import Destination, Found
-from ._model import Dataset, Pool, Tree, is_dataset_name, pool_of
+from ._model import Dataset, Pool, Tree, pool_of, why_no_name
 from ._observe import key_files_of, observe_tree, read_key_files, try_keys
 from ._offers import Offers, offers_from
 from ._plan import Failure, Group, Observed, Plan
@@ -116,8 +116,9 @@ def _replication_from(params: t.Mapping[str, t.Any], choice: Choice) -> Replicat
         if params.get("replicate"):
             raise Refused("replicate says how datasets get to another place. Name that with target_dataset.")
         return None
-    if not is_dataset_name(target):
-        raise Refused(f"target_dataset {target!r} is no name of a dataset. Write it like pool/dataset.")
+    broken = why_no_name(target)
+    if broken:
+        raise Refused(f"target_dataset {target!r} is no name of a dataset: {broken}. Write it like pool/dataset.")
     return Replication(choice.names, target, choice.recursive, bool(params.get("replicate")))
 
 

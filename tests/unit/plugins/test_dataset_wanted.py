@@ -19,9 +19,14 @@ from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
 @pytest.mark.parametrize(
     ("params", "sentence"),
     [
-        pytest.param({"name": "tank/a@s"}, "'tank/a@s' is no name of a filesystem or volume", id="snapshot"),
+        pytest.param({"name": "tank/a@s"}, "'@' is none of letters, digits, spaces", id="snapshot"),
         pytest.param({"name": "tank//a"}, "'tank//a' is no name", id="empty part"),
-        pytest.param({"name": "tank/" + "x" * 251}, "is no name of a filesystem", id="256 bytes"),
+        pytest.param({"name": "tank/" + "x" * 251}, "it has 256 bytes, where OpenZFS takes 255", id="256 bytes"),
+        pytest.param(
+            {"name": "tank/a%b"}, "'tank/a%b' is no name of a filesystem or volume: '%' is none", id="percent"
+        ),
+        pytest.param({"name": "tank//a"}, "a part of it is empty", id="empty part"),
+        pytest.param({"name": "tank/.."}, "a part of it is . or ..", id="two dots"),
         pytest.param({"key": "abc"}, "key of tank/a is not 64 hexadecimal digits", id="malformed key"),
         pytest.param(
             {"key": KEY_TEXT, "passphrase": "correct horse"}, "tank/a was given key and passphrase", id="two kinds"
