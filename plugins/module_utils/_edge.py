@@ -25,6 +25,7 @@ if t.TYPE_CHECKING:
 
 Params = t.Mapping[str, t.Any]
 
+_TOLD = 5
 _MANY = 50  # secrets; the search for fewer takes no time
 
 
@@ -202,10 +203,17 @@ def _finish(
     for warning in result.pop("warnings", ()):
         module.warn(warning)
     if failure is None and result.get("failures"):
-        failure = " ".join(detail["msg"] for detail in result["failures"].values())
+        failure = _told([detail["msg"] for detail in result["failures"].values()])
     if failure is not None:
         module.fail_json(msg=failure, **{"changed": False, **result})
     module.exit_json(**result)
+
+
+def _told(sentences: t.Sequence[str]) -> str:
+    """Tell the first failures whole; a line of a thousand is read by nobody."""
+    more = len(sentences) - _TOLD
+    rest = [f"And {more} more failed: failures has all of them."] if more > 0 else []
+    return " ".join([*sentences[:_TOLD], *rest])
 
 
 def _unmasked_if_clean(module: AnsibleModule, result: dict[str, t.Any], failure: str | None) -> dict[str, t.Any]:

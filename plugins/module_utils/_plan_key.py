@@ -82,7 +82,7 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
         hint = f" key_file: {path} takes what is in that file." if is_file else ""
         raise Refused(
             f"{entry.name} needs a key to become an encryption root. Give key, passphrase, key_file or escrow, "
-            f"{'or set' if parent_of(entry.name) is None else 'or set state: inherited, or'} encryption: off.{hint}"
+            f"or set {_instead_of_a_key(entry, observed)}.{hint}"
         )
     if not isinstance(secret, KeyFile):
         key = t.cast(Key, secret)
@@ -104,6 +104,14 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
     _keys.refuse_unsettable(key, whose=entry.name)
     _refuse_location_with_another_key(entry, key, observed)
     return NewKey(key, (SyncKeyFile(entry.name, secret.path),))
+
+
+def _instead_of_a_key(entry: DatasetWanted, observed: Observed) -> str:
+    """What is there and encrypted stays so."""
+    now = observed.tree.get(entry.name)
+    if now is not None and now.is_encrypted:
+        return "state: inherited"
+    return "encryption: off" if parent_of(entry.name) is None else "state: inherited, or encryption: off"
 
 
 def _key_in(content: bytes, entry: DatasetWanted, path: str) -> Key:

@@ -700,3 +700,27 @@ def test_a_mistyped_key_of_what_is_there_is_not_to_be_made_anew(host: FakeOpenZF
     offered = {"name": "tank", "recursive": True, "secrets": [{"name": "tank/a", "key": KEY_TEXT[:-2]}]}
     assert run("zfs_unlock", **offered)["msg"].endswith("(it has 62 characters). Give it as it was set.")
     assert "Make a new one with" in run("zfs_dataset_key", name="tank/a", key=KEY_TEXT[:-2])["msg"]
+
+
+@pytest.mark.parametrize(
+    ("inherits", "advice"), [(True, "set state: inherited."), (False, "inherited, or encryption: off.")]
+)
+def test_what_is_there_and_encrypted_is_not_advised_to_be_plain(
+    host: FakeOpenZFS, run: Run, inherits: bool, advice: str
+) -> None:
+    run("zfs_dataset_key", name="tank/z", key=KEY_TEXT)
+    if inherits:
+        run("zfs_dataset_key", name="tank/z/c", state="inherited")
+    assert run("zfs_dataset_key", name="tank/z/c")["msg"].endswith(advice)
+
+
+def test_a_thousand_failures_are_told_by_the_first_few(host: FakeOpenZFS, run: Run) -> None:
+    names = [f"tank/d{number}" for number in range(20)]
+    run("zfs_dataset_key", key=KEY_TEXT, datasets=[{"name": name} for name in names])
+    run("zfs_unlock", name="tank", recursive=True, state="locked", verify_key=False)
+    result = run("zfs_unlock", name="tank", recursive=True)
+    assert set(result["failures"]) == set(names)
+    told = [each["msg"] for each in result["failures"].values()][:5]
+    assert result["msg"] == " ".join([*told, "And 15 more failed: failures has all of them."])
+    few = run("zfs_unlock", names=names[:5])
+    assert few["msg"] == " ".join(each["msg"] for each in few["failures"].values())
