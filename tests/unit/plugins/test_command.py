@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._command import failure, run
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import StateUnknown
+import time
+
+import pytest
+
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._command import failure, patiently, run
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, Reason, StateUnknown
 
 
 def test_a_command_that_was_killed_may_have_done_its_work() -> None:
@@ -28,3 +32,31 @@ def test_a_command_that_complained_did_nothing() -> None:
 
 def test_a_command_that_says_nothing_is_told_by_its_exit_code() -> None:
     assert str(failure("tank was not mounted", run("sh", "-c", "exit 3"))) == "tank was not mounted: exit code 3"
+
+
+def test_what_is_busy_for_a_moment_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    answers = [CallFailed("tank/v is busy", reason="busy")]
+
+    def call() -> None:
+        if answers:
+            raise answers.pop()
+
+    patiently(call)
+    assert (answers, len(pauses)) == ([], 1)
+
+
+def test_what_stays_busy_or_fails_otherwise_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+
+    def fail(reason: Reason) -> None:
+        raise CallFailed("tank/v", reason=reason)
+
+    with pytest.raises(CallFailed):
+        patiently(lambda: fail("unknown"))
+    assert pauses == []
+    with pytest.raises(CallFailed):
+        patiently(lambda: fail("busy"))
+    assert len(pauses) >= 3

@@ -90,3 +90,10 @@ def test_the_summary_knows_a_directory_in_use_too(both_locked: FakeOpenZFS, run:
     both_locked.places.put_file("/tank/e/kept")
     (foretold,) = run("zfs_encryption_info", name="tank/x", secrets=[OF_X])["summary"]
     assert (foretold["unlock_successful"], foretold["unlock_error"]) == (True, None)
+
+
+def test_one_may_be_made_in_a_directory_in_use(locked: FakeOpenZFS, run: Run) -> None:
+    locked.places.put_file("/tank/e/kept")
+    assert run("zfs_dataset_key", check=True, **INSIDE)["changed"]
+    assert run("zfs_dataset_key", **INSIDE)["failures"] == {}
+    assert is_mounted(locked, "tank/x")

@@ -724,3 +724,12 @@ def test_a_thousand_failures_are_told_by_the_first_few(host: FakeOpenZFS, run: R
     assert result["msg"] == " ".join([*told, "And 15 more failed: failures has all of them."])
     few = run("zfs_unlock", names=names[:5])
     assert few["msg"] == " ".join(each["msg"] for each in few["failures"].values())
+
+
+def test_what_becomes_a_root_keeps_its_key_file_outside(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", name="tank/a", key=KEY_TEXT)
+    run("zfs_dataset_key", name="tank/a/b", state="inherited")
+    for check in (True, False):
+        result = run("zfs_dataset_key", check=check, name="tank/a/b", key_file="/tank/a/b/k", generate_key=True)
+        assert "The key file /tank/a/b/k of tank/a/b lies inside tank/a/b" in result["msg"]
+    assert host.key_files == {}

@@ -201,11 +201,13 @@ def test_sparse_and_a_reservation_exclude_each_other(run: Run) -> None:
     assert "sparse and refreservation" in result["msg"]
 
 
-def test_a_volume_is_never_cut_off(run: Run, host: FakeOpenZFS) -> None:
-    provision(run, "tank/v", volsize="2M")
+@pytest.mark.parametrize("sparse", [{}, {"sparse": True}, {"sparse": False}])
+def test_a_volume_is_never_cut_off(run: Run, host: FakeOpenZFS, sparse: dict[str, bool]) -> None:
+    provision(run, "tank/v", volsize="2M", **sparse)
     before = len(host.changes)
 
-    assert "volsize of tank/v is 2097152 and is not reduced to 1048576" in provision(run, "tank/v", volsize="1M")["msg"]
+    message = provision(run, "tank/v", volsize="1M", **sparse)["msg"]
+    assert "volsize of tank/v is 2097152 and is not reduced to 1048576" in message
     assert len(host.changes) == before
 
 

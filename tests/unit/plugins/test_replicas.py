@@ -587,3 +587,32 @@ def test_a_key_that_would_mount_nothing_else_is_foretold_to_go_out_again(
     real = run("zfs_unlock", name="tank/p", secrets=OF_P)
     assert (foretold["changed"], foretold["unlocked"], foretold["mounted"]) == (False, [], [])
     assert (real["changed"], real["unlocked"], real["mounted"]) == (False, [], [])
+
+
+# -- the policy on what lies below what
+
+
+def test_a_replica_with_a_key_does_not_become_a_root_below_a_passphrase(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", datasets=[{"name": "tank/src", "key": KEY_TEXT}, {"name": "tank/p", **WORDS}])
+    host.replicate("tank/src", "tank/p/rep", properties=False)
+    run("zfs_unlock", name="tank/p/rep", secrets=[{"name": "tank/p/rep", "key": KEY_TEXT}], mount=False)
+    run("zfs_dataset_key", name="tank/p/rep", state="inherited", replication_ended=True)
+    host.replicate("tank/src", "tank/p/rep", properties=False)
+    repoint: dict[str, t.Any] = {"name": "tank/p/rep", "key": KEY_TEXT, "repoint": True}
+    assert "tank/p/rep would have a key of its own below tank/p" in refused(host, run, **repoint)
+    assert run("zfs_dataset_key", hierarchy="openzfs", **repoint)["changed"]
+
+
+def test_one_above_a_key_does_not_go_back_to_a_passphrase(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", name="tank/src", **WORDS)
+    run("zfs_dataset_key", name="tank/src/a", state="inherited")
+    secrets = []
+    for name in ("", "/a"):
+        host.replicate(f"tank/src{name}", f"tank/copy{name}", properties=False)
+        secrets.append({"name": f"tank/copy{name}", "passphrase": WORDS["passphrase"]})
+    run("zfs_unlock", name="tank/copy", recursive=True, secrets=secrets, mount=False)
+    run("zfs_dataset_key", name="tank/copy/a/keyed", key=KEY_TEXT, hierarchy="openzfs", properties={"canmount": "off"})
+    back: dict[str, t.Any] = {"name": "tank/copy/a", "state": "inherited", "repoint": True}
+    back["current"] = {"passphrase": WORDS["passphrase"]}
+    assert "would inherit the passphrase of tank/copy above tank/copy/a/keyed" in refused(host, run, **back)
+    assert run("zfs_dataset_key", hierarchy="openzfs", **back)["changed"]
