@@ -54,7 +54,7 @@ MOUNT_PROPERTIES = (
     *("sharenfs", "sharesmb"),
 )
 
-_COMPONENT = re.compile(r"[A-Za-z0-9 _.:-]+")
+_FOREIGN = re.compile(r"[^A-Za-z0-9 _.:/-]")
 _NAME_BYTES = 255  # ZFS_MAX_DATASET_NAME_LEN, less the NUL
 
 
@@ -246,9 +246,9 @@ def is_dataset_name(name: str) -> bool:
 def why_no_name(name: str) -> str:
     """Say which rule on the names of filesystems and volumes a text breaks, empty if none."""
     components = name.split("/")
-    foreign = next((character for character in name if not _COMPONENT.fullmatch(character) and character != "/"), None)
+    foreign = _FOREIGN.search(name)
     if foreign is not None:
-        return f"{foreign!r} is none of letters, digits, spaces and '_.:-'"
+        return f"{foreign.group()!r} is none of letters, digits, spaces and '_.:-'"
     if not all(components):
         return "a part of it is empty"
     if any(part in (".", "..") for part in components):

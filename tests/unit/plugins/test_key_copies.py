@@ -172,7 +172,7 @@ def test_a_file_has_one_name_however_it_is_written(host: FakeOpenZFS, run: Run) 
 
 def test_a_key_is_not_generated_beside_a_location_that_holds_another(host: FakeOpenZFS, run: Run) -> None:
     host.key_files["/etc/zfs/old.key"] = OTHER_KEY_TEXT.encode()
-    places = {"key_file": "/etc/zfs/new.key", "keylocation": "file:///etc/zfs/old.key"}
+    places: dict[str, t.Any] = {"key_file": "/etc/zfs/new.key", "keylocation": "file:///etc/zfs/old.key"}
     result = run("zfs_dataset_key", name="tank/a", generate_key=True, **places)
     assert "keylocation of tank/a would be /etc/zfs/old.key, which holds something else" in result["msg"]
     assert [*host.key_files] == ["/etc/zfs/old.key"]

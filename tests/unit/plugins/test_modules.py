@@ -697,7 +697,8 @@ def test_a_key_file_that_holds_none_is_named_and_no_new_key_is_advised(
 
 
 def test_a_mistyped_key_of_what_is_there_is_not_to_be_made_anew(host: FakeOpenZFS, run: Run) -> None:
-    offered = {"name": "tank", "recursive": True, "secrets": [{"name": "tank/a", "key": KEY_TEXT[:-2]}]}
+    secrets = [{"name": "tank/a", "key": KEY_TEXT[:-2]}]
+    offered: dict[str, t.Any] = {"name": "tank", "recursive": True, "secrets": secrets}
     assert run("zfs_unlock", **offered)["msg"].endswith("(it has 62 characters). Give it as it was set.")
     assert "Make a new one with" in run("zfs_dataset_key", name="tank/a", key=KEY_TEXT[:-2])["msg"]
 

@@ -216,7 +216,7 @@ def test_a_volume_is_never_cut_off(run: Run, host: FakeOpenZFS, sparse: dict[str
 def test_a_filesystem_is_not_sparse_but_in_a_batch_with_volumes(
     host: FakeOpenZFS, run: Run, there: bool, kind: dict[str, str]
 ) -> None:
-    entry = {"name": "tank/f", "encryption": "off", **kind}
+    entry: dict[str, t.Any] = {"name": "tank/f", "encryption": "off", **kind}
     if there:
         run("zfs_dataset_key", **entry)
     for check in (True, False):

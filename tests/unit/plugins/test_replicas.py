@@ -580,7 +580,7 @@ def test_its_mount_is_foretold_to_fail_and_the_others_are_not(closed_above_a_bro
 def test_a_key_that_would_mount_nothing_else_is_foretold_to_go_out_again(
     closed_above_a_broken_one: FakeOpenZFS, run: Run
 ) -> None:
-    noauto = {"properties": {"canmount": "noauto"}}
+    noauto: dict[str, t.Any] = {"properties": {"canmount": "noauto"}}
     run("zfs_dataset_key", datasets=[{"name": "tank/p", **WORDS, **noauto}])
     run("zfs_dataset_key", name="tank/p/fine", state="inherited", **noauto)
     foretold = run("zfs_unlock", check=True, name="tank/p", secrets=OF_P)
