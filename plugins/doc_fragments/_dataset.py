@@ -42,10 +42,12 @@ options:
       - Size of a volume, like V(10G) or in bytes. A new one is rounded up by OpenZFS, and its node below C(/dev/zvol)
         is there at the end of the task.
       - An existing volume is enlarged, to whole blocks. It is never made smaller, since that would cut off data.
+      - That is refused while it is locked or its C(readonly) is on, also where the same task sets C(readonly) off.
     type: str
   sparse:
     description:
       - Whether a volume does without a reservation of its space. A new one has one by default.
+      - For a filesystem it is refused. As a default of O(datasets) it goes for the volumes among them.
       - For an existing volume V(true) gives its C(refreservation) up, and V(false) reserves the whole volume if less
         than its size is reserved. Where it is not given, OpenZFS lets a full reservation follow C(volsize), and leaves
         any other alone.
