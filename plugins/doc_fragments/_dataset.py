@@ -42,7 +42,7 @@ options:
       - Size of a volume, like V(10G) or in bytes. A new one is rounded up by OpenZFS, and its node below C(/dev/zvol)
         is there at the end of the task.
       - An existing volume is enlarged, to whole blocks. It is never made smaller, since that would cut off data.
-      - That is refused while it is locked or its C(readonly) is on, also where the same task sets C(readonly) off.
+      - Enlarging is refused while it is locked or its C(readonly) is on, also where the same task sets C(readonly) off.
     type: str
   sparse:
     description:
