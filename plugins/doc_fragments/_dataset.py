@@ -47,7 +47,7 @@ options:
   sparse:
     description:
       - Whether a volume does without a reservation of its space. A new one has one by default.
-      - For a filesystem it is refused. As a default of O(datasets) it goes for the volumes among them.
+      - For a filesystem V(true) is refused. As a default of O(datasets) it goes for the volumes among them.
       - For an existing volume V(true) gives its C(refreservation) up, and V(false) reserves the whole volume if less
         than its size is reserved. Where it is not given, OpenZFS lets a full reservation follow C(volsize), and leaves
         any other alone.

@@ -253,7 +253,7 @@ def _refuse_nonsense(entry: DatasetWanted, options: t.Mapping[str, t.Any]) -> No
     _refuse_senseless_properties(entry)
     if entry.volume_size is not None and entry.is_volume is False:
         raise Refused(f"{name} is to be a filesystem and has a volsize. Set type: volume, or leave volsize out.")
-    if entry.sparse is not None and entry.is_volume is False:
+    if entry.sparse and entry.is_volume is False:
         raise Refused(f"{name} is to be a filesystem and was given sparse, which only volumes have. Leave it out.")
     if entry.pbkdf2iters is not None:
         _keys.refuse_unsettable_iterations(entry.pbkdf2iters, whose=name)

@@ -46,9 +46,9 @@ class KeyFiles:
             raise Refused(self.problems[path])
         return self.contents.get(path)
 
-    def real_path(self, path: str) -> str:
-        """Return where a file really lies: only by that it is seen what is mounted around it."""
-        return self.real.get(path, path)
+    def paths(self, path: str) -> tuple[str, ...]:
+        """Return a file's path as written, without detours, and with all links followed: each may show a mountpoint."""
+        return tuple(dict.fromkeys((path, os.path.normpath(path), self.real.get(path, path))))
 
     def without_those_below(self, places: t.Iterable[str]) -> KeyFiles:
         """Return the key files of which those below the given directories count as unreadable."""
@@ -56,7 +56,7 @@ class KeyFiles:
         problems = {
             path: f"The key file {path} lies inside what is to be locked and could not be read then."
             for path in self.contents
-            if any(above in closed for above in (*names_above(self.real_path(path)), "/"))
+            if any(above in closed for each in self.paths(path) for above in (*names_above(each), "/"))
         }
         return replace(self, problems={**self.problems, **problems})
 
@@ -186,7 +186,7 @@ def in_use(key_file: str, keylocation_path: str | None) -> str:
     A rotation writes ``NAME.VERSION.key`` next to ``NAME.key`` and points ``keylocation`` there in the same
     transaction as the key; provisioning takes that for the file it named.
     """
-    if keylocation_path is None or os.path.dirname(keylocation_path) != os.path.dirname(key_file):
+    if keylocation_path is None or os.path.dirname(plain(keylocation_path)) != os.path.dirname(plain(key_file)):
         return key_file
     stem = os.path.basename(key_file).removesuffix(".key")
     versioned = re.fullmatch(re.escape(stem) + r"\.[^/.]+\.key", os.path.basename(keylocation_path))

@@ -218,7 +218,11 @@ class ReleaseIfProtected:
     undone_by: t.ClassVar[None] = None
 
     def perform(self, host: Host) -> t.Sequence[Step] | None:
-        if host.occupant(self.path) is not None or not host.release_place(self.path):
+        try:
+            if host.occupant(self.path) is not None or not host.release_place(self.path):
+                return None
+        except CallFailed as error:
+            host.remarks.append(str(error))  # a person can mount it all the same
             return None
         return (ReleaseMountpoint(self.dataset, self.path),)
 

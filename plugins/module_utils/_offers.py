@@ -59,8 +59,8 @@ class Candidates:
     Args:
         keys: those that a root of its keyformat can have.
         remarks: what could not even be tried, in words.
-        has_unfit: whether a secret was given for this root by name that is of another kind than its key, or lies in the
-            file that it names, which holds none.
+        has_unfit: whether a secret was given for this root by name that is of another kind than its key, or is a file
+            that holds none.
     """
 
     keys: tuple[Key, ...] = ()
@@ -111,19 +111,18 @@ class Offers:
         keys: list[Key] = []
         remarks: list[str] = []
         has_unfit = False
-        own_files = [*self._named(root), *([KeyFile(root.key_file)] if root.key_file is not None else [])]
+        named = [*self._named(root)]
         for secret in self._in_order(root):
             try:
                 key = _resolve(secret, root, key_files)
             except Refused as refusal:
                 remarks.append(str(refusal))
-                if isinstance(refusal, _NoKeyInFile) and secret in own_files:
-                    has_unfit = True
+                has_unfit = has_unfit or (isinstance(refusal, _NoKeyInFile) and secret in named)
                 continue
             if key is not None and key.fits(root.keyformat) and key not in keys:
                 keys.append(key)
-        unfit = [remark for secret in self._named(root) for remark in _unfit(secret, root)]
-        return Candidates(tuple(keys), (*remarks, *dict.fromkeys(unfit)), has_unfit or bool(unfit))
+        unfit = [remark for secret in named for remark in _unfit(secret, root)]
+        return Candidates(tuple(keys), tuple(dict.fromkeys((*remarks, *unfit))), has_unfit or bool(unfit))
 
     def _named(self, root: Dataset) -> t.Iterator[Secret]:
         yield from (offer.secret for offer in self._by_dataset.get(root.name, ()))

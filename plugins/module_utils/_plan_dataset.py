@@ -95,7 +95,7 @@ def _to_be_mounted(
 ) -> t.Iterator[Dataset]:
     """Yield, as they will be, new datasets and those that get another mountpoint; and what key files may lie under."""
     written = [entry.key_file or "" for entry in wanted.entries if entry.generate or entry.copied_to is not None]
-    files = [key_files.real_path(path) for path in written]
+    files = [each for path in written for each in key_files.paths(path)]
     if files:
         bare = {each.value("mountpoint"): each for each in tree.datasets.values() if not each.is_mounted}
         yield from (bare[above] for path in files for above in names_above(path) if above in bare)

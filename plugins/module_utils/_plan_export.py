@@ -262,7 +262,7 @@ def _refuse_inside(path: str, roots: t.Iterable[Dataset], observed: Observed) ->
     """Refuse a manifest that could be read only while what it opens is unlocked."""
     for root in roots:
         for dataset in reversed(observed.tree.domain(root.name)):
-            if dataset.hides(observed.key_files.real_path(path)):
+            if any(dataset.hides(each) for each in observed.key_files.paths(path)):
                 raise Refused(
                     f"The manifest {path} would lie inside {dataset.name}, which cannot be read while {root.name} is "
                     "locked, and holds its key. Keep it elsewhere."

@@ -78,8 +78,8 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
         Refused: there is none, or it must not be set.
     """
     if secret is None:
-        _before, is_file, path = (entry.keylocation or "").partition("file://")
-        hint = f" key_file: {path} takes what is in that file." if is_file else ""
+        path = _file_of(entry.keylocation)
+        hint = "" if path is None else f" key_file: {path} takes what is in that file."
         raise Refused(
             f"{entry.name} needs a key to become an encryption root. Give key, passphrase, key_file or escrow, "
             f"or set {_instead_of_a_key(entry, observed)}.{hint}"
@@ -194,19 +194,21 @@ def _refuse_location_without_the_key(entry: DatasetWanted, root: Dataset, observ
         )
 
 
+def _file_of(location: str | None) -> str | None:
+    return location.removeprefix("file://") if location is not None and location.startswith("file://") else None
+
+
 def refuse_key_file_inside(entry: DatasetWanted, opened: t.Iterable[Dataset], observed: Observed) -> None:
     """Refuse a key file that could be read only while what it opens is unlocked."""
-    location = (entry.keylocation or "").partition("file://")[2]
-    paths = [path for path in dict.fromkeys((entry.key_file or "", location)) if path]
+    files = (entry.key_file, _file_of(entry.keylocation))
+    paths = [each for path in dict.fromkeys(files) if path is not None for each in observed.key_files.paths(path)]
     for dataset in opened if paths else ():
-        for path in paths:
-            real = observed.key_files.real_path(path)
-            if dataset.is_encrypted and dataset.hides(real):
-                raise Refused(
-                    f"The key file {path} of {entry.name} lies inside {dataset.name}"
-                    f"{'' if real == path else f' (as {real})'}, which it is to open, and could not be read when that "
-                    "is locked. Keep it elsewhere."
-                )
+        inside = next((path for path in paths if dataset.is_encrypted and dataset.hides(path)), None)
+        if inside is not None:
+            raise Refused(
+                f"The key file {inside} of {entry.name} lies inside {dataset.name}, which it is to open, and could not "
+                "be read when that is locked. Keep it elsewhere."
+            )
 
 
 def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Step, ...]:

@@ -156,7 +156,8 @@ def _mounted_below(root: Dataset, chosen: t.Container[str], tree: Tree) -> list[
     """Return what has to be unmounted, innermost first. A plain dataset with a legacy mount is nobody's business."""
     mounted = [dataset for dataset in tree.domain(root.name) if dataset.is_mounted]
     own = [dataset for dataset in mounted if dataset.is_encrypted or dataset.value("mountpoint").startswith("/")]
-    taken = _taken_along(own, chosen, tree)
+    along = _taken_along(own, chosen, tree)
+    taken = [each for each in along if next((up for up in names_above(each.name) if up in chosen), "") == root.name]
     return sorted((*own, *taken), key=lambda each: (each.value("mountpoint") + "/", each.name), reverse=True)
 
 

@@ -114,8 +114,8 @@ def refuse_hidden_files(files: t.Mapping[str, str], observed: Observed, after: T
         if dataset.is_mounted_by_default or (dataset.is_mounted and dataset.name in observed.tree.datasets):
             places.setdefault(dataset.value("mountpoint"), dataset)
     for path, name in files.items():
-        real = observed.key_files.real_path(path)
-        place = next((above for above in names_above(real) if above in places), "/")
+        around_it = (above for each in observed.key_files.paths(path) for above in names_above(each))
+        place = next((above for above in around_it if above in places), "/")
         if place == "/" or place in observed.occupied:
             continue
         around = places[place]

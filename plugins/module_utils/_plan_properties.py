@@ -168,7 +168,7 @@ def _refuse_inapplicable(entry: DatasetWanted, *, to_volume: bool) -> None:
         raise Refused(
             f"{entry.name} is a {kind} and cannot have {', '.join(unfit)}, which only {other} have. Leave it out."
         )
-    if entry.sparse is not None and not entry.sparse_by_default and not to_volume:
+    if entry.sparse and not entry.sparse_by_default and not to_volume:
         raise Refused(
             f"{entry.name} is a filesystem and was given sparse, which only volumes have. Leave it out; a new volume "
             "has a volsize."

@@ -229,7 +229,7 @@ def _is_to_be_released(root: Dataset, observed: Observed) -> bool:
 
 def _is_protected(dataset: Dataset, observed: Observed) -> bool:
     place = observed.places.get(dataset.value("mountpoint"))
-    return place is not None and place.state == "protected"
+    return place is not None and place.state == "protected" and place.obstacle is None
 
 
 def _releases(root: Dataset, mounted: t.Container[str], observed: Observed) -> tuple[ReleaseIfProtected, ...]:

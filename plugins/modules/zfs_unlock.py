@@ -46,8 +46,8 @@ options:
         mountpoint of a filesystem that is not mounted.
       - >-
         Clones in other places that share a root's key are unmounted with it if they were chosen too, by their names
-        beside the root's or as what lies below a chosen dataset; else one that is mounted is a failure. What
-        C(zfs promote) left open without a loaded key is closed as well.
+        beside the root's or as what lies below a name with O(recursive=true); else one that is mounted is a failure.
+        What C(zfs promote) left open without a loaded key is closed as well.
       - >-
         A clone that is mounted below a chosen root, and shares the key of a root elsewhere, is unmounted too, as by
         C(zfs unmount), and told. Its key stays loaded. Unlocking the root that it belongs to mounts it again.

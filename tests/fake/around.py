@@ -47,6 +47,7 @@ class Around(State):
         self.mountpoints.protect(path)
 
     def release_place(self, path: str) -> bool:
+        self._enter("release_place", path)
         return self.mountpoints.release(path)
 
     def foundations(self) -> t.Mapping[str, tuple[str, ...]]:

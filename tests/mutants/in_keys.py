@@ -226,8 +226,8 @@ KEY_FILES = (
         "a link hides that a key file lies inside what it opens",
         "After a reboot the key is locked away with the data.",
         "module_utils/_keyfiles.py",
-        "return self.real.get(path, path)",
-        "return path",
+        "(path, os.path.normpath(path), self.real.get(path, path))",
+        "(path, os.path.normpath(path))",
         ("test_key_copies", "test_modules"),
     ),
     Fault(
@@ -242,8 +242,8 @@ KEY_FILES = (
         "a key file may lie inside what it opens",
         "After a reboot the key is locked away with the data.",
         "module_utils/_plan_key.py",
-        "if dataset.is_encrypted and dataset.hides(real):",
-        "if dataset.is_volume and dataset.hides(real):",
+        "if dataset.is_encrypted and dataset.hides(path)), None)",
+        "if dataset.is_volume and dataset.hides(path)), None)",
         ("test_plan_dataset",),
     ),
     Fault(

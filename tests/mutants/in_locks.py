@@ -95,8 +95,8 @@ CLOSING = (
         "a clone of another root is unmounted unsaid",
         "It is gone from its place, nobody is told, and nothing mounts it again after a failure.",
         "module_utils/_plan_lock.py",
-        "    taken = _taken_along(own, chosen, tree)\n",
-        "    taken = _taken_along((), chosen, tree)\n",
+        "    along = _taken_along(own, chosen, tree)\n",
+        "    along = _taken_along((), chosen, tree)\n",
         ("test_plan_lock", "test_locking"),
     ),
     Fault(

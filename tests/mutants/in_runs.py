@@ -244,8 +244,8 @@ UNLOCKING = (
         "a key file that holds none counts as no key",
         "Nobody looks into the file.",
         "module_utils/_offers.py",
-        "if isinstance(refusal, _NoKeyInFile) and secret in own_files:",
-        "if isinstance(refusal, _NoKeyInFile) and secret not in own_files:",
+        "(isinstance(refusal, _NoKeyInFile) and secret in named)",
+        "(isinstance(refusal, _NoKeyInFile) and secret not in named)",
         ("test_modules",),
     ),
     Fault(

@@ -76,7 +76,7 @@ from .trees import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT, PASSPHRASE
         pytest.param({"name": "tank/a%b"}, "'tank/a%b' is no name", id="percent"),
         pytest.param({"name": "tank/.."}, "'tank/..' is no name", id="dots"),
         pytest.param({"type": "filesystem", "volsize": "1G"}, "is to be a filesystem and has a volsize", id="volsize"),
-        pytest.param({"type": "filesystem", "sparse": False}, "given sparse, which only volumes have", id="sparse"),
+        pytest.param({"type": "filesystem", "sparse": True}, "given sparse, which only volumes have", id="sparse"),
     ],
 )
 def test_nonsense_is_refused_with_a_sentence(params: dict[str, t.Any], sentence: str) -> None:

@@ -150,7 +150,7 @@ def test_a_key_is_given_or_made(run: Run) -> None:
 )
 @pytest.mark.parametrize("is_there", [True, False], ids=["of-what-is-there", "of-what-is-new"])
 def test_a_file_inside_what_it_opens_is_refused(host: FakeOpenZFS, run: Run, path: str, is_there: bool) -> None:
-    host.links["/keys"] = "/tank/a"
+    host.links.update({"/keys": "/tank/a", "/tank": "/var/tank"})
     if is_there:
         run("zfs_dataset_key", name="tank/a", key=KEY_TEXT)
 
@@ -158,6 +158,22 @@ def test_a_file_inside_what_it_opens_is_refused(host: FakeOpenZFS, run: Run, pat
     location = {"key_file": None, "keylocation": f"file://{path}"}
     assert "lies inside tank/a" in run("zfs_dataset_key", **{**WISH, **location})["msg"]
     assert host.key_files == {}
+
+
+def test_an_address_that_names_a_file_is_none(host: FakeOpenZFS, run: Run) -> None:
+    location = "https://keys/k?file:///tank/a/key"
+    assert run("zfs_dataset_key", name="tank/a", key=KEY_TEXT, keylocation=location)["failures"] == {}
+
+
+def test_a_rotated_file_is_known_however_the_paths_are_written(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", **WISH)
+    host.key_files["/etc//zfs/a.0123456789ab.key"] = LINE
+    host.set_properties("tank/a", {"keylocation": "file:///etc//zfs/a.0123456789ab.key"})
+    del host.key_files[PATH]
+
+    for path in ("/etc//zfs/a.key", PATH):
+        result = run("zfs_dataset_key", name="tank/a", key_file=path)
+        assert (result["failures"], result["changed"]) == ({}, False)
 
 
 def test_a_file_has_one_name_however_it_is_written(host: FakeOpenZFS, run: Run) -> None:

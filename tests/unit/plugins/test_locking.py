@@ -342,6 +342,24 @@ def test_what_only_a_person_mounts_is_released_by_unlocking_and_check_mode_foret
     assert unlock(run)["changed"] is False
 
 
+def test_who_may_not_release_a_mountpoint_unlocks_all_the_same_and_is_told(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", name="tank/a", key=KEY_TEXT, properties={"canmount": "noauto"})
+    host.mount("tank/a")
+    lock(run, protect_mountpoint=True)
+    host.fail_on("release_place", "/tank/a", CallFailed("/tank/a is immutable, and stays so."))
+    result = unlock(run, mount=False)
+    assert (result["failures"], result["unlocked"]) == ({}, ["tank/a"])
+    assert result["warnings"] == ["/tank/a is immutable, and stays so."]
+
+
+def test_a_clone_elsewhere_below_nested_roots_is_unmounted_once(tree: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", datasets=[{"name": "tank/b", "key": KEY_TEXT}, {"name": "tank/a/own", "key": KEY_TEXT}])
+    tree.clone("tank/b", "tank/a/own/clone")
+    tree.mount("tank/a/own/clone")
+    actions = [(each["action"], each["dataset"]) for each in lock(run)["actions"]]
+    assert actions.count(("unmount", "tank/a/own/clone")) == 1
+
+
 def test_a_protection_that_outlived_an_unlocking_goes_with_the_next(host: FakeOpenZFS, run: Run) -> None:
     run("zfs_dataset_key", name="tank/a", key=KEY_TEXT, properties={"canmount": "noauto"})
     host.mount("tank/a")

@@ -688,8 +688,11 @@ def test_a_key_file_that_holds_none_is_named_and_no_new_key_is_advised(
     sentence = f"The key of the file /etc/k is not 64 hexadecimal digits ({shape})."
 
     failure = run("zfs_unlock", name="tank/a")["failures"]["tank/a"]
-    assert failure["reason"] == "wrong_key"
-    assert failure["msg"] == f"None of the keys given for tank/a opens it. {sentence} Give it as it was set."
+    assert failure["reason"] == "no_key"
+    assert failure["msg"].startswith(f"No key was given for tank/a (keyformat hex). {sentence} Give it as it was set.")
+    named = run("zfs_unlock", name="tank/a", secrets=[{"name": "tank/a", "key_file": "/etc/k"}])["failures"]["tank/a"]
+    assert named["reason"] == "wrong_key"
+    assert named["msg"] == f"None of the keys given for tank/a opens it. {sentence} Give it as it was set."
     refusal = run("zfs_dataset_key", name="tank/a", key_file="/etc/k")["msg"]
     assert f"the key given does not open it. {sentence} Give the right key" in refusal
     assert "openssl" not in refusal

@@ -224,7 +224,8 @@ def test_a_filesystem_is_not_sparse_but_in_a_batch_with_volumes(
             "sparse, which only volumes have. Leave it out"
             in run("zfs_dataset_key", check=check, sparse=True, **entry)["msg"]
         )
-    assert "sparse, which only volumes have" in run("zfs_dataset_key", datasets=[{**entry, "sparse": False}])["msg"]
+    assert "sparse, which only volumes have" in run("zfs_dataset_key", datasets=[{**entry, "sparse": True}])["msg"]
+    assert run("zfs_dataset_key", datasets=[{**entry, "sparse": False}])["failures"] == {}
     batch = [entry, {"name": "tank/v", "encryption": "off", "volsize": "1M"}]
     assert run("zfs_dataset_key", sparse=True, datasets=batch)["failures"] == {}
     assert host.datasets(["tank"], ["refreservation"]).datasets["tank/v"].number("refreservation") == 0
