@@ -92,6 +92,13 @@ class Choice:
         return (dataset,)
 
 
+def refuse_no_name(name: str) -> None:
+    """Refuse what can be nobody's name."""
+    broken = why_no_name(name)
+    if broken:
+        raise Refused(f"{name!r} is no name of a filesystem or volume: {broken}. Write it like pool/dataset.")
+
+
 def unknown_dataset(name: str) -> str:
     return f"There is no dataset {name}. Correct the name, or create it first."
 
@@ -112,7 +119,5 @@ def choice_from(params: t.Mapping[str, t.Any]) -> Choice:
     """
     names = list(params.get("names") or ()) if params.get("name") is None else [params["name"]]
     for name in names:
-        broken = why_no_name(name)
-        if broken:
-            raise Refused(f"{name!r} is no name of a filesystem or volume: {broken}. Write it like pool/dataset.")
+        refuse_no_name(name)
     return Choice(tuple(dict.fromkeys(names)), bool(params.get("recursive")))

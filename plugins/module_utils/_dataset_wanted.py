@@ -13,10 +13,11 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from . import _keys, _properties
+from ._choice import refuse_no_name
 from ._errors import Refused
 from ._keyfiles import plain
 from ._keys import Key
-from ._model import depth_of, parent_of, pool_of, why_no_name
+from ._model import depth_of, file_of, parent_of, pool_of
 from ._offers import KeyFile, Secret, secret_from
 
 KEY_OPTIONS = ("key", "passphrase", "key_file")
@@ -84,6 +85,11 @@ class DatasetWanted:
     def key_file(self) -> str | None:
         """The file that holds its key, or shall hold it."""
         return self.secret.path if isinstance(self.secret, KeyFile) else self.copied_to
+
+    @property
+    def location_file(self) -> str | None:
+        """The file that its ``keylocation`` shall name."""
+        return None if self.keylocation is None else file_of(self.keylocation)
 
     @property
     def new_keyformat(self) -> str:
@@ -240,16 +246,14 @@ def _keylocation(options: t.Mapping[str, t.Any], name: str) -> str | None:
         raise Refused(
             f"The keylocation of {name} is no location. Use prompt, file:///absolute/path or an https:// address."
         )
-    before, scheme, path = location.partition("file://")
-    return f"{scheme}{plain(path)}" if scheme and not before else str(location)
+    path = file_of(location)
+    return str(location) if path is None else f"file://{plain(path)}"
 
 
 def _refuse_nonsense(entry: DatasetWanted, options: t.Mapping[str, t.Any]) -> None:
     """Refuse what no host could make sense of."""
     name = entry.name
-    broken = why_no_name(name)
-    if broken:
-        raise Refused(f"{name!r} is no name of a filesystem or volume: {broken}. Write it like pool/dataset.")
+    refuse_no_name(name)
     _refuse_senseless_properties(entry)
     if entry.volume_size is not None and entry.is_volume is False:
         raise Refused(f"{name} is to be a filesystem and has a volsize. Set type: volume, or leave volsize out.")

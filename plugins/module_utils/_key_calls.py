@@ -17,7 +17,7 @@ from . import _keyfiles, _keys
 from ._command import Answer, assignments, failure, run, run_about
 from ._errors import CallFailed, Reason, Refused
 from ._keys import Key, new_salt
-from ._model import OPENS, WRONG, Dataset, Verdict
+from ._model import OPENS, WRONG, Dataset, Verdict, file_of
 from ._side_by_side import PROCESSORS, side_by_side
 
 if t.TYPE_CHECKING:
@@ -201,12 +201,12 @@ class CommandKeys:
 
 def _insist_on_content(change: KeyChange) -> None:
     """Refuse a location that holds anything but the new key: ``zfs`` would install what it finds there."""
-    if not change.keylocation.startswith("file://"):
+    path = file_of(change.keylocation)
+    if path is None:
         raise CallFailed(
             f"The key of {change.name} was not changed: without pyzfs, zfs would set what {change.keylocation} serves. "
             "Install python3-pyzfs, or change the key with keylocation prompt first."
         )
-    path = change.keylocation[len("file://") :]
     try:
         content = _keyfiles.read(path)
         found = None if content is None else _keys.from_file(content, change.keyformat, path=path)

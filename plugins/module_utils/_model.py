@@ -187,8 +187,7 @@ class Dataset:
     @property
     def key_file(self) -> str | None:
         """Path of the key file that ``keylocation`` names, None for a prompt or a URL."""
-        location = self.value("keylocation")
-        return location[len("file://") :] if location.startswith("file://") else None
+        return file_of(self.value("keylocation"))
 
     def hides(self, path: str) -> bool:
         """Tell whether a file lies on this filesystem, if mounted, and cannot be read while it is not.
@@ -236,6 +235,11 @@ class Verdict:
 
 OPENS = Verdict("opens")
 WRONG = Verdict("wrong")
+
+
+def file_of(location: str) -> str | None:
+    """Return the path of the file that a ``keylocation`` names, None if it names none."""
+    return location.removeprefix("file://") if location.startswith("file://") else None
 
 
 def is_dataset_name(name: str) -> bool:

@@ -136,8 +136,8 @@ def _paths(entry: DatasetWanted, tree: Tree) -> t.Iterator[str]:
             yield secret.path
     if entry.copied_to is not None:
         yield from (entry.copied_to, _keyfiles.in_use(entry.copied_to, root.key_file if root else None))
-    if entry.keylocation is not None and entry.keylocation.startswith("file://"):
-        yield entry.keylocation.removeprefix("file://")
+    if entry.location_file is not None:
+        yield entry.location_file
     if entry.keylocation is None and entry.change and root is not None and root.key_file is not None:
         yield root.key_file
 

@@ -78,7 +78,7 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
         Refused: there is none, or it must not be set.
     """
     if secret is None:
-        path = _file_of(entry.keylocation)
+        path = entry.location_file
         hint = "" if path is None else f" key_file: {path} takes what is in that file."
         raise Refused(
             f"{entry.name} needs a key to become an encryption root. Give key, passphrase, key_file or escrow, "
@@ -154,31 +154,35 @@ def _holds(content: bytes, keyformat: str, key: Key) -> bool:
 
 def _refuse_location_with_another_key(entry: DatasetWanted, key: Key, observed: Observed) -> None:
     """Refuse a ``keylocation`` whose file is there and holds something else: the next boot would find it."""
-    path = (entry.keylocation or "").removeprefix("file://")
-    content = None if path == entry.key_file else observed.key_files.get(path)
+    content = _content_beside(entry, observed)
     if content is not None and not _holds(content, entry.new_keyformat, key):
         raise Refused(
-            f"keylocation of {entry.name} would be {path}, which holds something else than the key given. "
-            "Put the key into the file, or give key_file instead."
+            f"keylocation of {entry.name} would be {entry.location_file}, which holds something else than the key "
+            "given. Put the key into the file, or give key_file instead."
         )
 
 
 def _refuse_location_without_the_new_key(entry: DatasetWanted, observed: Observed) -> None:
     """Refuse a ``keylocation`` whose file is there, beside a key that is yet to be generated."""
-    path = (entry.keylocation or "").removeprefix("file://")
-    if path != entry.key_file and observed.key_files.get(path) is not None:
+    if _content_beside(entry, observed) is not None:
         raise Refused(
-            f"keylocation of {entry.name} would be {path}, which holds something else than the key that is generated "
-            f"into {entry.key_file}. Leave keylocation out."
+            f"keylocation of {entry.name} would be {entry.location_file}, which holds something else than the key that "
+            f"is generated into {entry.key_file}. Leave keylocation out."
         )
+
+
+def _content_beside(entry: DatasetWanted, observed: Observed) -> bytes | None:
+    """Return what is in the file of a ``keylocation`` that is another one than the key's own, None if nothing."""
+    path = entry.location_file
+    return None if path is None or path == entry.key_file else observed.key_files.get(path)
 
 
 def new_location(entry: DatasetWanted, root: Dataset) -> KeyFile | None:
     """Return the file that a task which offers no key makes a root's ``keylocation``."""
-    location = entry.keylocation or ""
-    if entry.secret is not None or location == root.value("keylocation") or not location.startswith("file://"):
+    path = entry.location_file
+    if path is None or entry.secret is not None or entry.keylocation == root.value("keylocation"):
         return None
-    return KeyFile(location.removeprefix("file://"))
+    return KeyFile(path)
 
 
 def _refuse_location_without_the_key(entry: DatasetWanted, root: Dataset, observed: Observed) -> None:
@@ -194,13 +198,9 @@ def _refuse_location_without_the_key(entry: DatasetWanted, root: Dataset, observ
         )
 
 
-def _file_of(location: str | None) -> str | None:
-    return location.removeprefix("file://") if location is not None and location.startswith("file://") else None
-
-
 def refuse_key_file_inside(entry: DatasetWanted, opened: t.Iterable[Dataset], observed: Observed) -> None:
     """Refuse a key file that could be read only while what it opens is unlocked."""
-    files = (entry.key_file, _file_of(entry.keylocation))
+    files = (entry.key_file, entry.location_file)
     paths = [each for path in dict.fromkeys(files) if path is not None for each in observed.key_files.paths(path)]
     for dataset in opened if paths else ():
         inside = next((path for path in paths if dataset.is_encrypted and dataset.hides(path)), None)
