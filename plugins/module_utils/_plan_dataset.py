@@ -183,7 +183,7 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
     changed = [step.dataset for step in planned_steps if step.action == "change_key"]
     asked = {entry.name for entry in wanted.entries if entry.keylocation is not None}
     warnings = (
-        *replica_warnings(changed, observed.tree),
+        *replica_warnings(changed, observed),
         *lost_locations(planned_steps, asked),
         *_hierarchy.inheriting_elsewhere(wanted.entries, observed.tree),
     )

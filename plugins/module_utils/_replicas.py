@@ -127,7 +127,6 @@ def observe_risks(affected: t.Iterable[tuple[DatasetWanted, Dataset]], observed:
     """
     touched: set[str] = set()
     rewrapped: dict[str, Dataset] = {}
-    inheriting: set[str] = set()
     can_repoint: bool | None = None
     for entry, dataset in affected:
         members = {member.name: member for member in observed.tree.rewrapped_with(dataset)}
@@ -136,8 +135,6 @@ def observe_risks(affected: t.Iterable[tuple[DatasetWanted, Dataset]], observed:
             can_repoint = host.binding().name != "cli" if can_repoint is None else can_repoint
             continue
         rewrapped |= members
-        if entry.state == "inherited" and not entry.replication_ended:
-            inheriting |= members.keys()
     if not touched:
         return observed
     receiving = _receiving((observed.tree.datasets[name] for name in touched), host)
@@ -150,11 +147,12 @@ def observe_risks(affected: t.Iterable[tuple[DatasetWanted, Dataset]], observed:
     readings = read_from(host, unproven)
     for name, why in readings.undecided.items():
         raise Refused(f"No key is changed: {why} What the loaded key of {name} does not open would crash the pool.")
+    with_snapshots = [name for name, member in rewrapped.items() if member.last_snapshot is not None]
     return replace(
         observed,
         receiving=receiving,
         unreadable=readings.unreadable,
-        received_snapshots=host.received_snapshots(inheriting) if inheriting else {},
+        received_snapshots=host.received_snapshots(with_snapshots) if with_snapshots else {},
         can_repoint=can_repoint is not False,
     )
 
@@ -295,10 +293,9 @@ def refuse_replica(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed:
     if entry.replication_ended:
         return
     for member in tree.rewrapped_with(dataset):
-        snapshot = observed.received_snapshots.get(member.name)
-        if snapshot is None and not member.has_received_properties:
+        sign = _sign_of_replication(member, observed)
+        if sign is None:
             continue
-        sign = f"{snapshot} is older than it" if snapshot is not None else "properties of it were received"
         raise Refused(
             f"{entry.name} does not inherit a key: {member.name} is a replica ({sign}), and with another key around it "
             "the next raw increment would leave it unreadable. If it receives nothing any more, say "
@@ -306,12 +303,11 @@ def refuse_replica(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed:
         )
 
 
-def replica_warnings(names: t.Iterable[str], tree: Tree) -> tuple[str, ...]:
-    """Say of which datasets among those whose key changes the sender's key will come back, if they are replicas yet.
-
-    Only received properties show it here; a stream without them leaves no sign for certain.
-    """
-    found = [name for name in names if any(m.has_received_properties for m in tree.rewrapped_with(tree.datasets[name]))]
+def replica_warnings(names: t.Iterable[str], observed: Observed) -> tuple[str, ...]:
+    """Say of which datasets among those whose key changes the sender's key will come back, if they are replicas yet."""
+    datasets = [observed.tree.datasets[name] for name in names]
+    members = {each.name: observed.tree.rewrapped_with(each) for each in datasets}
+    found = [name for name, each in members.items() if any(_sign_of_replication(member, observed) for member in each)]
     if not found:
         return ()
     warning = (
@@ -319,3 +315,11 @@ def replica_warnings(names: t.Iterable[str], tree: Tree) -> tuple[str, ...]:
         "the next one brings the sender's key back. Change the key at the source instead."
     )
     return (warning,)
+
+
+def _sign_of_replication(member: Dataset, observed: Observed) -> str | None:
+    """Say what shows that a dataset was received, None if nothing does."""
+    snapshot = observed.received_snapshots.get(member.name)
+    if snapshot is not None:
+        return f"{snapshot} is older than it"
+    return "properties of it were received" if member.has_received_properties else None

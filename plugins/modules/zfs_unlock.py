@@ -134,7 +134,7 @@ options:
       - >-
         The flag is taken off again when any module of this collection mounts there, destroys the dataset or gives it
         another mountpoint. C(zfs mount) by hand works with it. Where C(canmount=noauto) leaves mounting to a person,
-        unlocking takes it off.
+        unlocking takes it off. Renamed by hand, a dataset leaves its old directory behind, which C(chattr -i) frees.
     type: bool
     default: false
 seealso:

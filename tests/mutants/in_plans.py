@@ -295,6 +295,14 @@ HIERARCHY = (
         ("test_modules", "test_any_tree"),
     ),
     Fault(
+        "a replica that has only snapshots to show it gets another key without a word",
+        "The next raw increment brings the sender's key back, and nobody keeps it.",
+        "module_utils/_replicas.py",
+        "with_snapshots = [name for name, member in rewrapped.items() if member.last_snapshot is not None]",
+        'with_snapshots = [entry.name for entry, _dataset in affected if entry.state == "inherited"]',
+        ("test_replicas",),
+    ),
+    Fault(
         "a key file may lie inside of what becomes a root",
         "Once it is locked, its key is behind its own lock.",
         "module_utils/_plan_key.py",

@@ -131,9 +131,12 @@ def test_received_properties_show_a_replica_too() -> None:
     assert plan_dataset(batch_wanted({**entry, "replication_ended": True}), observed(root("tank/r"), received)).groups
 
 
-def test_another_key_for_a_replica_is_set_with_a_warning(host: FakeOpenZFS, run: Run, replica: str) -> None:
+@pytest.mark.parametrize("brings_properties", [True, False])
+def test_another_key_for_a_replica_is_set_with_a_warning(
+    host: FakeOpenZFS, run: Run, replica: str, brings_properties: bool
+) -> None:
     host.set_properties("tank/src", {"readonly": "on"})
-    host.replicate("tank/src", replica)
+    host.replicate("tank/src", replica, properties=brings_properties)
     wish = {**CHANGE, "current": {"key": OTHER_KEY_TEXT}}
     (warning,) = run("zfs_dataset_key", name=replica, **wish)["warnings"]
     assert "The key of tank/r/c changes, which was received from elsewhere" in warning
