@@ -21,6 +21,7 @@ from ._errors import CallFailed
 from ._model import Place
 
 _IMMUTABLE = 0x10  # FS_IMMUTABLE_FL
+_CAP_LINUX_IMMUTABLE = 1 << 9
 # Where reading and writing are told by other bits than usual (asm/ioctl.h).
 _IS_ODD = platform.machine().startswith(("ppc", "mips", "sparc", "alpha"))
 _SIZE = struct.calcsize("l") << 16 | ord("f") << 8
@@ -29,6 +30,7 @@ _GETFLAGS, _SETFLAGS = _READ | _SIZE | 1, _WRITE | _SIZE | 2
 # There is no such place, or no way to write to it: nothing has to be protected there.
 _NO_PLACE = (errno.ENOENT, errno.ENOTDIR)
 _KNOWS_NONE = "its file system knows no immutable directories"
+KEPT_BY_ROOT = "only root may take its flag off"
 _IN_USE = "it is not empty, so it may be in use"
 _NO_FLAGS = (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
@@ -43,7 +45,7 @@ def look(path: str) -> Place:
             if not _is_mount(place):
                 obstacle = _obstacle(place)
                 if obstacle != _KNOWS_NONE and _flags(place) & _IMMUTABLE:
-                    return Place("protected", obstacle)
+                    return Place("protected", obstacle or (None if _may_set() else KEPT_BY_ROOT))
                 return Place("bare", _IN_USE if _holds_anything(place) else obstacle)
         with _directory(os.path.dirname(path)) as around:
             return Place("mounted", _obstacle(around))
@@ -136,6 +138,13 @@ def _flags(directory: int) -> int:
     buffer = bytearray(8)  # the kernel writes an int, whatever the request says
     fcntl.ioctl(directory, _GETFLAGS, buffer)
     return int(struct.unpack_from("i", buffer)[0])
+
+
+def _may_set() -> bool:
+    """Tell whether this process has CAP_LINUX_IMMUTABLE (capabilities(7))."""
+    with open("/proc/self/status", encoding="ascii") as lines:
+        effective = next(line.split()[1] for line in lines if line.startswith("CapEff:"))
+    return bool(int(effective, 16) & _CAP_LINUX_IMMUTABLE)
 
 
 def _set(directory: int, flags: int) -> None:

@@ -30,11 +30,13 @@ class KeyFiles:
         contents: by path, None for a file that is not there.
         problems: by path, a sentence about a file that cannot be read.
         real: by path, where the file really lies or would lie, all symbolic links followed.
+        behind_links: mountpoints whose path, as OpenZFS shows it, leads over symbolic links, and where they really are.
     """
 
     contents: t.Mapping[str, bytes | None] = field(default_factory=dict, repr=False)
     problems: t.Mapping[str, str] = field(default_factory=dict)
     real: t.Mapping[str, str] = field(default_factory=dict)
+    behind_links: t.Mapping[str, str] = field(default_factory=dict)
 
     def get(self, path: str) -> bytes | None:
         """Return a file's content, None if it is not there.
@@ -47,8 +49,14 @@ class KeyFiles:
         return self.contents.get(path)
 
     def paths(self, path: str) -> tuple[str, ...]:
-        """Return a file's path as written, without detours, and with all links followed: each may show a mountpoint."""
-        return tuple(dict.fromkeys((path, os.path.normpath(path), self.real.get(path, path))))
+        """Return a file's path as written, with all links followed, and by mountpoints that lie behind links.
+
+        Each may show a mountpoint that the others hide.
+        """
+        real = self.real.get(path, path)
+        around = frozenset(names_above(real))
+        behind = (f"{shown}{real[len(place) :]}" for shown, place in self.behind_links.items() if place in around)
+        return tuple(dict.fromkeys((path, plain(path), real, *behind)))
 
     def without_those_below(self, places: t.Iterable[str]) -> KeyFiles:
         """Return the key files of which those below the given directories count as unreadable."""

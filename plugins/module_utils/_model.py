@@ -210,7 +210,7 @@ class Place:
 
     Args:
         state: ``bare``, ``protected`` by the immutable flag, ``mounted`` over, or that there is ``none``.
-        obstacle: why it cannot be protected, None if it can.
+        obstacle: why its flag cannot be set or taken off, None if it can.
     """
 
     state: t.Literal["bare", "protected", "mounted", "none"]

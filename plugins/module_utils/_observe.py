@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ._errors import CallFailed, NotPermitted, Refused
-from ._keyfiles import KeyFiles
+from ._keyfiles import KeyFiles, plain
 from ._keys import Key
 from ._model import Dataset, Pool, Tree, Verdict
 from ._side_by_side import side_by_side
@@ -42,13 +42,17 @@ def refuse_suspended(pools: t.Iterable[Pool]) -> None:
             )
 
 
-def read_key_files(host: Host, paths: t.Iterable[str], *, written: t.Iterable[str] = ()) -> KeyFiles:
+def read_key_files(
+    host: Host, paths: t.Iterable[str], tree: Tree, *, written: t.Iterable[str] = (), new_places: t.Iterable[str] = ()
+) -> KeyFiles:
     """Read key files; one that cannot be read matters only to who needs it.
 
     Args:
         host: where they are.
         paths: of the files.
+        tree: datasets, whose mountpoints may turn out to hold a file.
         written: other files of which only the place matters.
+        new_places: mountpoints that there will be.
     """
     contents: dict[str, bytes | None] = {}
     problems: dict[str, str] = {}
@@ -57,8 +61,13 @@ def read_key_files(host: Host, paths: t.Iterable[str], *, written: t.Iterable[st
             contents[path] = host.read_key_file(path)
         except Refused as refusal:
             problems[path] = str(refusal)
-    real = {path: host.real_path(path) for path in (*contents, *problems, *written)}
-    return KeyFiles(contents, problems, real)
+    real = {path: host.real_path(plain(path)) for path in (*contents, *problems, *written)}
+    if not real:
+        return KeyFiles()
+    mountpoints = {*(each.value("mountpoint") for each in tree.datasets.values()), *new_places}
+    places = {path: host.real_path(path) for path in sorted(mountpoints) if path.startswith("/")}
+    behind_links = {path: place for path, place in places.items() if place != path}
+    return KeyFiles(contents, problems, real, behind_links)
 
 
 def try_keys(host: Host, candidates: t.Mapping[str, tuple[Dataset, t.Sequence[Key]]]) -> dict[tuple[str, Key], Verdict]:

@@ -63,13 +63,19 @@ def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]
     """Read the pools and the key files, and try each existing root with the keys named for it."""
     tree = observe_tree(host, pools, wanted.pools, wanted.properties)
     paths = {path for entry in wanted.entries for path in _paths(entry, tree)}
-    key_files = read_key_files(host, paths)
+    key_files = read_key_files(host, paths, tree, new_places=_new_places(wanted))
     candidates = _candidates(wanted, tree, key_files)
     occupied = find_in_the_way(host, _to_be_mounted(wanted, tree, pools, key_files), tree)
     observed = Observed(pools, tree, key_files, try_keys(host, candidates), occupied)
     named = [(entry, tree.get(entry.name)) for entry in wanted.entries]
     affected = [(entry, dataset) for entry, dataset in named if dataset and _changes_key(entry, dataset, observed)]
     return observe_risks(affected, observed, host)
+
+
+def _new_places(wanted: BatchWanted) -> set[str]:
+    """Return the mountpoints that entries ask for, and those of pools that are yet to be."""
+    asked = (str(entry.properties.get("mountpoint", "-")) for entry in wanted.entries)
+    return {*asked, *(f"/{pool}" for pool in wanted.pools)}
 
 
 def _candidates(wanted: BatchWanted, tree: Tree, key_files: KeyFiles) -> dict[str, tuple[Dataset, list[Key]]]:
@@ -180,10 +186,10 @@ def plan_dataset(wanted: BatchWanted, observed: Observed) -> Plan:
         refuse_inside_locked(observed, tree)
         refuse_hidden_files(generated, observed, tree)
     planned_steps = [step for group in groups for step in group.steps]
-    changed = [step.dataset for step in planned_steps if step.action == "change_key"]
+    changed = {step.dataset for step in planned_steps if step.action == "change_key"}
     asked = {entry.name for entry in wanted.entries if entry.keylocation is not None}
     warnings = (
-        *replica_warnings(changed, observed),
+        *replica_warnings((entry for entry in wanted.entries if entry.name in changed), observed),
         *lost_locations(planned_steps, asked),
         *_hierarchy.inheriting_elsewhere(wanted.entries, observed.tree),
     )

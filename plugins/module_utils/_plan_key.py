@@ -201,14 +201,16 @@ def _refuse_location_without_the_key(entry: DatasetWanted, root: Dataset, observ
 def refuse_key_file_inside(entry: DatasetWanted, opened: t.Iterable[Dataset], observed: Observed) -> None:
     """Refuse a key file that could be read only while what it opens is unlocked."""
     files = (entry.key_file, entry.location_file)
-    paths = [each for path in dict.fromkeys(files) if path is not None for each in observed.key_files.paths(path)]
+    paths = {path: observed.key_files.paths(path) for path in files if path is not None}
     for dataset in opened if paths else ():
-        inside = next((path for path in paths if dataset.is_encrypted and dataset.hides(path)), None)
-        if inside is not None:
-            raise Refused(
-                f"The key file {inside} of {entry.name} lies inside {dataset.name}, which it is to open, and could not "
-                "be read when that is locked. Keep it elsewhere."
-            )
+        for path, ways in paths.items():
+            inside = next((each for each in ways if dataset.is_encrypted and dataset.hides(each)), None)
+            if inside is not None:
+                raise Refused(
+                    f"The key file {path} of {entry.name} lies inside {dataset.name}"
+                    f"{'' if inside == path else f' (as {inside})'}, which it is to open, and could not be read when "
+                    "that is locked. Keep it elsewhere."
+                )
 
 
 def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Step, ...]:

@@ -33,6 +33,7 @@ def plan_locked(
     groups: list[Group] = []
     closing = _closing(chosen, observed.tree)
     names = frozenset(root.name for root in chosen)
+    unmounted: set[str] = set()
     for root in reversed(chosen):
         protecting = tuple(_protecting(root, closing, observed)) if wanted.protect_mountpoint else ()
         members = tuple(member.name for member in observed.tree.members(root.name) if member.name != root.name)
@@ -41,7 +42,8 @@ def plan_locked(
             sure = (CloseRoot(root.name, members, clones),) if clones else ()
             groups.append(Group(root.name, (*protecting, *sure)))
             continue
-        mounted = _mounted_below(root, names, observed.tree)
+        mounted = [each for each in _mounted_below(root, names, observed.tree) if each.name not in unmounted]
+        unmounted.update(each.name for each in mounted)
         failure = _held_elsewhere(root, wanted, observed) or (
             None if wanted.force_unmount else _mounted_by_hand(root, mounted)
         )
@@ -118,6 +120,7 @@ def unprotected(chosen: t.Sequence[Dataset], observed: Observed) -> tuple[str, .
         for dataset in observed.tree.domain(root.name)
         for path in (dataset.value("mountpoint"),)
         if path in observed.places
+        and observed.places[path].state != "protected"
         and observed.places[path].obstacle is not None
         and not any(above in closing for above in names_above(path))
     )
@@ -157,8 +160,7 @@ def _mounted_below(root: Dataset, chosen: t.Container[str], tree: Tree) -> list[
     mounted = [dataset for dataset in tree.domain(root.name) if dataset.is_mounted]
     own = [dataset for dataset in mounted if dataset.is_encrypted or dataset.value("mountpoint").startswith("/")]
     along = _taken_along(own, chosen, tree)
-    taken = [each for each in along if next((up for up in names_above(each.name) if up in chosen), "") == root.name]
-    return sorted((*own, *taken), key=lambda each: (each.value("mountpoint") + "/", each.name), reverse=True)
+    return sorted((*own, *along), key=lambda each: (each.value("mountpoint") + "/", each.name), reverse=True)
 
 
 def _taken_along(mounted: t.Iterable[Dataset], chosen: t.Container[str], tree: Tree) -> list[Dataset]:

@@ -114,17 +114,19 @@ def refuse_hidden_files(files: t.Mapping[str, str], observed: Observed, after: T
         if dataset.is_mounted_by_default or (dataset.is_mounted and dataset.name in observed.tree.datasets):
             places.setdefault(dataset.value("mountpoint"), dataset)
     for path, name in files.items():
-        around_it = (above for each in observed.key_files.paths(path) for above in names_above(each))
-        place = next((above for above in around_it if above in places), "/")
-        if place == "/" or place in observed.occupied:
-            continue
-        around = places[place]
-        now = observed.tree.get(around.name)
-        if now is None or not now.is_mounted or now.value("mountpoint") != place:
-            raise Refused(
-                f"The key file {path} of {name} would be written into {place} before {around.name} is mounted there. "
-                "See to that in a task of its own before, or keep the key elsewhere."
-            )
+        innermost = (
+            next((up for up in names_above(each) if up in places), "/") for each in observed.key_files.paths(path)
+        )
+        for place in dict.fromkeys(innermost):
+            if place == "/" or place in observed.occupied:
+                continue
+            around = places[place]
+            now = observed.tree.get(around.name)
+            if now is None or not now.is_mounted or now.value("mountpoint") != place:
+                raise Refused(
+                    f"The key file {path} of {name} would be written into {place} before {around.name} is mounted "
+                    "there. See to that in a task of its own before, or keep the key elsewhere."
+                )
 
 
 def _places(due: t.Mapping[str, Due]) -> set[str]:

@@ -34,7 +34,7 @@ def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]
     wanted.offers.refuse_unknown_names(tree, pools)
     roots = wanted.choice.roots(tree, pools)
     asked = [root for root in roots if _needs_key(root, wanted, tree)]
-    key_files = read_key_files(host, wanted.offers.key_file_paths() | key_files_of(asked))
+    key_files = read_key_files(host, wanted.offers.key_file_paths() | key_files_of(asked), tree)
     if wanted.state == "locked":
         key_files = key_files.without_those_below(_places_to_close(roots, tree))
     candidates = {root.name: (root, wanted.offers.for_root(root, key_files).keys) for root in asked}

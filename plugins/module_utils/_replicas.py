@@ -127,6 +127,7 @@ def observe_risks(affected: t.Iterable[tuple[DatasetWanted, Dataset]], observed:
     """
     touched: set[str] = set()
     rewrapped: dict[str, Dataset] = {}
+    to_ask: set[str] = set()
     can_repoint: bool | None = None
     for entry, dataset in affected:
         members = {member.name: member for member in observed.tree.rewrapped_with(dataset)}
@@ -135,6 +136,9 @@ def observe_risks(affected: t.Iterable[tuple[DatasetWanted, Dataset]], observed:
             can_repoint = host.binding().name != "cli" if can_repoint is None else can_repoint
             continue
         rewrapped |= members
+        if not entry.replication_ended:
+            replicas = members.values() if entry.state == "inherited" else (dataset,)
+            to_ask.update(each.name for each in replicas if each.last_snapshot and not each.has_received_properties)
     if not touched:
         return observed
     receiving = _receiving((observed.tree.datasets[name] for name in touched), host)
@@ -147,12 +151,11 @@ def observe_risks(affected: t.Iterable[tuple[DatasetWanted, Dataset]], observed:
     readings = read_from(host, unproven)
     for name, why in readings.undecided.items():
         raise Refused(f"No key is changed: {why} What the loaded key of {name} does not open would crash the pool.")
-    with_snapshots = [name for name, member in rewrapped.items() if member.last_snapshot is not None]
     return replace(
         observed,
         receiving=receiving,
         unreadable=readings.unreadable,
-        received_snapshots=host.received_snapshots(with_snapshots) if with_snapshots else {},
+        received_snapshots=host.received_snapshots(to_ask) if to_ask else {},
         can_repoint=can_repoint is not False,
     )
 
@@ -303,11 +306,13 @@ def refuse_replica(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed:
         )
 
 
-def replica_warnings(names: t.Iterable[str], observed: Observed) -> tuple[str, ...]:
-    """Say of which datasets among those whose key changes the sender's key will come back, if they are replicas yet."""
-    datasets = [observed.tree.datasets[name] for name in names]
-    members = {each.name: observed.tree.rewrapped_with(each) for each in datasets}
-    found = [name for name, each in members.items() if any(_sign_of_replication(member, observed) for member in each)]
+def replica_warnings(changed: t.Iterable[DatasetWanted], observed: Observed) -> tuple[str, ...]:
+    """Say of which datasets among those whose key changes the sender's key will come back, if they are replicas yet.
+
+    What inherits is not looked at: the next raw increment would break it, whatever its root's key is.
+    """
+    datasets = (observed.tree.datasets[entry.name] for entry in changed if not entry.replication_ended)
+    found = [each.name for each in datasets if _sign_of_replication(each, observed) is not None]
     if not found:
         return ()
     warning = (

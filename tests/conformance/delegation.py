@@ -11,13 +11,15 @@ import os
 import pickle
 import subprocess
 import typing as t
+from dataclasses import replace
 
 # What the real host imports when it is first called: this user cannot read the directory that it lies in.
 from ansible_collections.zfsfleet.encryption.plugins.module_utils import _force, _foundations, _users
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._delegation import ONLY_ROOT_MOUNTS, ONLY_ROOT_READS
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, NotPermitted
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Creation, Host
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Verdict
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._immutable import KEPT_BY_ROOT
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Place, Verdict
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._openzfs import OpenZFS
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS
 
@@ -118,6 +120,15 @@ class _Restricted:
     def set_properties(self, name: str, properties: t.Mapping[str, str]) -> None:
         self._insist(*("userprop" if ":" in each else each for each in properties))
         self._host.set_properties(name, properties)
+
+    def place(self, path: str) -> Place:
+        found = self._host.place(path)
+        return replace(found, obstacle=KEPT_BY_ROOT) if found.state == "protected" else found
+
+    def release_place(self, path: str) -> bool:
+        if self._host.place(path).state != "protected":
+            return False
+        raise CallFailed(f"{path} is immutable, and stays so: {os.strerror(errno.EPERM)}.")
 
     def prove_readable(self, dataset: t.Any) -> None:
         raise NotPermitted(f"{dataset.name} cannot be read: permission denied.{ONLY_ROOT_READS}")

@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, NotPermitted, Refused
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Creation, Host, KeyChange
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._immutable import KEPT_BY_ROOT
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._info import report
 from ansible_collections.zfsfleet.encryption.tests.conformance.delegation import delegated
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
@@ -126,6 +127,21 @@ def test_nobody_but_root_mounts_or_unmounts(host: Host, name: str, place: str) -
         with pytest.raises(CallFailed, match="Linux lets only root mount and unmount"):
             user.does(lambda own: own.mount(name))
     assert not read(host, name).is_mounted
+
+
+@by_any_binding
+def test_nobody_but_root_takes_the_protection_of_a_mountpoint_off(host: Host, name: str, place: str) -> None:
+    create_root(host, name, mountpoint=place)
+    host.mount(name)
+    host.unmount(name)
+    host.protect_place(place)
+    with delegated(host, name) as user:
+        seen = user.does(lambda own: own.place(place))
+        with pytest.raises(CallFailed, match="is immutable, and stays so"):
+            user.does(lambda own: own.release_place(place))
+
+    assert host.release_place(place)
+    assert (seen.state, seen.obstacle) == ("protected", KEPT_BY_ROOT)
 
 
 @by_any_binding

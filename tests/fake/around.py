@@ -118,10 +118,10 @@ class Around(State):
     def real_path(self, path: str) -> str:
         self._enter("real_path", path)
         plain = os.path.normpath(f"/{path.lstrip('/')}")
-        for above in (plain, *names_above(plain)):
-            if above in self.links:
-                return f"{self.links[above]}{plain[len(above) :]}"
-        return self._disks.real_path(plain)
+        link = next((above for above in (*reversed([*names_above(plain)]), plain) if above in self.links), None)
+        if link is None:
+            return self._disks.real_path(plain)
+        return self.real_path(f"{self.links[link]}{plain[len(link) :]}")
 
     def device(self, path: str) -> Device:
         self._enter("device", path)

@@ -77,6 +77,8 @@ class FakeOpenZFS(Keys, Around):
         return self.replication.receiving(names)
 
     def received_snapshots(self, names: t.Collection[str]) -> t.Mapping[str, str]:
+        for name in sorted(names):
+            self._enter("received_snapshots", name)
         return self.replication.received_snapshots(names)
 
     def create(self, creation: Creation) -> None:

@@ -100,6 +100,14 @@ CLOSING = (
         ("test_plan_lock", "test_locking"),
     ),
     Fault(
+        "a clone of another root below an inner root is unmounted twice",
+        "The second call finds nothing mounted, and its outer root stays open.",
+        "module_utils/_plan_lock.py",
+        " if each.name not in unmounted]",
+        "]",
+        ("test_locking",),
+    ),
+    Fault(
         "what its root's key does not open is locked",
         "A replica that could still be healed is closed for good.",
         "module_utils/_replicas.py",

@@ -298,8 +298,8 @@ HIERARCHY = (
         "a replica that has only snapshots to show it gets another key without a word",
         "The next raw increment brings the sender's key back, and nobody keeps it.",
         "module_utils/_replicas.py",
-        "with_snapshots = [name for name, member in rewrapped.items() if member.last_snapshot is not None]",
-        'with_snapshots = [entry.name for entry, _dataset in affected if entry.state == "inherited"]',
+        'replicas = members.values() if entry.state == "inherited" else (dataset,)',
+        'replicas = members.values() if entry.state == "inherited" else ()',
         ("test_replicas",),
     ),
     Fault(

@@ -146,7 +146,11 @@ def test_a_key_is_given_or_made(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/tank/a/key", "//tank/a/key", "/tank//a/./key", "/etc/../tank/a/key", "/keys/key", "/keys/below/key"]
+    "path",
+    [
+        *("/tank/a/key", "//tank/a/key", "/tank//a/./key", "/etc/../tank/a/key"),
+        *("/keys/key", "/keys/below/key", "/var/tank/a/key", "/var//tank/a/./key"),
+    ],
 )
 @pytest.mark.parametrize("is_there", [True, False], ids=["of-what-is-there", "of-what-is-new"])
 def test_a_file_inside_what_it_opens_is_refused(host: FakeOpenZFS, run: Run, path: str, is_there: bool) -> None:

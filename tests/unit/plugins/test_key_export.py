@@ -429,6 +429,8 @@ def test_a_directory_that_is_not_there_is_a_failure_of_the_file(
         ({"dest": "/tank/a/b/keys.json"}, "would lie inside tank/a/b, which cannot be read while tank/a is locked"),
         ({"dest": "/tank/open/../a/keys.json"}, "would lie inside tank/a"),
         ({"dest": "/manifests/keys.json"}, "would lie inside tank/a/b"),
+        ({"dest": "/var/tank/a/keys.json"}, "would lie inside tank/a"),
+        ({"dest": "//tank/a/keys.json"}, "would lie inside tank/a"),
         ({"dest": None}, "one of the following is required: dest, dest_controller"),
         ({"dest_controller": "x"}, "mutually exclusive: dest|dest_controller"),
         ({"vault_id": "default"}, "mutually exclusive: dest|vault_id"),
@@ -439,7 +441,7 @@ def test_a_directory_that_is_not_there_is_a_failure_of_the_file(
 def test_a_request_that_cannot_be_meant_is_refused(
     provisioned: FakeOpenZFS, run: Run, dest: pathlib.Path, params: dict[str, t.Any], sentence: str
 ) -> None:
-    provisioned.links["/manifests"] = "/tank/a/b"
+    provisioned.links.update({"/manifests": "/tank/a/b", "/tank": "/var/tank"})
     result = export(run, dest, **params)
     assert result["failed"]
     assert sentence in result["msg"]

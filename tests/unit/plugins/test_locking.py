@@ -147,6 +147,26 @@ def test_a_clone_below_that_follows_a_root_elsewhere_is_told_and_comes_back(
     assert clone.is_mounted == fails
 
 
+@pytest.mark.parametrize("inner", ["open", "locked", "unmounted", "elsewhere"])
+def test_a_clone_below_an_inner_root_is_told_once_and_comes_back_too(tree: FakeOpenZFS, run: Run, inner: str) -> None:
+    run("zfs_dataset_key", datasets=[{"name": "tank/b", "key": KEY_TEXT}, {"name": "tank/a/own", "key": KEY_TEXT}])
+    tree.clone("tank/b", "tank/a/own/clone")
+    if inner == "locked":
+        run("zfs_unlock", name="tank/a/own", state="locked", verify_key=False)
+    elif inner == "unmounted":
+        tree.unmount("tank/a/own")
+    elif inner == "elsewhere":
+        tree.set_properties("tank/a/own/clone", {"mountpoint": "/tank/a/elsewhere"})
+    tree.mount("tank/a/own/clone")
+    foretold = lock(run, check=True, recursive=True, verify_key=False)
+    assert [each["dataset"] for each in foretold["actions"]].count("tank/a/own/clone") == 1
+    tree.fail_on("unload_key", "tank/a", CallFailed("The key of tank/a was not unloaded", reason="busy"))
+    lock(run, recursive=True, verify_key=False)
+    clone = tree.dataset("tank/a/own/clone")
+    assert clone is not None
+    assert clone.is_mounted == (inner != "open")
+
+
 # -- what is claimed in the end
 
 

@@ -295,6 +295,15 @@ def test_a_new_place_of_a_parent_is_one_of_what_inherits_it(host: FakeOpenZFS, r
     assert "mounted on /srv/b like" in run("zfs_dataset_key", check=True, datasets=batch)["msg"]
 
 
+def test_a_link_inside_of_what_is_mounted_does_not_hide_where_a_key_file_lies(host: FakeOpenZFS, run: Run) -> None:
+    host.mount("tank")
+    host.links["/tank/keys"] = "/srv/keys"
+    keys = {"name": "tank/b", "key": KEY_TEXT, "properties": {"mountpoint": "/srv/keys"}}
+    filed = {"name": "tank/a", "key_file": "/tank/keys/a.key", "generate_key": True}
+    told = run("zfs_dataset_key", check=True, datasets=[filed, keys])["msg"]
+    assert "/tank/keys/a.key of tank/a would be written into /srv/keys before tank/b is mounted there." in told
+
+
 @pytest.mark.parametrize("given", [{"generate_key": True}, {"key": OTHER_KEY_TEXT}])
 def test_a_key_file_is_not_written_where_a_mount_would_hide_it(
     host: FakeOpenZFS, run: Run, given: dict[str, t.Any]
@@ -456,9 +465,13 @@ def test_keys_for_other_imported_pools_are_fine(locked: FakeOpenZFS, run: Run) -
     assert unlock(run, name="tank/keyed", secrets=[], manifest_content=manifest)["unlocked"] == ["tank/keyed"]
 
 
-@pytest.mark.parametrize("path", ["/tank/keyed/child/k", "/keys/k"], ids=["itself", "by-a-link"])
+@pytest.mark.parametrize(
+    "path",
+    ["/tank/keyed/child/k", "/keys/k", "/var/tank/keyed/child/k", "//tank/keyed/child/k"],
+    ids=["itself", "by-a-link", "where-the-mountpoint-leads", "two-slashes"],
+)
 def test_what_lies_behind_its_own_lock_is_no_key(provisioned: FakeOpenZFS, run: Run, path: str) -> None:
-    provisioned.links["/keys"] = "/tank/keyed/child"
+    provisioned.links.update({"/keys": "/tank/keyed/child", "/tank": "/var/tank"})
     provisioned.key_files[path] = KEY_TEXT.encode()
     provisioned.set_properties("tank/keyed", {"keylocation": f"file://{path}"})
     result = run("zfs_unlock", name="tank/keyed", state="locked")
