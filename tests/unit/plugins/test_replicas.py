@@ -146,7 +146,7 @@ def test_another_key_for_a_replica_is_set_with_a_warning(
 def test_a_key_around_a_replica_or_of_one_that_has_ended_is_set_without_a_word(
     host: FakeOpenZFS, run: Run, replica: str
 ) -> None:
-    ended = {"key": NEW_KEY_TEXT, "current": {"key": OTHER_KEY_TEXT}, "update_key": "always"}
+    ended: dict[str, t.Any] = {"key": NEW_KEY_TEXT, "current": {"key": OTHER_KEY_TEXT}, "update_key": "always"}
     assert run("zfs_dataset_key", name=replica, replication_ended=True, **ended)["warnings"] == []
     assert not [name for call, name in host.calls if call == "received_snapshots"]
     run("zfs_dataset_key", name=replica, state="inherited", replication_ended=True)
