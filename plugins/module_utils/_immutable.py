@@ -30,7 +30,7 @@ _GETFLAGS, _SETFLAGS = _READ | _SIZE | 1, _WRITE | _SIZE | 2
 # There is no such place, or no way to write to it: nothing has to be protected there.
 _NO_PLACE = (errno.ENOENT, errno.ENOTDIR)
 _KNOWS_NONE = "its file system knows no immutable directories"
-KEPT_BY_ROOT = "only root may take its flag off"
+KEPT_BY_ROOT = "only root may change its flags"
 _IN_USE = "it is not empty, so it may be in use"
 _NO_FLAGS = (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
@@ -45,7 +45,7 @@ def look(path: str) -> Place:
             if not _is_mount(place):
                 obstacle = _obstacle(place)
                 if obstacle != _KNOWS_NONE and _flags(place) & _IMMUTABLE:
-                    return Place("protected", obstacle or (None if _may_set() else KEPT_BY_ROOT))
+                    return Place("protected", obstacle)
                 return Place("bare", _IN_USE if _holds_anything(place) else obstacle)
         with _directory(os.path.dirname(path)) as around:
             return Place("mounted", _obstacle(around))
@@ -126,7 +126,9 @@ def _obstacle(directory: int) -> str | None:
         if error.errno in _NO_FLAGS:
             return _KNOWS_NONE
         raise
-    return "its file system is read-only" if os.fstatvfs(directory).f_flag & os.ST_RDONLY else None
+    if os.fstatvfs(directory).f_flag & os.ST_RDONLY:
+        return "its file system is read-only"
+    return None if _may_set() else KEPT_BY_ROOT
 
 
 def _holds_anything(directory: int) -> bool:
@@ -141,10 +143,12 @@ def _flags(directory: int) -> int:
 
 
 def _may_set() -> bool:
-    """Tell whether this process has CAP_LINUX_IMMUTABLE (capabilities(7))."""
+    """Tell whether this process has CAP_LINUX_IMMUTABLE, and not in a user namespace alone (capabilities(7))."""
     with open("/proc/self/status", encoding="ascii") as lines:
         effective = next(line.split()[1] for line in lines if line.startswith("CapEff:"))
-    return bool(int(effective, 16) & _CAP_LINUX_IMMUTABLE)
+    with open("/proc/self/uid_map", encoding="ascii") as users:
+        is_initial = users.read().split() == ["0", "0", "4294967295"]
+    return is_initial and bool(int(effective, 16) & _CAP_LINUX_IMMUTABLE)
 
 
 def _set(directory: int, flags: int) -> None:

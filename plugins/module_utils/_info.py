@@ -71,7 +71,7 @@ def _observe(
     choice, offers = wanted.choice, wanted.offers
     offers.refuse_unknown_names(tree, pools)
     roots = choice.roots(tree, pools)
-    key_files = read_key_files(host, offers.key_file_paths() | key_files_of(roots), tree)
+    key_files = read_key_files(host, offers.key_file_paths() | key_files_of(roots))
     verdicts = try_keys(host, {root.name: (root, offers.for_root(root, key_files).keys) for root in roots})
     due = (dataset for root in roots for dataset in tree.domain(root.name) if not dataset.is_mounted)
     occupied = find_in_the_way(host, due, tree)

@@ -49,7 +49,7 @@ class KeyFiles:
         return self.contents.get(path)
 
     def paths(self, path: str) -> tuple[str, ...]:
-        """Return a file's path as written, with all links followed, and by mountpoints that lie behind links.
+        """Return a file's path as written, without detours, where its links lead, and by mountpoints behind links.
 
         Each may show a mountpoint that the others hide.
         """

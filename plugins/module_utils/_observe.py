@@ -43,16 +43,15 @@ def refuse_suspended(pools: t.Iterable[Pool]) -> None:
 
 
 def read_key_files(
-    host: Host, paths: t.Iterable[str], tree: Tree, *, written: t.Iterable[str] = (), new_places: t.Iterable[str] = ()
+    host: Host, paths: t.Iterable[str], *, written: t.Iterable[str] = (), mountpoints: t.Iterable[str] = ()
 ) -> KeyFiles:
     """Read key files; one that cannot be read matters only to who needs it.
 
     Args:
         host: where they are.
         paths: of the files.
-        tree: datasets, whose mountpoints may turn out to hold a file.
         written: other files of which only the place matters.
-        new_places: mountpoints that there will be.
+        mountpoints: those that may turn out to hold a file.
     """
     contents: dict[str, bytes | None] = {}
     problems: dict[str, str] = {}
@@ -64,10 +63,13 @@ def read_key_files(
     real = {path: host.real_path(plain(path)) for path in (*contents, *problems, *written)}
     if not real:
         return KeyFiles()
-    mountpoints = {*(each.value("mountpoint") for each in tree.datasets.values()), *new_places}
-    places = {path: host.real_path(path) for path in sorted(mountpoints) if path.startswith("/")}
+    places = {path: host.real_path(path) for path in sorted(set(mountpoints)) if path.startswith("/")}
     behind_links = {path: place for path, place in places.items() if place != path}
     return KeyFiles(contents, problems, real, behind_links)
+
+
+def mountpoints(tree: Tree) -> t.Iterator[str]:
+    return (each.value("mountpoint") for each in tree.datasets.values())
 
 
 def try_keys(host: Host, candidates: t.Mapping[str, tuple[Dataset, t.Sequence[Key]]]) -> dict[tuple[str, Key], Verdict]:

@@ -361,7 +361,10 @@ class OpenZFS:
         return _users.find(names)
 
     def real_path(self, path: str) -> str:
-        return os.path.realpath(path)
+        try:
+            return os.path.realpath(path)
+        except (ValueError, RecursionError):  # a name that this locale cannot spell; a very long chain of links
+            return path
 
     def device(self, path: str) -> Device:
         from . import _devices

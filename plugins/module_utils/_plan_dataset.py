@@ -19,7 +19,7 @@ from ._keyfiles import KeyFiles
 from ._keys import Key
 from ._model import WRAP, Dataset, Pool, Tree, is_below, names_above, parent_of, pool_of
 from ._new_dataset import new_dataset, predicted, refuse_occupied
-from ._observe import find_in_the_way, observe_tree, read_key_files, try_keys
+from ._observe import find_in_the_way, mountpoints, observe_tree, read_key_files, try_keys
 from ._offers import KeyFile
 from ._plan import Group, Observed, Plan
 from ._plan_key import (
@@ -63,7 +63,7 @@ def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]
     """Read the pools and the key files, and try each existing root with the keys named for it."""
     tree = observe_tree(host, pools, wanted.pools, wanted.properties)
     paths = {path for entry in wanted.entries for path in _paths(entry, tree)}
-    key_files = read_key_files(host, paths, tree, new_places=_new_places(wanted))
+    key_files = read_key_files(host, paths, mountpoints=_mountpoints(wanted, tree, pools))
     candidates = _candidates(wanted, tree, key_files)
     occupied = find_in_the_way(host, _to_be_mounted(wanted, tree, pools, key_files), tree)
     observed = Observed(pools, tree, key_files, try_keys(host, candidates), occupied)
@@ -72,10 +72,19 @@ def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]
     return observe_risks(affected, observed, host)
 
 
-def _new_places(wanted: BatchWanted) -> set[str]:
-    """Return the mountpoints that entries ask for, and those of pools that are yet to be."""
-    asked = (str(entry.properties.get("mountpoint", "-")) for entry in wanted.entries)
-    return {*asked, *(f"/{pool}" for pool in wanted.pools)}
+def _mountpoints(wanted: BatchWanted, tree: Tree, pools: t.Mapping[str, Pool]) -> t.Iterator[str]:
+    """Yield the mountpoints that there are and those that there will be."""
+    yield from mountpoints(tree)
+    for entry in wanted.entries:
+        dataset, pool = tree.get(entry.name), pools.get(pool_of(entry.name))
+        if dataset is None and entry.state != "absent":
+            tree = tree.with_datasets(predicted(entry, tree, pool))
+        elif dataset is not None and "mountpoint" in entry.properties:
+            place = shown_mountpoint(entry, dataset, tree, pool)
+            tree = with_new_values(tree, entry.name, Changes({"mountpoint": place}, {}, None))
+        else:
+            continue
+        yield from (each.value("mountpoint") for each in tree.at_or_below(entry.name))
 
 
 def _candidates(wanted: BatchWanted, tree: Tree, key_files: KeyFiles) -> dict[str, tuple[Dataset, list[Key]]]:

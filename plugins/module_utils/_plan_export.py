@@ -8,7 +8,6 @@ Private to the collection.
 
 from __future__ import annotations
 
-import os
 import typing as t
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -17,10 +16,11 @@ from . import _manifest, _manifest_file
 from ._choice import Choice, choice_from
 from ._document import Document, Entry, Form
 from ._errors import Refused
+from ._keyfiles import plain
 from ._keys import Key
 from ._manifest_file import Destination, Found
 from ._model import Dataset, Pool, Tree, pool_of, why_no_name
-from ._observe import key_files_of, observe_tree, read_key_files, try_keys
+from ._observe import key_files_of, mountpoints, observe_tree, read_key_files, try_keys
 from ._offers import Offers, offers_from
 from ._plan import Failure, Group, Observed, Plan
 from ._replication import Excluded, Replication
@@ -105,7 +105,7 @@ def export_wanted(params: t.Mapping[str, t.Any]) -> ExportWanted:
         Excluded(tuple(params.get("exclude") or ())),
         _replication_from(params, choice),
         f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
-        None if path is None else destination_from(params, os.path.normpath(path)),
+        None if path is None else destination_from(params, plain(path)),
         None if secret is None else bytes.fromhex(secret),
     )
 
@@ -129,7 +129,7 @@ def observe_export(wanted: ExportWanted, host: Host, pools: t.Mapping[str, Pool]
     roots = _roots(_listed(wanted, tree, pools))
     written = () if wanted.destination is None else (wanted.destination.path,)
     paths = wanted.offers.key_file_paths() | key_files_of(roots)
-    key_files = read_key_files(host, paths, tree, written=written)
+    key_files = read_key_files(host, paths, written=written, mountpoints=mountpoints(tree))
     verdicts = try_keys(host, {root.name: (root, wanted.offers.for_root(root, key_files).keys) for root in roots})
     found = None if wanted.destination is None else _manifest_file.look(wanted.destination.path)
     return ExportObserved(pools=pools, tree=tree, key_files=key_files, verdicts=verdicts, found=found)

@@ -185,10 +185,13 @@ def new_location(entry: DatasetWanted, root: Dataset) -> KeyFile | None:
     return KeyFile(path)
 
 
-def _refuse_location_without_the_key(entry: DatasetWanted, root: Dataset, observed: Observed) -> None:
-    """Refuse a ``keylocation`` whose file is there and does not open the root; one that is yet to come is fine."""
+def _refuse_location_without_the_key(entry: DatasetWanted, root: Dataset, tree: Tree, observed: Observed) -> None:
+    """Refuse a ``keylocation`` whose file does not open the root, or lies inside; one that is yet to come is fine."""
     file = new_location(entry, root)
-    if file is None or observed.key_files.get(file.path) is None:
+    if file is None:
+        return
+    refuse_key_file_inside(entry, tree.members(root.name), observed)
+    if observed.key_files.get(file.path) is None:
         return
     key = offered_key(file, root, observed.key_files)
     if key is None or observed.verdict(root.name, key).outcome == "wrong":
@@ -226,7 +229,7 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
     if entry.secret is None:
         if drift:
             raise Refused(f"{entry.name}: {drift}. To change it give the key, and update_key: always.")
-        _refuse_location_without_the_key(entry, dataset, observed)
+        _refuse_location_without_the_key(entry, dataset, tree, observed)
         return ()
     refuse_key_file_inside(entry, tree.members(dataset.name), observed)
     serving = t.cast(Secret, serving_secret(entry, dataset))

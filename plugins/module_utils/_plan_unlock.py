@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from ._errors import Refused
 from ._model import Dataset, Place, Pool, Tree, names_above
-from ._observe import find_asides, find_in_the_way, key_files_of, observe_tree, read_key_files, try_keys
+from ._observe import find_asides, find_in_the_way, key_files_of, mountpoints, observe_tree, read_key_files, try_keys
 from ._plan import Failure, Group, Observed, Plan
 from ._plan_mounts import Due, foresee_mounts, foresee_obstacles
 from ._replicas import broken_warnings, half_received_warnings, read_open_volumes
@@ -34,9 +34,12 @@ def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]
     wanted.offers.refuse_unknown_names(tree, pools)
     roots = wanted.choice.roots(tree, pools)
     asked = [root for root in roots if _needs_key(root, wanted, tree)]
-    key_files = read_key_files(host, wanted.offers.key_file_paths() | key_files_of(asked), tree)
+    paths = wanted.offers.key_file_paths() | key_files_of(asked)
     if wanted.state == "locked":
+        key_files = read_key_files(host, paths, mountpoints=mountpoints(tree))
         key_files = key_files.without_those_below(_places_to_close(roots, tree))
+    else:
+        key_files = read_key_files(host, paths)
     candidates = {root.name: (root, wanted.offers.for_root(root, key_files).keys) for root in asked}
     mounts = [dataset for root in roots for dataset in _due_mounts(root, wanted, tree)]
     verdicts = try_keys(host, candidates)

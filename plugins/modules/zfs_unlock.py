@@ -127,10 +127,11 @@ options:
         With O(state=unlocked), it is set in the end where a chosen root failed, or was skipped, and nothing is mounted.
         What shows only inside of a filesystem that is mounted by the same task is not foretold by check mode.
       - >-
-        Left alone is a mountpoint where the file system around it is read-only or knows no such flag, and a directory
-        that holds something though nothing is mounted there, since it may be one of this host's own, as the C(/etc)
-        that a replica's C(mountpoint) names. With O(state=locked) there is a warning. A mountpoint inside another
-        filesystem that is locked too goes away with it and needs none.
+        Left alone is a mountpoint where the file system around it is read-only or knows no such flag, or whose flags
+        this user may not change (C(CAP_LINUX_IMMUTABLE)), and a directory that holds something though nothing is
+        mounted there, since it may be one of this host's own, as the C(/etc) that a replica's C(mountpoint) names. With
+        O(state=locked) there is a warning. A mountpoint inside another filesystem that is locked too goes away with it
+        and needs none.
       - >-
         The flag is taken off again when any module of this collection mounts there, destroys the dataset or gives it
         another mountpoint. C(zfs mount) by hand works with it. Where C(canmount=noauto) leaves mounting to a person,

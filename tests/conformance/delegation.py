@@ -123,7 +123,10 @@ class _Restricted:
 
     def place(self, path: str) -> Place:
         found = self._host.place(path)
-        return replace(found, obstacle=KEPT_BY_ROOT) if found.state == "protected" else found
+        return found if found.state == "none" else replace(found, obstacle=found.obstacle or KEPT_BY_ROOT)
+
+    def protect_place(self, path: str) -> None:
+        raise CallFailed(f"{path} was not protected: {os.strerror(errno.EPERM)}. Leave protect_mountpoint out.")
 
     def release_place(self, path: str) -> bool:
         if self._host.place(path).state != "protected":

@@ -13,6 +13,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Creation, Host, KeyChange
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._immutable import KEPT_BY_ROOT
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._info import report
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Place
 from ansible_collections.zfsfleet.encryption.tests.conformance.delegation import delegated
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     KEY,
@@ -130,18 +131,21 @@ def test_nobody_but_root_mounts_or_unmounts(host: Host, name: str, place: str) -
 
 
 @by_any_binding
-def test_nobody_but_root_takes_the_protection_of_a_mountpoint_off(host: Host, name: str, place: str) -> None:
+def test_nobody_but_root_protects_a_mountpoint_or_releases_it(host: Host, name: str, place: str) -> None:
     create_root(host, name, mountpoint=place)
     host.mount(name)
     host.unmount(name)
-    host.protect_place(place)
     with delegated(host, name) as user:
-        seen = user.does(lambda own: own.place(place))
+        bare = user.does(lambda own: own.place(place))
+        with pytest.raises(CallFailed, match="was not protected"):
+            user.does(lambda own: own.protect_place(place))
+        host.protect_place(place)
+        protected = user.does(lambda own: own.place(place))
         with pytest.raises(CallFailed, match="is immutable, and stays so"):
             user.does(lambda own: own.release_place(place))
 
     assert host.release_place(place)
-    assert (seen.state, seen.obstacle) == ("protected", KEPT_BY_ROOT)
+    assert [bare, protected] == [Place("bare", KEPT_BY_ROOT), Place("protected", KEPT_BY_ROOT)]
 
 
 @by_any_binding

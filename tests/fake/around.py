@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._devices import Device
@@ -16,7 +15,7 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import (
     PoolImport,
     PoolState,
 )
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Place, names_above
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Place
 
 from .state import State
 
@@ -117,11 +116,19 @@ class Around(State):
 
     def real_path(self, path: str) -> str:
         self._enter("real_path", path)
-        plain = os.path.normpath(f"/{path.lstrip('/')}")
-        link = next((above for above in (*reversed([*names_above(plain)]), plain) if above in self.links), None)
-        if link is None:
-            return self._disks.real_path(plain)
-        return self.real_path(f"{self.links[link]}{plain[len(link) :]}")
+        found, to_do = "", path.split("/")
+        followed: set[str] = set()
+        while to_do:
+            word = to_do.pop(0)
+            here = f"{found}/{word}"
+            if word == "..":
+                found = found.rpartition("/")[0]
+            elif here in self.links and here not in followed:
+                followed.add(here)
+                found, to_do = "", [*self.links[here].split("/"), *to_do]
+            elif word not in ("", "."):
+                found = here
+        return self._disks.real_path(found or "/")
 
     def device(self, path: str) -> Device:
         self._enter("device", path)

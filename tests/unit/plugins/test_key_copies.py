@@ -164,6 +164,34 @@ def test_a_file_inside_what_it_opens_is_refused(host: FakeOpenZFS, run: Run, pat
     assert host.key_files == {}
 
 
+@pytest.mark.parametrize(
+    ("entry", "path"),
+    [
+        ({"name": "tank/new"}, "/data/new/key"),
+        ({"name": "tank/new", "properties": {"mountpoint": "/srv/new"}}, "/data/srv/key"),
+        ({"name": "tank/b/new"}, "/data/below/key"),
+    ],
+    ids=["by-name", "by-mountpoint", "below-what-moves"],
+)
+def test_a_file_inside_of_what_is_yet_to_be_mounted_there_is_refused(
+    host: FakeOpenZFS, run: Run, entry: dict[str, t.Any], path: str
+) -> None:
+    run("zfs_dataset_key", name="tank/b", key=KEY_TEXT)
+    host.links.update({"/tank/new": "/data/new", "/srv/new": "/data/srv", "/moved/new": "/data/below"})
+    moved = {"name": "tank/b", "key": KEY_TEXT, "properties": {"mountpoint": "/moved"}}
+    new = {**entry, "generate_key": True, "key_file": path}
+    result = run("zfs_dataset_key", check=True, datasets=[moved, new])
+    assert f"lies inside {entry['name']} (as " in result["msg"]
+
+
+def test_a_location_alone_inside_of_what_it_opens_is_refused(host: FakeOpenZFS, run: Run) -> None:
+    run("zfs_dataset_key", name="tank/a", key=KEY_TEXT)
+    assert "lies inside tank/a" in run("zfs_dataset_key", name="tank/a", keylocation="file:///tank/a/key")["msg"]
+    host.links["/tank/b"] = "/srv/x"
+    elsewhere = "file:///tank/b/../a/key"  # which is in /srv/a
+    assert run("zfs_dataset_key", name="tank/a", keylocation=elsewhere)["failures"] == {}
+
+
 def test_an_address_that_names_a_file_is_none(host: FakeOpenZFS, run: Run) -> None:
     location = "https://keys/k?file:///tank/a/key"
     assert run("zfs_dataset_key", name="tank/a", key=KEY_TEXT, keylocation=location)["failures"] == {}
