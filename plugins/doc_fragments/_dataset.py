@@ -73,7 +73,7 @@ options:
       - Say aloud that a dataset which was received from elsewhere receives nothing any more.
       - Without it, O(state=inherited) is refused for an encryption root that shows signs of having been received, a
         snapshot older than itself or received properties. The next raw increment would leave it unlocked and
-        unreadable. Another key for it is set with a warning: the next raw increment brings the sender's key back.
+        unreadable. Another key for it is set with a warning, since the next raw increment brings the sender's key back.
     type: bool
   datasets:
     description:
