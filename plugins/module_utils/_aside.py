@@ -15,8 +15,8 @@ import stat
 import typing as t
 
 from ._errors import CallFailed
-from ._model import is_below
 from ._mounts import mounts, shown
+from ._names import is_below
 
 # The system stands on these; file-hierarchy(7).
 _OF_THE_SYSTEM = (

@@ -14,8 +14,8 @@ import typing as t
 
 from ._errors import CallFailed, StateUnknown
 from ._host import Host
-from ._model import is_below
 from ._mount_steps import Mount, ProtectIfBare, ReleaseIfProtected, Unmount
+from ._names import is_below
 from ._plan import Group, Outcome, Plan
 from ._side_by_side import side_by_side
 from ._step import Step

@@ -12,7 +12,8 @@ import typing as t
 from dataclasses import dataclass
 
 from ._errors import Refused
-from ._model import Dataset, Pool, Tree, depth_of, is_below, pool_of, why_no_name
+from ._model import Dataset, Pool, Tree
+from ._names import depth_of, is_below, pool_of, why_no_name
 
 
 @dataclass(frozen=True)

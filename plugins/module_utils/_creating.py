@@ -14,7 +14,7 @@ import typing as t
 from ._command import READ_TIMEOUT, Answer, assignments, failure, patiently, run
 from ._errors import CallFailed, StateUnknown
 from ._key_calls import key_line
-from ._model import parent_of
+from ._names import parent_of
 
 if t.TYPE_CHECKING:
     from ._host import Creation

@@ -17,7 +17,8 @@ from ._choice import refuse_no_name
 from ._errors import Refused
 from ._keyfiles import plain
 from ._keys import Key
-from ._model import depth_of, file_of, parent_of, pool_of
+from ._model import file_of
+from ._names import depth_of, parent_of, pool_of
 from ._offers import KeyFile, Secret, secret_from
 
 KEY_OPTIONS = ("key", "passphrase", "key_file")

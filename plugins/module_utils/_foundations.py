@@ -13,8 +13,8 @@ import os
 import sys
 import typing as t
 
-from ._model import is_below
 from ._mounts import Mounted, device_number, lines, listed, mounts, shown, swaps, volumes
+from ._names import is_below
 
 _OF_THE_SYSTEM = ("/", "/boot", "/boot/efi", "/etc", "/usr", "/var")
 

@@ -15,7 +15,8 @@ from . import _manifest
 from ._candidates import candidates_from, judged
 from ._choice import Choice, choice_from
 from ._errors import Refused
-from ._model import Dataset, Pool, Tree, pool_of
+from ._model import Dataset, Pool, Tree
+from ._names import pool_of
 from ._observe import find_asides, find_in_the_way, key_files_of, observe_tree, read_key_files, try_keys
 from ._offers import offers_from
 from ._plan import Failure, Observed

@@ -17,7 +17,7 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from ._errors import CallFailed, Refused
-from ._model import names_above
+from ._names import names_above
 
 _LIMIT = 4096  # more than any key; a larger file is a mistake
 

@@ -14,7 +14,7 @@ import typing as t
 from . import _keys
 from ._errors import Refused
 from ._keys import Key
-from ._model import is_dataset_name
+from ._names import is_dataset_name
 
 FORMAT = "zfsfleet.encryption/manifest"
 VERSION = 1

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import bisect
 import functools
-import re
 import typing as t
 from dataclasses import dataclass, field, replace
+
+from ._names import is_below, names_above, parent_of
 
 # Always read; a run adds the properties that its task sets. Hidden ones answer when named: pbkdf2salt, keyguid,
 # inconsistent, prevsnap.
@@ -53,9 +54,6 @@ MOUNT_PROPERTIES = (
     *("context", "fscontext", "defcontext", "rootcontext", "zoned"),
     *("sharenfs", "sharesmb"),
 )
-
-_FOREIGN = re.compile(r"[^A-Za-z0-9 _.:/-]")
-_NAME_BYTES = 255  # ZFS_MAX_DATASET_NAME_LEN, less the NUL
 
 
 @dataclass(frozen=True)
@@ -240,51 +238,6 @@ WRONG = Verdict("wrong")
 def file_of(location: str) -> str | None:
     """Return the path of the file that a ``keylocation`` names, None if it names none."""
     return location.removeprefix("file://") if location.startswith("file://") else None
-
-
-def is_dataset_name(name: str) -> bool:
-    """Tell whether a text can name a filesystem or volume (zfs_namecheck.c, ``dataset_namecheck``)."""
-    return not why_no_name(name)
-
-
-def why_no_name(name: str) -> str:
-    """Say which rule on the names of filesystems and volumes a text breaks, empty if none."""
-    components = name.split("/")
-    foreign = _FOREIGN.search(name)
-    if foreign is not None:
-        return f"{foreign.group()!r} is none of letters, digits, spaces and '_.:-'"
-    if not all(components):
-        return "a part of it is empty"
-    if any(part in (".", "..") for part in components):
-        return "a part of it is . or .."
-    return "" if len(name) <= _NAME_BYTES else f"it has {len(name)} bytes, where OpenZFS takes {_NAME_BYTES}"
-
-
-def parent_of(name: str) -> str | None:
-    """Return the name of the dataset above, None for a pool's root dataset."""
-    head, slash, _last = name.rpartition("/")
-    return head if slash else None
-
-
-def pool_of(name: str) -> str:
-    return name.partition("/")[0]
-
-
-def depth_of(name: str) -> int:
-    return name.count("/")
-
-
-def is_below(name: str, ancestor: str) -> bool:
-    """Tell whether ``name`` lies strictly below ``ancestor``."""
-    return name.startswith(ancestor + "/")
-
-
-def names_above(name: str) -> t.Iterator[str]:
-    """Yield the datasets above a dataset, or the directories above a path but for the root directory, nearest first."""
-    above = name.rpartition("/")[0]
-    while above:
-        yield above
-        above = above.rpartition("/")[0]
 
 
 def _follows(member: Dataset, above: str) -> bool:

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from . import _properties
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
-from ._model import WRAP, Dataset, Pool, Property, Tree, parent_of, pool_of
+from ._model import WRAP, Dataset, Pool, Property, Tree
+from ._names import parent_of, pool_of
 from ._plan import Observed
-from ._plan_key import NewKey, new_key, refuse_key_file_inside
+from ._plan_key import NewKey, new_key
+from ._plan_key_file import refuse_key_file_inside
 from ._plan_properties import inherited_value, refuse_unfit_properties, shown
 
 if t.TYPE_CHECKING:

@@ -68,7 +68,8 @@ def read_key_files(
     return KeyFiles(contents, problems, real, behind_links)
 
 
-def mountpoints(tree: Tree) -> t.Iterator[str]:
+def mountpoints_of(tree: Tree) -> t.Iterator[str]:
+    """Return the mountpoints of all datasets as OpenZFS shows them."""
     return (each.value("mountpoint") for each in tree.datasets.values())
 
 

@@ -16,7 +16,8 @@ from . import _keys
 from ._errors import Refused
 from ._keyfiles import KeyFiles, plain
 from ._keys import Key
-from ._model import Dataset, Tree, is_below, pool_of
+from ._model import Dataset, Tree
+from ._names import is_below, pool_of
 
 if t.TYPE_CHECKING:
     from ._manifest import Value

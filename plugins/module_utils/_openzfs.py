@@ -25,16 +25,8 @@ from ._errors import CallFailed, Refused
 from ._key_calls import CommandKeys, CoreKeys
 from ._key_units import KeyUnits
 from ._keys import Key
-from ._model import (
-    WRONG,
-    Dataset,
-    Place,
-    Pool,
-    Tree,
-    Verdict,
-    parent_of,
-    pool_of,
-)
+from ._model import WRONG, Dataset, Place, Pool, Tree, Verdict
+from ._names import parent_of, pool_of
 from ._property_lines import in_order, parsed, spelled_out, why_unread
 from ._side_by_side import PROCESSORS
 

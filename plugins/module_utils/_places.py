@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 
 from ._delegation import ONLY_ROOT_MOUNTS, only_root
-from ._model import is_below
 from ._mounts import mounts, on_top_of, shown
+from ._names import is_below
 
 
 def occupant(path: str) -> str | None:

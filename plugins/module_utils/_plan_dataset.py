@@ -17,20 +17,14 @@ from ._dataset_wanted import BatchWanted, DatasetWanted
 from ._errors import Refused
 from ._keyfiles import KeyFiles
 from ._keys import Key
-from ._model import WRAP, Dataset, Pool, Tree, is_below, names_above, parent_of, pool_of
+from ._model import WRAP, Dataset, Pool, Tree
+from ._names import is_below, names_above, parent_of, pool_of
 from ._new_dataset import new_dataset, predicted, refuse_occupied
-from ._observe import find_in_the_way, mountpoints, observe_tree, read_key_files, try_keys
+from ._observe import find_in_the_way, mountpoints_of, observe_tree, read_key_files, try_keys
 from ._offers import KeyFile
 from ._plan import Group, Observed, Plan
-from ._plan_key import (
-    key_drift,
-    lost_locations,
-    new_location,
-    offered_key,
-    plan_inherited,
-    plan_own_root,
-    serving_secret,
-)
+from ._plan_key import key_drift, lost_locations, plan_inherited, plan_own_root
+from ._plan_key_file import new_location, offered_key, serving_secret
 from ._plan_properties import (
     Changes,
     property_changes,
@@ -74,7 +68,7 @@ def observe_dataset(wanted: BatchWanted, host: Host, pools: t.Mapping[str, Pool]
 
 def _mountpoints(wanted: BatchWanted, tree: Tree, pools: t.Mapping[str, Pool]) -> t.Iterator[str]:
     """Yield the mountpoints that there are and those that there will be."""
-    yield from mountpoints(tree)
+    yield from mountpoints_of(tree)
     for entry in wanted.entries:
         dataset, pool = tree.get(entry.name), pools.get(pool_of(entry.name))
         if dataset is None and entry.state != "absent":

@@ -19,8 +19,9 @@ from ._errors import Refused
 from ._keyfiles import plain
 from ._keys import Key
 from ._manifest_file import Destination, Found
-from ._model import Dataset, Pool, Tree, pool_of, why_no_name
-from ._observe import key_files_of, mountpoints, observe_tree, read_key_files, try_keys
+from ._model import Dataset, Pool, Tree
+from ._names import pool_of, why_no_name
+from ._observe import key_files_of, mountpoints_of, observe_tree, read_key_files, try_keys
 from ._offers import Offers, offers_from
 from ._plan import Failure, Group, Observed, Plan
 from ._replication import Excluded, Replication
@@ -129,7 +130,7 @@ def observe_export(wanted: ExportWanted, host: Host, pools: t.Mapping[str, Pool]
     roots = _roots(_listed(wanted, tree, pools))
     written = () if wanted.destination is None else (wanted.destination.path,)
     paths = wanted.offers.key_file_paths() | key_files_of(roots)
-    key_files = read_key_files(host, paths, written=written, mountpoints=mountpoints(tree))
+    key_files = read_key_files(host, paths, written=written, mountpoints=mountpoints_of(tree))
     verdicts = try_keys(host, {root.name: (root, wanted.offers.for_root(root, key_files).keys) for root in roots})
     found = None if wanted.destination is None else _manifest_file.look(wanted.destination.path)
     return ExportObserved(pools=pools, tree=tree, key_files=key_files, verdicts=verdicts, found=found)

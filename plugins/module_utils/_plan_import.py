@@ -13,8 +13,9 @@ from dataclasses import replace
 
 from ._errors import Refused
 from ._host import Importable, PoolImport
-from ._model import Dataset, Pool, is_below
+from ._model import Dataset, Pool
 from ._mount_steps import Mount
+from ._names import is_below
 from ._observe_pool import PoolObserved, due_plain_mounts, imported_name, opening_all
 from ._plan import Failure, Group, Observed, Plan
 from ._plan_unlock import plan_unlock

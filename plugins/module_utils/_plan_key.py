@@ -14,46 +14,24 @@ from dataclasses import dataclass, replace
 from . import _hierarchy, _keyfiles, _keys, _replicas
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
-from ._keyfiles import KeyFiles
 from ._keys import Key
-from ._model import WRONG, Dataset, Tree, parent_of
+from ._model import WRONG, Dataset, Tree
+from ._names import parent_of
 from ._offers import KeyFile, Secret
 from ._plan import Observed
+from ._plan_key_file import (
+    holds,
+    no_key_in,
+    offered_key,
+    refuse_key_file_inside,
+    refuse_location_with_another_key,
+    refuse_location_without_the_key,
+    refuse_location_without_the_new_key,
+    serving_secret,
+)
 
 if t.TYPE_CHECKING:
     from ._step import Step
-
-
-def serving_secret(entry: DatasetWanted, root: Dataset | None) -> Secret | None:
-    """Return the entry's secret, a rotated key file standing for the one that was named."""
-    if not isinstance(entry.secret, KeyFile) or root is None or not root.is_encryption_root:
-        return entry.secret
-    return KeyFile(_keyfiles.in_use(entry.secret.path, root.key_file))
-
-
-def offered_key(secret: Secret | None, root: Dataset, key_files: KeyFiles) -> Key | None:
-    """Return a secret as a key to be tried on an existing root, None where it cannot be its key."""
-    if not isinstance(secret, KeyFile):
-        return secret if isinstance(secret, Key) else None
-    content = key_files.get(secret.path)
-    if content is None:
-        return None
-    try:
-        return _keys.from_file(content, root.keyformat, path=secret.path)
-    except Refused:
-        return None
-
-
-def _no_key_in(secret: Secret, root: Dataset, key_files: KeyFiles) -> str:
-    """Say that a file holds no key of the form that a root has, empty where it does."""
-    content = key_files.get(secret.path) if isinstance(secret, KeyFile) else None
-    if content is None:
-        return ""
-    try:
-        _keys.from_file(content, root.keyformat, path=t.cast(KeyFile, secret).path, way_out="")
-    except Refused as refusal:
-        return f". {str(refusal).rstrip(' .')}"
-    return ""
 
 
 @dataclass(frozen=True)
@@ -87,13 +65,13 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
     if not isinstance(secret, KeyFile):
         key = t.cast(Key, secret)
         _keys.refuse_unsettable(key, whose=entry.name)
-        _refuse_location_with_another_key(entry, key, observed)
+        refuse_location_with_another_key(entry, key, observed)
         return NewKey(key, held_in_file(entry, entry.copied_to, key, entry.new_keyformat, observed))
     from ._steps import GenerateKeyFile, SyncKeyFile
 
     content = observed.key_files.get(secret.path)
     if content is None and entry.generate:
-        _refuse_location_without_the_new_key(entry, observed)
+        refuse_location_without_the_new_key(entry, observed)
         return NewKey(None, (GenerateKeyFile(entry.name, secret.path, entry.new_keyformat),), secret.path)
     if content is None:
         raise Refused(
@@ -102,7 +80,7 @@ def new_key(entry: DatasetWanted, observed: Observed, secret: Secret | None) -> 
         )
     key = _key_in(content, entry, secret.path)
     _keys.refuse_unsettable(key, whose=entry.name)
-    _refuse_location_with_another_key(entry, key, observed)
+    refuse_location_with_another_key(entry, key, observed)
     return NewKey(key, (SyncKeyFile(entry.name, secret.path),))
 
 
@@ -137,83 +115,12 @@ def held_in_file(
     content = observed.key_files.get(path)
     if content is None:
         return (WriteKeyFile(entry.name, path, keyformat, key),)
-    if not _holds(content, keyformat, key):
+    if not holds(content, keyformat, key):
         raise Refused(
             f"The key file {path} of {entry.name} holds something else than the key given. It is left alone: name "
             "another file, or move this one away if nobody needs what is in it."
         )
     return (SyncKeyFile(entry.name, path),)
-
-
-def _holds(content: bytes, keyformat: str, key: Key) -> bool:
-    try:
-        return _keys.from_file(content, keyformat, path="") == key
-    except Refused:
-        return False
-
-
-def _refuse_location_with_another_key(entry: DatasetWanted, key: Key, observed: Observed) -> None:
-    """Refuse a ``keylocation`` whose file is there and holds something else: the next boot would find it."""
-    content = _content_beside(entry, observed)
-    if content is not None and not _holds(content, entry.new_keyformat, key):
-        raise Refused(
-            f"keylocation of {entry.name} would be {entry.location_file}, which holds something else than the key "
-            "given. Put the key into the file, or give key_file instead."
-        )
-
-
-def _refuse_location_without_the_new_key(entry: DatasetWanted, observed: Observed) -> None:
-    """Refuse a ``keylocation`` whose file is there, beside a key that is yet to be generated."""
-    if _content_beside(entry, observed) is not None:
-        raise Refused(
-            f"keylocation of {entry.name} would be {entry.location_file}, which holds something else than the key that "
-            f"is generated into {entry.key_file}. Leave keylocation out."
-        )
-
-
-def _content_beside(entry: DatasetWanted, observed: Observed) -> bytes | None:
-    """Return what is in the file of a ``keylocation`` that is another one than the key's own, None if nothing."""
-    path = entry.location_file
-    return None if path is None or path == entry.key_file else observed.key_files.get(path)
-
-
-def new_location(entry: DatasetWanted, root: Dataset) -> KeyFile | None:
-    """Return the file that a task which offers no key makes a root's ``keylocation``."""
-    path = entry.location_file
-    if path is None or entry.secret is not None or entry.keylocation == root.value("keylocation"):
-        return None
-    return KeyFile(path)
-
-
-def _refuse_location_without_the_key(entry: DatasetWanted, root: Dataset, tree: Tree, observed: Observed) -> None:
-    """Refuse a ``keylocation`` whose file does not open the root, or lies inside; one that is yet to come is fine."""
-    file = new_location(entry, root)
-    if file is None:
-        return
-    refuse_key_file_inside(entry, tree.members(root.name), observed)
-    if observed.key_files.get(file.path) is None:
-        return
-    key = offered_key(file, root, observed.key_files)
-    if key is None or observed.verdict(root.name, key).outcome == "wrong":
-        raise Refused(
-            f"keylocation of {entry.name} would be {file.path}, which holds something else than its key. "
-            "Put the key into the file, or name another one."
-        )
-
-
-def refuse_key_file_inside(entry: DatasetWanted, opened: t.Iterable[Dataset], observed: Observed) -> None:
-    """Refuse a key file that could be read only while what it opens is unlocked."""
-    files = (entry.key_file, entry.location_file)
-    paths = {path: observed.key_files.paths(path) for path in files if path is not None}
-    for dataset in opened if paths else ():
-        for path, ways in paths.items():
-            inside = next((each for each in ways if dataset.is_encrypted and dataset.hides(each)), None)
-            if inside is not None:
-                raise Refused(
-                    f"The key file {path} of {entry.name} lies inside {dataset.name}"
-                    f"{'' if inside == path else f' (as {inside})'}, which it is to open, and could not be read when "
-                    "that is locked. Keep it elsewhere."
-                )
 
 
 def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: Observed) -> tuple[Step, ...]:
@@ -229,7 +136,7 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
     if entry.secret is None:
         if drift:
             raise Refused(f"{entry.name}: {drift}. To change it give the key, and update_key: always.")
-        _refuse_location_without_the_key(entry, dataset, tree, observed)
+        refuse_location_without_the_key(entry, dataset, tree, observed)
         return ()
     refuse_key_file_inside(entry, tree.members(dataset.name), observed)
     serving = t.cast(Secret, serving_secret(entry, dataset))
@@ -243,7 +150,7 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
     if verdict.outcome == "unknown":
         raise Refused(f"Whether the key given opens {entry.name} could not be found out: {verdict.detail}.")
     if offered is not None and verdict.outcome == "opens":
-        _refuse_location_with_another_key(_settled(entry, dataset), offered, observed)
+        refuse_location_with_another_key(_settled(entry, dataset), offered, observed)
         wish = _Change(drift, serving, offered, "Leave that out, or set update_key: always to change it.")
         if drift:
             return _plan_change(_settled(entry, dataset), dataset, tree, observed, wish)
@@ -255,7 +162,7 @@ def plan_own_root(entry: DatasetWanted, dataset: Dataset, tree: Tree, observed: 
             f"{entry.key_file}, but the key in it does not open it. Find out who changed the key before anything else."
         )
     current = offered_key(entry.current, dataset, observed.key_files)
-    problem = f"the key given does not open it{_no_key_in(serving, dataset, observed.key_files)}"
+    problem = f"the key given does not open it{no_key_in(serving, dataset, observed.key_files)}"
     wish = _Change(problem, entry.secret, current, _ANOTHER_KEY)
     return _plan_change(_settled(entry, dataset), dataset, tree, observed, wish)
 
@@ -351,7 +258,7 @@ def _location_of_new_key(
     if key is not None and key == wish.current and entry.new_keyformat == root.keyformat:
         return present, ()
     content = observed.key_files.contents.get(root.key_file or "")
-    if key is None or content is None or not _holds(content, entry.new_keyformat, key):
+    if key is None or content is None or not holds(content, entry.new_keyformat, key):
         return "prompt", ()
     from ._steps import SyncKeyFile
 

@@ -12,8 +12,9 @@ import typing as t
 from dataclasses import replace
 
 from ._errors import Refused
-from ._model import Dataset, Tree, is_below, names_above
+from ._model import Dataset, Tree
 from ._mount_steps import ProtectIfBare, ProtectMountpoint, Unmount
+from ._names import is_below, names_above
 from ._plan import Failure, Group, Observed
 from ._replicas import lost_by_locking
 from ._step import Step

@@ -12,7 +12,8 @@ import typing as t
 from dataclasses import replace
 
 from ._errors import Refused
-from ._model import Dataset, Tree, names_above
+from ._model import Dataset, Tree
+from ._names import names_above
 from ._plan import Failure, Observed
 from ._replicas import is_broken
 from ._unlock_wanted import UnlockWanted

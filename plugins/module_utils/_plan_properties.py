@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from . import _properties
 from ._dataset_wanted import DatasetWanted
 from ._errors import Refused
-from ._model import Dataset, Pool, Property, Tree, parent_of
+from ._model import Dataset, Pool, Property, Tree
+from ._names import parent_of
 
 if t.TYPE_CHECKING:
     from ._step import Step

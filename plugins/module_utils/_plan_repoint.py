@@ -19,7 +19,8 @@ from ._keys import Key
 from ._model import Dataset, Tree
 from ._offers import KeyFile, Secret
 from ._plan import Observed
-from ._plan_key import held_in_file, offered_key, refuse_key_file_inside
+from ._plan_key import held_in_file
+from ._plan_key_file import offered_key, refuse_key_file_inside
 
 if t.TYPE_CHECKING:
     from ._step import Step

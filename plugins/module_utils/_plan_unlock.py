@@ -12,8 +12,9 @@ import typing as t
 from dataclasses import replace
 
 from ._errors import Refused
-from ._model import Dataset, Place, Pool, Tree, names_above
-from ._observe import find_asides, find_in_the_way, key_files_of, mountpoints, observe_tree, read_key_files, try_keys
+from ._model import Dataset, Place, Pool, Tree
+from ._names import names_above
+from ._observe import find_asides, find_in_the_way, key_files_of, mountpoints_of, observe_tree, read_key_files, try_keys
 from ._plan import Failure, Group, Observed, Plan
 from ._plan_mounts import Due, foresee_mounts, foresee_obstacles
 from ._replicas import broken_warnings, half_received_warnings, read_open_volumes
@@ -36,7 +37,7 @@ def observe_unlock(wanted: UnlockWanted, host: Host, pools: t.Mapping[str, Pool]
     asked = [root for root in roots if _needs_key(root, wanted, tree)]
     paths = wanted.offers.key_file_paths() | key_files_of(asked)
     if wanted.state == "locked":
-        key_files = read_key_files(host, paths, mountpoints=mountpoints(tree))
+        key_files = read_key_files(host, paths, mountpoints=mountpoints_of(tree))
         key_files = key_files.without_those_below(_places_to_close(roots, tree))
     else:
         key_files = read_key_files(host, paths)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from ._choice import unknown_dataset
 from ._errors import Refused
-from ._model import Dataset, Pool, Tree, is_below, is_dataset_name, pool_of
+from ._model import Dataset, Pool, Tree
+from ._names import is_below, is_dataset_name, pool_of
 
 
 @dataclass(frozen=True)

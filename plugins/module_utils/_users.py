@@ -14,7 +14,6 @@ import re
 import typing as t
 from dataclasses import dataclass, field
 
-from ._model import is_below, parent_of, pool_of
 from ._mounts import (
     Mounted,
     device_number,
@@ -29,6 +28,7 @@ from ._mounts import (
     swaps,
     volumes,
 )
+from ._names import is_below, parent_of, pool_of
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..module_utils._model import parent_of
+from ..module_utils._names import parent_of
 from ._escrow import Held
 from ._record import KeyId
 from ._seen import Root

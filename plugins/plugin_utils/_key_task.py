@@ -16,7 +16,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ..module_utils._dataset_wanted import with_defaults
 from ..module_utils._keys import Key
-from ..module_utils._model import pool_of
+from ..module_utils._names import pool_of
 from ..module_utils._offers import secret_from
 from ._trial import Ask, Result, text
 from ._wish import Wish

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ..module_utils._choice import Choice
-from ..module_utils._model import is_below
+from ..module_utils._names import is_below
 from ._seen import Root
 from ._trial import Result, Trial, text
 

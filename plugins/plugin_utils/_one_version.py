@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..module_utils._errors import Refused
 from ..module_utils._keys import Key
-from ..module_utils._model import pool_of
+from ..module_utils._names import pool_of
 from ._escrow import Held
 from ._plan_retirement import in_doubt, not_shown, roots_of
 from ._record import STATES, Kept, State, key_id_from, now

@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..module_utils._keys import Key
-from ..module_utils._model import pool_of
+from ..module_utils._names import pool_of
 from ._drilled import Drilled, Finding, Kind
 from ._escrow import Held
 from ._fitting import is_bound_to, rank

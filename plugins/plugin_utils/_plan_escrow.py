@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from ..module_utils._choice import missing_parent, missing_pool
 from ..module_utils._keys import Key, KeyFormat
-from ..module_utils._model import parent_of, pool_of
+from ..module_utils._names import parent_of, pool_of
 from ._escrow import Held
 from ._fitting import Index, age, is_bound_to, rank
 from ._record import KeyId

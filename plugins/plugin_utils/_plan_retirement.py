@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ..module_utils._model import pool_of
+from ..module_utils._names import pool_of
 from ._escrow import Held
 from ._fitting import Index, age
 from ._record import Binding, KeyId

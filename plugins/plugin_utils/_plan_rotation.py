@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from ..module_utils._errors import Refused
 from ..module_utils._keys import Key, KeyFormat
-from ..module_utils._model import pool_of
+from ..module_utils._names import pool_of
 from ._escrow import Held
 from ._plan_escrow import GIVEN, Known, is_begun
 from ._record import Binding, State

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from ..module_utils._errors import Refused
 from ..module_utils._keys import Key
-from ..module_utils._model import pool_of
+from ..module_utils._names import pool_of
 from ._backend import BackendFailed
 from ._escrow import Held
 from ._fitting import is_bound_to

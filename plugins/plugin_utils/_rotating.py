@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ..module_utils._choice import Choice
 from ..module_utils._errors import Refused
 from ..module_utils._keyfiles import versioned
-from ..module_utils._model import pool_of
+from ..module_utils._names import pool_of
 from ._escrow import Held
 from ._fitting import Index, age
 from ._key_task import Assigned

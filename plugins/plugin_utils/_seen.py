@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ..module_utils._keys import KeyFormat
-from ..module_utils._model import pool_of
+from ..module_utils._names import pool_of
 from ._record import Binding
 
 

@@ -21,7 +21,8 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._carry_out imp
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._dataset_wanted import batch_wanted
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, Refused
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset, is_below, parent_of
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._names import is_below, parent_of
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import Outcome, Plan
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_dataset import observe_dataset, plan_dataset
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import observe_unlock, plan_unlock

@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, Refused
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Creation, Host
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key, from_file
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import pool_of
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._names import pool_of
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import POOL, SMALL_POOL
 from ansible_collections.zfsfleet.encryption.tests.fake.datasets import User
 from ansible_collections.zfsfleet.encryption.tests.fake.openzfs import FakeOpenZFS

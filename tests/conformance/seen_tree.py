@@ -12,7 +12,8 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils import _keys
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Creation, Host
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset, Tree, is_below
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset, Tree
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._names import is_below
 from ansible_collections.zfsfleet.encryption.tests.conformance import tree_requests
 from ansible_collections.zfsfleet.encryption.tests.conformance.tree_requests import Request, Scene
 from ansible_collections.zfsfleet.encryption.tests.conformance.world import SMALL_POOL, World

@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Host
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import MOUNT_PROPERTIES, Dataset, pool_of
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import MOUNT_PROPERTIES, Dataset
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._names import pool_of
 from ansible_collections.zfsfleet.encryption.tests.conformance.making import (
     create,
     create_root,

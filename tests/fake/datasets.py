@@ -13,13 +13,8 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, Reason
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Creation
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import PASSPHRASE_BYTES, Key
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import (
-    Dataset,
-    Property,
-    is_below,
-    parent_of,
-    pool_of,
-)
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Dataset, Property
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._names import is_below, parent_of, pool_of
 
 from . import properties as props
 from . import space

@@ -13,13 +13,8 @@ import typing as t
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, Reason
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import KeyChange
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import Key
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import (
-    OPENS,
-    WRONG,
-    Dataset,
-    Verdict,
-    parent_of,
-)
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import OPENS, WRONG, Dataset, Verdict
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._names import parent_of
 
 from . import properties as props
 from .beside import Beside

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Place, is_below
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Place
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._names import is_below
 
 from .datasets import Datasets
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Creation
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import is_below, parent_of
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._names import is_below, parent_of
 
 from .datasets import Datasets, Record
 

@@ -11,14 +11,8 @@ import typing as t
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, Refused
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Binding, Creation
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import (
-    OBSERVED_PROPERTIES,
-    Dataset,
-    Pool,
-    Tree,
-    parent_of,
-    pool_of,
-)
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import OBSERVED_PROPERTIES, Dataset, Pool, Tree
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._names import parent_of, pool_of
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._property_lines import why_unread
 
 from . import properties as props

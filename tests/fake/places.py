@@ -11,7 +11,7 @@ import os
 import typing as t
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import is_below
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._names import is_below
 
 from .datasets import Datasets, Record
 

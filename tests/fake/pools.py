@@ -16,7 +16,8 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import (
     PoolImport,
     PoolState,
 )
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Pool, pool_of
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Pool
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._names import pool_of
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._topology import Topology
 
 from . import properties as props

@@ -16,8 +16,8 @@ from ansible_collections.zfsfleet.encryption.plugins.module_utils._carry_out imp
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import CallFailed, Refused
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._host import Creation
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._keys import hex_key
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import parent_of
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._mount_steps import MoveAside
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._names import parent_of
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan import Outcome, Plan
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._plan_unlock import observe_unlock, plan_unlock
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._unlock_wanted import unlock_wanted

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._errors import Refused
-from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Tree, is_below
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._model import Tree
+from ansible_collections.zfsfleet.encryption.plugins.module_utils._names import is_below
 from ansible_collections.zfsfleet.encryption.plugins.module_utils._replication import Excluded, Replication
 
 from .trees import POOLS, dataset, inheriting, root, tree
